@@ -1,0 +1,156 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// callTimeout bounds every call of a client; the node answers each within
+// milliseconds unless it is in trouble.
+const callTimeout = 5 * time.Second
+
+// maxAnswer bounds what a client reads of one answer.
+const maxAnswer = 32 << 20
+
+// Client talks to a node through its control socket. It may be used by any
+// number of goroutines and survives a restart of the node.
+type Client struct {
+	http   *http.Client
+	socket string
+}
+
+// NewClient returns a client of the node that listens on the unix socket. It
+// does not connect; the first call does.
+func NewClient(socket string) *Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", socket)
+	}
+	return &Client{
+		socket: socket,
+		http: &http.Client{
+			Timeout:   callTimeout,
+			Transport: &http.Transport{DialContext: dial, MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute},
+		},
+	}
+}
+
+// Socket returns the path of the socket.
+func (c *Client) Socket() string { return c.socket }
+
+// Close drops idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Node says which node answers.
+func (c *Client) Node(ctx context.Context) (Node, error) {
+	return call[Node](ctx, c, http.MethodGet, "/v1/node", nil)
+}
+
+// Look returns one tick, with the events after since.
+func (c *Client) Look(ctx context.Context, since uint64) (Look, error) {
+	return call[Look](ctx, c, http.MethodGet, "/v1/look?since="+strconv.FormatUint(since, 10), nil)
+}
+
+// Panels returns the panel catalogue.
+func (c *Client) Panels(ctx context.Context) ([]Panel, error) {
+	return call[[]Panel](ctx, c, http.MethodGet, "/v1/panels", nil)
+}
+
+// History returns every panel's series over the last span, by panel id.
+func (c *Client) History(ctx context.Context, span, step time.Duration) (map[string][]Series, error) {
+	path := "/v1/panels/history?" + url.Values{"span": {span.String()}, "step": {step.String()}}.Encode()
+	return call[map[string][]Series](ctx, c, http.MethodGet, path, nil)
+}
+
+// Settings returns every tunable, sorted by key.
+func (c *Client) Settings(ctx context.Context) ([]Setting, error) {
+	return call[[]Setting](ctx, c, http.MethodGet, "/v1/settings", nil)
+}
+
+// Setting returns one tunable.
+func (c *Client) Setting(ctx context.Context, key string) (Setting, error) {
+	return call[Setting](ctx, c, http.MethodGet, "/v1/settings/"+url.PathEscape(key), nil)
+}
+
+// Change sets tunables, all or none, or only says what it would do.
+func (c *Client) Change(ctx context.Context, r ChangeRequest) (ChangeResult, error) {
+	return call[ChangeResult](ctx, c, http.MethodPost, "/v1/changes", r)
+}
+
+// Undo takes back the last change.
+func (c *Client) Undo(ctx context.Context) (ChangeResult, error) {
+	return call[ChangeResult](ctx, c, http.MethodPost, "/v1/undo", struct{}{})
+}
+
+// Actions lists what can be done by hand.
+func (c *Client) Actions(ctx context.Context) ([]Action, error) {
+	return call[[]Action](ctx, c, http.MethodGet, "/v1/actions", nil)
+}
+
+// Act does one action, or only says what it would do.
+func (c *Client) Act(ctx context.Context, r ActionRequest) (ActionResult, error) {
+	return call[ActionResult](ctx, c, http.MethodPost, "/v1/actions", r)
+}
+
+// Events returns the events after since, oldest first.
+func (c *Client) Events(ctx context.Context, since uint64) ([]Event, error) {
+	return call[[]Event](ctx, c, http.MethodGet, "/v1/events?since="+strconv.FormatUint(since, 10), nil)
+}
+
+// Alerts returns every alerting rule and its state.
+func (c *Client) Alerts(ctx context.Context) ([]Alert, error) {
+	return call[[]Alert](ctx, c, http.MethodGet, "/v1/alerts", nil)
+}
+
+func call[T any](ctx context.Context, c *Client, method, path string, body any) (T, error) {
+	var out T
+	var reader io.Reader
+	if body != nil {
+		data, err := json.Marshal(body)
+		if err != nil {
+			return out, fmt.Errorf("encode request: %w", err)
+		}
+		reader = bytes.NewReader(data)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://node"+path, reader)
+	if err != nil {
+		return out, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		// The URL inside url.Error is of no use to a person: name the socket.
+		var ue *url.Error
+		if errors.As(err, &ue) {
+			err = ue.Err
+		}
+		return out, fmt.Errorf("no answer from the node at %s: %w", c.socket, err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return out, fmt.Errorf("read answer from %s: %w", c.socket, err)
+	}
+	if resp.StatusCode >= 300 {
+		p := &Problem{Status: resp.StatusCode}
+		if json.Unmarshal(data, p) != nil || p.Text == "" {
+			p.Text = "the node answered " + resp.Status
+		}
+		return out, p
+	}
+	if err := json.Unmarshal(data, &out); err != nil {
+		return out, fmt.Errorf("answer from %s is of another version of bizra-top: %w", c.socket, err)
+	}
+	return out, nil
+}

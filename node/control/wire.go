@@ -1,0 +1,288 @@
+// Package control is the operator's door to a running node: HTTP with JSON over
+// a unix socket, and the client of it.
+//
+// Everything an operator can see or change goes through here, from the screen,
+// from the command line and from curl alike:
+//
+//	GET  /v1/node                 who answers
+//	GET  /v1/look?since=N         one tick of the screen
+//	GET  /v1/panels               the panel catalogue
+//	GET  /v1/panels/history?span=15m&step=5s
+//	GET  /v1/settings             every tunable
+//	GET  /v1/settings/{key}
+//	POST /v1/changes              set one or more tunables
+//	POST /v1/undo                 take back the last change
+//	GET  /v1/actions              what can be done by hand
+//	POST /v1/actions              do it
+//	GET  /v1/events?since=N       the event list
+//	GET  /v1/alerts               rules and their state
+//	GET  /api/v1/query            PromQL, as Prometheus answers it
+//	GET  /api/v1/query_range
+//	GET  /metrics                 Prometheus text
+//
+// GET never changes anything. The types below are what goes over the wire.
+package control
+
+import (
+	"time"
+)
+
+// Node says which node answers.
+type Node struct {
+	Name     string    `json:"name"`
+	Version  string    `json:"version"`
+	PID      int       `json:"pid"`
+	Mode     string    `json:"mode"` // "demo" or "node"
+	Listen   string    `json:"listen"`
+	StateDir string    `json:"state_dir"`
+	Socket   string    `json:"socket"`
+	ChainID  uint64    `json:"chain_id"`
+	Started  time.Time `json:"started"`
+	Draining bool      `json:"draining"`
+	Ledger   string    `json:"ledger"` // "sqlite" or "postgresql"
+	L2       string    `json:"l2"`     // "off", "redis" or "embedded"
+}
+
+// Panel declares something drawn: a title, a PromQL expression, a unit and a
+// shape.
+type Panel struct {
+	ID     string `json:"id"` // "pool_in_use"
+	Title  string `json:"title"`
+	Expr   string `json:"expr"`
+	Unit   Unit   `json:"unit"`
+	Shape  Shape  `json:"shape"`
+	Part   string `json:"part"`             // api, pool, cache, breaker, upstream, validation, ledger, alerts, runtime
+	Legend string `json:"legend,omitempty"` // the label that tells the series apart; empty for a single series
+	Doc    string `json:"doc"`              // one sentence
+}
+
+// Unit says how a panel's numbers are formatted.
+type Unit string
+
+// The units of panels.
+const (
+	UnitCount     Unit = "count"
+	UnitPerSecond Unit = "per_second"
+	UnitSeconds   Unit = "seconds"
+	UnitBytes     Unit = "bytes"
+	UnitRatio     Unit = "ratio" // 0 to 1, shown in percent
+	UnitBlocks    Unit = "blocks"
+	UnitState     Unit = "state"
+)
+
+// Shape says how a panel is drawn.
+type Shape string
+
+// The shapes of panels.
+const (
+	ShapeNumber Shape = "number"
+	ShapeGauge  Shape = "gauge" // a bar from 0 to 1
+	ShapeSpark  Shape = "spark"
+	ShapeChart  Shape = "chart"
+)
+
+// Value is the current point of one series of a panel.
+type Value struct {
+	Label string  `json:"label,omitempty"` // the value of the panel's legend label
+	Value *Number `json:"value"`           // null when there is no data
+}
+
+// Point is one sample of a series: Unix milliseconds and the value.
+type Point struct {
+	T int64  `json:"t"`
+	V Number `json:"v"`
+}
+
+// Series is one line of a panel over time.
+type Series struct {
+	Label  string  `json:"label,omitempty"`
+	Points []Point `json:"points"`
+}
+
+// Look is one tick of the screen: all that changes, in one answer.
+type Look struct {
+	Time      time.Time          `json:"time"`
+	Node      Node               `json:"node"`
+	Revision  uint64             `json:"revision"` // of the settings; fetch them again when it moves
+	Panels    map[string][]Value `json:"panels"`   // by panel id
+	Breakers  []Breaker          `json:"breakers"`
+	Upstreams []Upstream         `json:"upstreams"`
+	Pool      Pool               `json:"pool"`
+	Tiers     []Tier             `json:"tiers"`
+	Alerts    []Alert            `json:"alerts"` // every rule, firing first
+	Events    []Event            `json:"events"` // newer than since, oldest first
+	LastEvent uint64             `json:"last_event"`
+	Undoable  string             `json:"undoable,omitempty"` // what undo would take back
+}
+
+// Breaker is one circuit breaker as an operator sees it.
+type Breaker struct {
+	Name         string    `json:"name"`  // "upstream/alpha", "database", "redis"
+	Class        string    `json:"class"` // upstream, database, redis
+	State        string    `json:"state"` // closed, open, half-open, forced-open, forced-closed, metrics-only
+	Reason       string    `json:"reason"`
+	Since        time.Time `json:"since"`
+	Calls        uint64    `json:"calls"` // in the window
+	Failures     uint64    `json:"failures"`
+	Slow         uint64    `json:"slow"`
+	FailureRatio Number    `json:"failure_ratio"`
+	SlowRatio    Number    `json:"slow_ratio"`
+	Threshold    Number    `json:"threshold"` // failure ratio that opens it
+	NextProbe    time.Time `json:"next_probe"`
+	LastError    string    `json:"last_error"`
+	Opened       uint64    `json:"opened"` // times opened since the start
+}
+
+// Upstream is one JSON-RPC provider.
+type Upstream struct {
+	Name       string `json:"name"`
+	Host       string `json:"host"` // never the whole URL: it may hold a key
+	Breaker    string `json:"breaker"`
+	State      string `json:"state"` // of its breaker, or "wrong chain"
+	Healthy    bool   `json:"healthy"`
+	Head       uint64 `json:"head"`
+	Lag        uint64 `json:"lag"` // blocks behind the highest head
+	P50        Number `json:"p50"` // seconds
+	P95        Number `json:"p95"`
+	InFlight   int64  `json:"in_flight"`
+	Calls      uint64 `json:"calls"`
+	Failures   uint64 `json:"failures"`
+	Lies       uint64 `json:"lies"`
+	LastError  string `json:"last_error"`
+	Preference int    `json:"preference"` // 1 is asked first
+}
+
+// Pool is the database gate.
+type Pool struct {
+	Backend   string `json:"backend"` // sqlite or postgresql
+	Limit     int    `json:"limit"`
+	InUse     int    `json:"in_use"`
+	Waiting   int    `json:"waiting"`
+	Idle      int    `json:"idle"`
+	Ceiling   int    `json:"ceiling"`
+	Outbox    int64  `json:"outbox"` // verdicts not yet in PostgreSQL
+	Reachable bool   `json:"reachable"`
+	LastError string `json:"last_error"`
+}
+
+// Tier is one cache tier and class.
+type Tier struct {
+	Tier      string `json:"tier"`  // l1 or l2
+	Class     string `json:"class"` // transaction, block, address, rpc, not_found
+	Hits      uint64 `json:"hits"`
+	Misses    uint64 `json:"misses"`
+	Entries   uint64 `json:"entries"` // l1 only
+	Bytes     uint64 `json:"bytes"`
+	Evictions uint64 `json:"evictions"`
+	TTL       string `json:"ttl"`
+}
+
+// Alert is one alerting rule, or one of its instances when it is not inactive.
+type Alert struct {
+	Name       string            `json:"name"`
+	Part       string            `json:"part"`
+	State      string            `json:"state"` // inactive, pending, firing
+	Severity   string            `json:"severity"`
+	Summary    string            `json:"summary"`
+	WhatToDo   string            `json:"what_to_do"`
+	Labels     map[string]string `json:"labels,omitempty"`
+	Expr       string            `json:"expr"`
+	For        string            `json:"for"`
+	Value      *Number           `json:"value,omitempty"`
+	Since      time.Time         `json:"since"`
+	Thresholds []string          `json:"thresholds,omitempty"` // keys of the settings it compares with
+}
+
+// Event is something that happened: a change, a transition, an alert, an error.
+type Event struct {
+	Seq      uint64    `json:"seq"`
+	Time     time.Time `json:"time"`
+	Kind     string    `json:"kind"`     // change, action, breaker, alert, upstream, ledger, node
+	Severity string    `json:"severity"` // good, info, warn, bad
+	Subject  string    `json:"subject"`
+	Text     string    `json:"text"`
+	Actor    string    `json:"actor,omitempty"`
+}
+
+// Setting is one tunable.
+type Setting struct {
+	Key     string   `json:"key"`
+	Part    string   `json:"part"` // the first part of the key
+	Kind    string   `json:"kind"`
+	Unit    string   `json:"unit,omitempty"`
+	Value   string   `json:"value"`
+	Default string   `json:"default"`
+	Started string   `json:"started"` // value when the node started
+	Number  float64  `json:"number"`
+	Numeric bool     `json:"numeric"`
+	Min     float64  `json:"min"`
+	Max     float64  `json:"max"`
+	Step    float64  `json:"step"`
+	Choices []string `json:"choices,omitempty"`
+	Doc     string   `json:"doc"`
+	Risk    string   `json:"risk"` // low, medium, high
+	Restart bool     `json:"restart"`
+	Secret  bool     `json:"secret"`
+	Source  string   `json:"source"` // default, file, environment, flag, live
+}
+
+// ChangeRequest asks to set tunables, all or none.
+type ChangeRequest struct {
+	Changes []Change `json:"changes"`
+	Reason  string   `json:"reason,omitempty"`
+	DryRun  bool     `json:"dry_run,omitempty"` // propose: check and show, apply nothing
+}
+
+// Change is a new value for one tunable, as text.
+type Change struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+// ChangeResult tells what was, or would be, applied.
+type ChangeResult struct {
+	Applied  bool      `json:"applied"`
+	Revision uint64    `json:"revision"`
+	Changes  []Changed `json:"changes"`
+	Warnings []string  `json:"warnings,omitempty"`
+}
+
+// Changed is one tunable's old and new value.
+type Changed struct {
+	Key  string `json:"key"`
+	Old  string `json:"old"`
+	New  string `json:"new"`
+	Risk string `json:"risk"`
+}
+
+// Action is something an operator can do by hand.
+type Action struct {
+	ID      string   `json:"id"` // breaker.force_open, breaker.force_close, breaker.reset, cache.flush_l1, …
+	Title   string   `json:"title"`
+	Doc     string   `json:"doc"`
+	Risk    string   `json:"risk"`
+	Targets []string `json:"targets,omitempty"` // empty: takes none
+}
+
+// ActionRequest asks for one action on one target.
+type ActionRequest struct {
+	ID     string `json:"id"`
+	Target string `json:"target,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	DryRun bool   `json:"dry_run,omitempty"`
+}
+
+// ActionResult tells what an action did, or would do.
+type ActionResult struct {
+	Applied bool   `json:"applied"`
+	Old     string `json:"old"`
+	New     string `json:"new"`
+}
+
+// Problem is the body of every refusal.
+type Problem struct {
+	Status int    `json:"status"`
+	Text   string `json:"error"` // what happened and what to do, one line
+}
+
+func (p *Problem) Error() string { return p.Text }
