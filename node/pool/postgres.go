@@ -1,0 +1,171 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/bizra/bizra-top/node/breaker"
+)
+
+// Postgres is a PostgreSQL connection pool behind a gate and a circuit breaker.
+type Postgres struct {
+	pool    *pgxpool.Pool
+	gate    *Gate
+	breaker *breaker.Breaker
+	lastErr atomic.Pointer[string]
+}
+
+// OpenPostgres prepares a pool; it does not connect, so a node starts while its
+// database is away. dsn is a PostgreSQL URL or keyword string; its errors never
+// show the password.
+func OpenPostgres(dsn string, s Settings, gate *Gate, b *breaker.Breaker) (*Postgres, error) {
+	config, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("store.dsn is not a PostgreSQL address: %s", redact(err.Error()))
+	}
+	config.MaxConns = int32(s.Ceiling.Get())
+	config.MinConns = 0
+	config.MaxConnIdleTime = s.IdleTimeout.Get()
+	config.MaxConnLifetimeJitter = time.Minute
+	config.HealthCheckPeriod = min(s.IdleTimeout.Get(), 10*time.Second)
+	config.ConnConfig.ConnectTimeout = 5 * time.Second
+	// A connection that has idled for a second is pinged before use.
+	config.PingTimeout = time.Second
+	if config.ConnConfig.RuntimeParams["application_name"] == "" {
+		config.ConnConfig.RuntimeParams["application_name"] = "bizra-top"
+	}
+	pool, err := pgxpool.NewWithConfig(context.Background(), config)
+	if err != nil {
+		return nil, fmt.Errorf("prepare PostgreSQL pool: %s", redact(err.Error()))
+	}
+	return &Postgres{pool: pool, gate: gate, breaker: b}, nil
+}
+
+// Do calls use with a connection. It returns breaker.ErrOpen at once while the
+// database is known to be away.
+func (p *Postgres) Do(ctx context.Context, use func(context.Context, *pgxpool.Conn) error) error {
+	permit, err := p.breaker.Acquire()
+	if err != nil {
+		return fmt.Errorf("PostgreSQL: %w", err)
+	}
+	err = p.gate.Do(ctx, func(ctx context.Context) error {
+		conn, err := p.pool.Acquire(ctx)
+		if err != nil {
+			return fmt.Errorf("connect to PostgreSQL: %w", err)
+		}
+		defer conn.Release()
+		return use(ctx, conn)
+	})
+	p.report(ctx, permit, err)
+	if err != nil {
+		return &publicError{redact(err.Error()), err}
+	}
+	return nil
+}
+
+// report tells the breaker what happened. Only what is wrong with the database
+// counts: not a caller that left, nor an error in the statement.
+func (p *Postgres) report(ctx context.Context, permit *breaker.Permit, err error) {
+	var statement *pgconn.PgError
+	switch {
+	case err == nil:
+		permit.Success()
+		p.lastErr.Store(nil)
+	case ctx.Err() != nil || errors.Is(err, ErrSaturated):
+		permit.Ignore()
+	case errors.As(err, &statement) && !isServerFault(statement.Code):
+		permit.Success()
+	default:
+		text := redact(err.Error())
+		p.lastErr.Store(&text)
+		permit.Failure(errors.New(text))
+	}
+}
+
+// isServerFault says whether a SQLSTATE means trouble with the server: classes
+// 08 connection, 53 resources, 57 operator intervention, 58 system, XX internal.
+func isServerFault(code string) bool {
+	if len(code) < 2 {
+		return true
+	}
+	switch code[:2] {
+	case "08", "53", "57", "58", "XX":
+		return true
+	}
+	return false
+}
+
+// Run probes the database while its breaker is open, until ctx ends.
+func (p *Postgres) Run(ctx context.Context) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		permit := p.breaker.Probe()
+		if permit == nil {
+			continue
+		}
+		probe, cancel := context.WithTimeout(ctx, 2*time.Second)
+		err := p.pool.Ping(probe)
+		cancel()
+		if err != nil {
+			permit.Failure(errors.New(redact(err.Error())))
+		} else {
+			permit.Success()
+			p.lastErr.Store(nil)
+		}
+	}
+}
+
+// Idle returns the number of open connections that nobody uses.
+func (p *Postgres) Idle() int { return int(p.pool.Stat().IdleConns()) }
+
+// LastError returns the newest failure, or "" after a success.
+func (p *Postgres) LastError() string {
+	if s := p.lastErr.Load(); s != nil {
+		return *s
+	}
+	return ""
+}
+
+// Reset closes every connection as soon as it is given back; new ones are
+// opened on demand.
+func (p *Postgres) Reset() { p.pool.Reset() }
+
+// Pool returns the pgx pool, for migrations at start.
+func (p *Postgres) Pool() *pgxpool.Pool { return p.pool }
+
+// Close waits for connections in use and closes all.
+func (p *Postgres) Close() { p.pool.Close() }
+
+// publicError shows a cleaned text and keeps the chain for errors.Is.
+type publicError struct {
+	text string
+	err  error
+}
+
+func (e *publicError) Error() string { return e.text }
+func (e *publicError) Unwrap() error { return e.err }
+
+var secretInDSN = regexp.MustCompile(`(?i)(://[^:@/\s]*):[^@/\s]*@|(password=)(?:'[^']*'|\S+)`)
+
+// redact takes passwords out of texts that quote an address.
+func redact(s string) string {
+	return secretInDSN.ReplaceAllStringFunc(s, func(m string) string {
+		if i := len("password="); len(m) >= i && (m[0] == 'p' || m[0] == 'P') {
+			return m[:i] + "***"
+		}
+		return secretInDSN.FindStringSubmatch(m)[1] + ":***@"
+	})
+}
