@@ -1,0 +1,123 @@
+package cache
+
+import (
+	"sync/atomic"
+
+	"github.com/maypok86/otter/v2"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics counts on the hot path with plain atomics and is read at scrape time.
+type metrics struct {
+	counters  [2][]counter // by tier, then class
+	coalesced prometheus.Counter
+	refused   prometheus.Counter
+	load      prometheus.Histogram
+	l2Latency prometheus.Histogram
+	l2Errors  *prometheus.CounterVec
+	l2Dropped prometheus.Counter
+	evictions *prometheus.CounterVec
+}
+
+type counter struct{ hits, misses atomic.Uint64 }
+
+func newMetrics() *metrics {
+	histogram := func(name, help string) prometheus.Histogram {
+		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help,
+			Buckets:                     []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .5, 1, 5, 15},
+			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160})
+	}
+	count := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	return &metrics{
+		counters:  [2][]counter{make([]counter, len(Classes)), make([]counter, len(Classes))},
+		coalesced: count("bizra_cache_coalesced_total", "Reads that shared the load of another."),
+		refused:   count("bizra_cache_refused_total", "Bodies too large a share of the bound to keep in L1."),
+		load:      histogram("bizra_cache_load_seconds", "Time of loads from the origin."),
+		l2Latency: histogram("bizra_cache_l2_seconds", "Time of Redis calls."),
+		l2Errors: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_cache_l2_errors_total",
+			Help: "Redis calls and values that were counted as a miss, by kind."}, []string{"kind"}),
+		l2Dropped: count("bizra_cache_l2_dropped_total", "Values not written to Redis because the queue was full."),
+		evictions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_cache_evictions_total",
+			Help: "Entries that left L1, by cause."}, []string{"cause"}),
+	}
+}
+
+func tierIndex(t Tier) int {
+	if t == L2 {
+		return 1
+	}
+	return 0
+}
+
+func (m *metrics) hit(t Tier, c Class)  { m.counters[tierIndex(t)][c.index()].hits.Add(1) }
+func (m *metrics) miss(t Tier, c Class) { m.counters[tierIndex(t)][c.index()].misses.Add(1) }
+
+func (m *metrics) evicted(cause otter.DeletionCause) {
+	name := "replaced"
+	switch cause {
+	case otter.CauseOverflow:
+		name = "size"
+	case otter.CauseExpiration:
+		name = "expired"
+	case otter.CauseInvalidation:
+		name = "flushed"
+	}
+	m.evictions.WithLabelValues(name).Inc()
+}
+
+var (
+	descHits = prometheus.NewDesc("bizra_cache_hits_total",
+		"Reads answered, by cache tier and class.", []string{"tier", "class"}, nil)
+	descMisses = prometheus.NewDesc("bizra_cache_misses_total",
+		"Reads not answered, by cache tier and class.", []string{"tier", "class"}, nil)
+	descEntries = prometheus.NewDesc("bizra_cache_entries",
+		"Entries held, by cache tier.", []string{"tier"}, nil)
+	descBytes = prometheus.NewDesc("bizra_cache_bytes",
+		"Bytes held, by cache tier.", []string{"tier"}, nil)
+)
+
+type tiers struct{ cache *Cache }
+
+func (m *metrics) collectors(c *Cache) []prometheus.Collector {
+	return []prometheus.Collector{tiers{c}, m.coalesced, m.refused, m.load, m.l2Latency, m.l2Errors, m.l2Dropped, m.evictions}
+}
+
+func (t tiers) Describe(ch chan<- *prometheus.Desc) {
+	ch <- descHits
+	ch <- descMisses
+	ch <- descEntries
+	ch <- descBytes
+}
+
+func (t tiers) Collect(ch chan<- prometheus.Metric) {
+	for _, s := range t.cache.Stats() {
+		ch <- prometheus.MustNewConstMetric(descHits, prometheus.CounterValue, float64(s.Hits), string(s.Tier), string(s.Class))
+		ch <- prometheus.MustNewConstMetric(descMisses, prometheus.CounterValue, float64(s.Misses), string(s.Tier), string(s.Class))
+	}
+	ch <- prometheus.MustNewConstMetric(descEntries, prometheus.GaugeValue, float64(t.cache.Entries()), string(L1))
+	ch <- prometheus.MustNewConstMetric(descBytes, prometheus.GaugeValue, float64(t.cache.Bytes()), string(L1))
+}
+
+// Stat counts the reads of one tier and class since the start.
+type Stat struct {
+	Tier         Tier
+	Class        Class
+	Hits, Misses uint64
+}
+
+// Stats returns the counts of each tier that is configured, and each class.
+func (c *Cache) Stats() []Stat {
+	var out []Stat
+	for _, t := range []Tier{L1, L2} {
+		if t == L2 && c.l2 == nil {
+			continue
+		}
+		for i, class := range Classes {
+			n := &c.metrics.counters[tierIndex(t)][i]
+			out = append(out, Stat{t, class, n.hits.Load(), n.misses.Load()})
+		}
+	}
+	return out
+}

@@ -1,0 +1,74 @@
+package cache
+
+import (
+	"time"
+
+	"github.com/bizra/bizra-top/node/settings"
+)
+
+// Class says what kind of data an entry is, and so how long it lives.
+type Class string
+
+// The classes.
+const (
+	Transaction Class = "transaction"
+	Block       Class = "block"
+	Address     Class = "address"
+	RPC         Class = "rpc"       // other JSON-RPC answers
+	NotFound    Class = "not_found" // the providers know of no such thing
+)
+
+// Classes lists every class.
+var Classes = []Class{Transaction, Block, Address, RPC, NotFound}
+
+func (c Class) index() int {
+	for i, k := range Classes {
+		if c == k {
+			return i
+		}
+	}
+	return len(Classes) - 1
+}
+
+// Settings are the live tunables of the cache.
+type Settings struct {
+	MaxBytes   *settings.Value[int64]
+	TTL        map[Class]*settings.Value[time.Duration]
+	Unsettled  *settings.Value[time.Duration]
+	URL        *settings.Value[string]
+	Mode       *settings.Value[string]
+	Prefix     *settings.Value[string]
+	L2Timeout  *settings.Value[time.Duration]
+	LoadBudget *settings.Value[time.Duration]
+}
+
+// Declare declares the cache's tunables.
+func Declare(r *settings.Registry) Settings {
+	ttl := func(class Class, doc string, def time.Duration) *settings.Value[time.Duration] {
+		return settings.Duration(r, settings.Spec{Key: "cache.ttl." + string(class), Min: 0, Max: 30 * 86400, Step: 5,
+			Doc: doc, Risk: settings.RiskMedium}, def)
+	}
+	return Settings{
+		MaxBytes: settings.Bytes(r, settings.Spec{Key: "cache.l1.max_bytes", Min: 1 << 20, Max: 1 << 40, Step: 8 << 20,
+			Doc: "Bound of the L1 cache; the process uses more than this.", Risk: settings.RiskMedium}, 64<<20),
+		TTL: map[Class]*settings.Value[time.Duration]{
+			Transaction: ttl(Transaction, "Time to live of what is known of a transaction.", 5*time.Minute),
+			Block:       ttl(Block, "Time to live of what is known of a block.", 24*time.Hour),
+			Address:     ttl(Address, "Time to live of what is known of an address.", 15*time.Minute),
+			RPC:         ttl(RPC, "Time to live of other JSON-RPC answers.", time.Second),
+			NotFound:    ttl(NotFound, "Time to live of \"not found\".", 2*time.Second),
+		},
+		Unsettled: settings.Duration(r, settings.Spec{Key: "cache.ttl.unfinalised", Min: 0, Max: 3600, Step: 1,
+			Doc: "Longest time to live of anything a reorganisation of the chain could change.", Risk: settings.RiskMedium}, 12*time.Second),
+		URL: settings.String(r, settings.Spec{Key: "cache.l2.url", Restart: true, Secret: true,
+			Doc: "Redis address, such as redis://user:password@host:6379/0; empty turns L2 off."}, ""),
+		Mode: settings.Enum(r, settings.Spec{Key: "cache.l2.mode", Restart: true, Choices: []string{"single", "cluster", "sentinel"},
+			Doc: "How Redis is deployed."}, "single"),
+		Prefix: settings.String(r, settings.Spec{Key: "cache.l2.prefix", Restart: true,
+			Doc: "Start of every key in Redis; nodes with the same prefix and chain share their entries."}, "bizra"),
+		L2Timeout: settings.Duration(r, settings.Spec{Key: "cache.l2.timeout", Min: 0.001, Max: 10, Step: 0.01,
+			Doc: "Longest wait for Redis; after it a read counts as a miss.", Risk: settings.RiskMedium}, 50*time.Millisecond),
+		LoadBudget: settings.Duration(r, settings.Spec{Key: "cache.load_timeout", Min: 0.05, Max: 300, Step: 1,
+			Doc: "Longest time a load that callers share may take.", Risk: settings.RiskMedium}, 15*time.Second),
+	}
+}
