@@ -183,16 +183,22 @@ func (b *Breaker) probeLocked(now time.Time) *Permit {
 
 // Success reports that the call worked. Whether it was slow is measured from
 // the moment the permit was given.
-func (p *Permit) Success() { p.finish(nil, false) }
+func (p *Permit) Success() { p.finish(nil, result{}) }
+
+// Slow reports that the call would have worked but another was faster: it
+// counts as slow, however long it took.
+func (p *Permit) Slow() { p.finish(nil, result{slow: true}) }
 
 // Failure reports that the call failed with err.
-func (p *Permit) Failure(err error) { p.finish(err, false) }
+func (p *Permit) Failure(err error) { p.finish(err, result{}) }
 
 // Ignore reports that the call says nothing about the other side: the caller
 // left, or was not ready.
-func (p *Permit) Ignore() { p.finish(nil, true) }
+func (p *Permit) Ignore() { p.finish(nil, result{ignore: true}) }
 
-func (p *Permit) finish(err error, ignore bool) {
+type result struct{ slow, ignore bool }
+
+func (p *Permit) finish(err error, r result) {
 	b := p.b
 	now := b.now()
 	b.mu.Lock()
@@ -206,13 +212,13 @@ func (p *Permit) finish(err error, ignore bool) {
 		b.lastError = printable.Clean(err.Error(), 160)
 	}
 	if p.probe != 0 {
-		b.finishProbe(p, err, ignore, now)
+		b.finishProbe(p, err, r.ignore, now)
 		return
 	}
-	if ignore {
+	if r.ignore {
 		return
 	}
-	slow := now.Sub(p.began) > b.settings.SlowAfter.Get()
+	slow := r.slow || now.Sub(p.began) > b.settings.SlowAfter.Get()
 	b.measure().record(now.Sub(b.start), err != nil, slow)
 	b.judge(now)
 }

@@ -1,0 +1,69 @@
+package upstream
+
+import "github.com/prometheus/client_golang/prometheus"
+
+type metrics struct {
+	requests    *prometheus.CounterVec
+	latency     *prometheus.HistogramVec
+	retries     prometheus.Counter
+	hedges      prometheus.Counter
+	hedgeWins   prometheus.Counter
+	budgetSpent prometheus.Counter
+}
+
+func newMetrics() *metrics {
+	count := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	return &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_upstream_requests_total",
+			Help: "Calls to providers, by outcome: success, rpc_error, failure, cancelled."}, []string{"provider", "outcome"}),
+		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "bizra_upstream_request_seconds",
+			Help:                        "Time of calls to providers that were not cancelled.",
+			Buckets:                     []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160}, []string{"provider"}),
+		retries:     count("bizra_upstream_retries_total", "Calls tried again after a failure."),
+		hedges:      count("bizra_upstream_hedges_total", "Second calls started because the first was slow."),
+		hedgeWins:   count("bizra_upstream_hedge_wins_total", "Second calls that answered first."),
+		budgetSpent: count("bizra_upstream_retry_budget_exhausted_total", "Retries not made because the budget was spent."),
+	}
+}
+
+var (
+	descHead     = prometheus.NewDesc("bizra_upstream_head_block", "Newest block number of each provider.", []string{"provider"}, nil)
+	descLag      = prometheus.NewDesc("bizra_upstream_lag_blocks", "Blocks each provider is behind the highest head.", []string{"provider"}, nil)
+	descUp       = prometheus.NewDesc("bizra_upstream_up", "1 when calls may go to the provider.", []string{"provider"}, nil)
+	descInFlight = prometheus.NewDesc("bizra_upstream_in_flight_requests", "Calls to the provider under way.", []string{"provider"}, nil)
+	descLies     = prometheus.NewDesc("bizra_upstream_lies_total", "Answers of the provider that were proved false.", []string{"provider"}, nil)
+)
+
+type statuses struct{ set *Set }
+
+func (m *metrics) collectors(s *Set) []prometheus.Collector {
+	return []prometheus.Collector{statuses{s}, m.requests, m.latency, m.retries, m.hedges, m.hedgeWins, m.budgetSpent,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_upstream_active_calls", Help: "Calls under way, each with all its attempts."},
+			func() float64 { return float64(s.active.Load()) })}
+}
+
+func (s statuses) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descHead, descLag, descUp, descInFlight, descLies} {
+		ch <- d
+	}
+}
+
+func (s statuses) Collect(ch chan<- prometheus.Metric) {
+	for _, p := range s.set.Status() {
+		gauge := func(d *prometheus.Desc, v float64) {
+			ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, p.Name)
+		}
+		gauge(descHead, float64(p.Head))
+		gauge(descLag, float64(p.Lag))
+		up := 0.0
+		if p.Healthy {
+			up = 1
+		}
+		gauge(descUp, up)
+		gauge(descInFlight, float64(p.InFlight))
+		ch <- prometheus.MustNewConstMetric(descLies, prometheus.CounterValue, float64(p.Lies), p.Name)
+	}
+}

@@ -1,0 +1,197 @@
+package upstream
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/bizra/bizra-top/node/breaker"
+	"github.com/bizra/bizra-top/node/printable"
+)
+
+// provider is one JSON-RPC endpoint.
+type provider struct {
+	name    string
+	url     *url.URL
+	client  *http.Client
+	breaker *breaker.Breaker
+	maxBody func() int64
+
+	latency  latency
+	expected atomic.Uint64 // moving average in seconds, as float bits
+	p50      atomic.Int64
+	p95      atomic.Int64
+	hedge    atomic.Int64 // nanoseconds after which a second one is asked
+	head     atomic.Uint64
+	chain    atomic.Uint64 // 0 until known
+	inFlight atomic.Int64
+	calls    atomic.Uint64
+	failures atomic.Uint64
+	lies     atomic.Uint64
+	distrust atomic.Uint64 // decaying count of lies, as float bits
+	drained  atomic.Bool
+	ids      atomic.Uint64
+	lastErr  atomic.Pointer[string]
+}
+
+// RPCError is a JSON-RPC error: an answer, not a failure.
+type RPCError struct {
+	Code    int             `json:"code"`
+	Message string          `json:"message"`
+	Data    json.RawMessage `json:"data,omitempty"`
+}
+
+func (e *RPCError) Error() string { return fmt.Sprintf("%s (%d)", e.Message, e.Code) }
+
+// Failure says that a provider did not give a usable answer.
+type Failure struct {
+	Provider string
+	Kind     string // timeout, connection, status, malformed, oversized
+	Text     string
+}
+
+func (e *Failure) Error() string { return e.Provider + ": " + e.Text }
+
+// maxMessage bounds what is kept of an error text from a provider.
+const maxMessage = 200
+
+// limitCodes are JSON-RPC codes by which providers say "not now": EIP-1474's
+// "limit exceeded", and the 429 some put where the code belongs.
+var limitCodes = map[int]bool{-32005: true, 429: true}
+
+// ask makes one HTTP call. The error is an *RPCError, a *Failure, or the
+// context's when the caller has left.
+func (p *provider) ask(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, error) {
+	id := p.ids.Add(1)
+	body := make([]byte, 0, len(params)+len(method)+64)
+	body = append(body, `{"jsonrpc":"2.0","id":`...)
+	body = strconv.AppendUint(body, id, 10)
+	body = append(body, `,"method":`...)
+	body = strconv.AppendQuote(body, method)
+	body = append(body, `,"params":`...)
+	body = append(body, params...)
+	body = append(body, '}')
+
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url.String(), bytes.NewReader(body))
+	if err != nil {
+		return nil, &Failure{p.name, "connection", "the address cannot be used"}
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", "bizra-top")
+	p.inFlight.Add(1)
+	defer p.inFlight.Add(-1)
+	resp, err := p.client.Do(req)
+	if err != nil {
+		return nil, p.transportFailure(ctx, err)
+	}
+	defer resp.Body.Close()
+	limit := p.maxBody()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	switch {
+	case err != nil:
+		return nil, p.transportFailure(ctx, err)
+	case int64(len(data)) > limit:
+		return nil, &Failure{p.name, "oversized", fmt.Sprintf("the answer is over %d bytes", limit)}
+	}
+	return p.read(resp.StatusCode, data, id)
+}
+
+// read takes an answer apart. A JSON-RPC error counts as an answer whatever the
+// HTTP status: some clients send 400 or 500 with it.
+func (p *provider) read(status int, data []byte, id uint64) (json.RawMessage, error) {
+	var a struct {
+		ID     *uint64         `json:"id"`
+		Result json.RawMessage `json:"result"`
+		Error  *RPCError       `json:"error"`
+	}
+	err := json.Unmarshal(data, &a)
+	overloaded := status == http.StatusTooManyRequests || status >= 500
+	switch {
+	case err == nil && a.Error != nil && !overloaded && !limitCodes[a.Error.Code]:
+		a.Error.Message = printable.Clean(a.Error.Message, maxMessage)
+		return nil, a.Error
+	case status != http.StatusOK:
+		return nil, &Failure{p.name, "status", fmt.Sprintf("answered HTTP %d", status)}
+	case err != nil:
+		return nil, &Failure{p.name, "malformed", "the answer is not JSON-RPC: " + printable.Clean(string(data[:min(len(data), 80)]), 60)}
+	case a.Error != nil:
+		return nil, &Failure{p.name, "status", "refuses for now: " + printable.Clean(a.Error.Message, maxMessage)}
+	case a.ID == nil || *a.ID != id:
+		return nil, &Failure{p.name, "malformed", "the answer is to another request"}
+	case len(a.Result) == 0:
+		return nil, &Failure{p.name, "malformed", "the answer has neither result nor error"}
+	}
+	return a.Result, nil
+}
+
+// transportFailure says what went wrong without the URL, which net/http puts in
+// front of its errors.
+func (p *provider) transportFailure(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return ctx.Err()
+	}
+	var timeout net.Error
+	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() {
+		return &Failure{p.name, "timeout", "no answer in time"}
+	}
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	return &Failure{p.name, "connection", printable.Clean(err.Error(), maxMessage)}
+}
+
+// observe takes a latency into the moving average and the histogram.
+func (p *provider) observe(d time.Duration) {
+	p.latency.observe(d)
+	const weight = 0.1
+	old := math.Float64frombits(p.expected.Load())
+	next := d.Seconds()
+	if old > 0 {
+		next = old + weight*(next-old)
+	}
+	p.expected.Store(math.Float64bits(next)) // a lost race costs one sample
+}
+
+// remember keeps the newest failure for the screens.
+func (p *provider) remember(err error) {
+	if err == nil {
+		return
+	}
+	text := printable.Clean(err.Error(), maxMessage)
+	p.lastErr.Store(&text)
+}
+
+// usable says whether calls may go to the provider, and if not, why.
+func (p *provider) usable(chain uint64) (bool, string) {
+	switch got := p.chain.Load(); {
+	case p.drained.Load():
+		return false, "drained"
+	case chain != 0 && got != 0 && got != chain:
+		return false, "wrong chain"
+	case !p.breaker.Allows():
+		return false, string(p.breaker.State())
+	}
+	return true, ""
+}
+
+// cost is what a call is expected to cost here; less is better. Unknown
+// providers come first, so that they get known.
+func (p *provider) cost(head uint64, maxLag int) float64 {
+	c := math.Float64frombits(p.expected.Load()) * float64(1+p.inFlight.Load())
+	c *= 1 + 10*math.Float64frombits(p.distrust.Load())
+	if own := p.head.Load(); own != 0 && head > own+uint64(maxLag) {
+		c += 1000 // seconds: behind everyone who is up to date
+	}
+	return c
+}

@@ -1,0 +1,199 @@
+package upstream
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/bizra/bizra-top/node/breaker"
+)
+
+// ErrUnavailable is returned, at once, when no provider can be asked.
+var ErrUnavailable = errors.New("no provider can be asked")
+
+// Event is something worth telling an operator.
+type Event struct {
+	Provider string
+	Severity string // good, info, warn, bad
+	Text     string
+}
+
+// Set holds the providers of one chain. All methods may be called from any
+// goroutine.
+type Set struct {
+	settings  Settings
+	providers []*provider
+	chain     atomic.Uint64 // 0 until known
+	head      atomic.Uint64
+	active    atomic.Int64 // calls under way
+	extra     atomic.Int64 // retries and hedges under way
+	metrics   *metrics
+	notify    func(Event)
+	transport *http.Transport
+}
+
+// New returns the set of configured providers. newBreaker makes the breaker of
+// one; notify, which may be nil, is told of what operators care for. Run must be
+// running for heads and recovery to be found.
+func New(s Settings, newBreaker func(provider string) *breaker.Breaker, reg prometheus.Registerer, notify func(Event)) (*Set, error) {
+	if notify == nil {
+		notify = func(Event) {}
+	}
+	set := &Set{settings: s, metrics: newMetrics(), notify: notify, transport: &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		MaxIdleConnsPerHost:   64,
+		IdleConnTimeout:       90 * time.Second,
+		TLSHandshakeTimeout:   3 * time.Second,
+		ForceAttemptHTTP2:     true,
+		ResponseHeaderTimeout: 2 * time.Minute, // attempts have their own, shorter limit
+	}}
+	set.chain.Store(uint64(s.ChainID.Get()))
+	client := &http.Client{
+		Transport: set.transport,
+		// A redirect would carry the key in the URL or headers to a host that
+		// was not configured.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	for _, text := range s.Providers.Get() {
+		a, err := parseAddress(text)
+		if err != nil {
+			return nil, fmt.Errorf("upstream.providers: %w", err)
+		}
+		set.providers = append(set.providers, &provider{
+			name: a.name, url: a.url, client: client, breaker: newBreaker(a.name), maxBody: s.MaxBody.Get,
+		})
+	}
+	if len(set.providers) == 0 {
+		return nil, errors.New("upstream.providers is empty: the node needs at least one JSON-RPC provider, " +
+			"such as upstream.providers: [\"name=https://host/path\"]; `bizra-top demo` runs without any")
+	}
+	reg.MustRegister(set.metrics.collectors(set)...)
+	return set, nil
+}
+
+// ChainID returns the chain the providers serve; 0 until one has said.
+func (s *Set) ChainID() uint64 { return s.chain.Load() }
+
+// Head returns the highest block number seen; it never goes back.
+func (s *Set) Head() uint64 { return s.head.Load() }
+
+// candidates returns the providers that can be asked, best first.
+func (s *Set) candidates() []*provider {
+	out := make([]*provider, 0, len(s.providers))
+	for _, p := range s.providers {
+		if ok, _ := p.usable(s.chain.Load()); ok {
+			out = append(out, p)
+		}
+	}
+	s.rank(out)
+	return out
+}
+
+// rank sorts by cost, read once each: it moves while calls end.
+func (s *Set) rank(providers []*provider) {
+	costs := make(map[*provider]float64, len(providers))
+	for _, p := range providers {
+		costs[p] = p.cost(s.head.Load(), s.settings.MaxLag.Get())
+	}
+	slices.SortStableFunc(providers, func(a, b *provider) int { return cmp.Compare(costs[a], costs[b]) })
+}
+
+// unavailable names each provider with the reason why it cannot be asked.
+func (s *Set) unavailable() error {
+	reasons := make([]string, 0, len(s.providers))
+	for _, p := range s.providers {
+		if ok, why := p.usable(s.chain.Load()); !ok {
+			reasons = append(reasons, p.name+" "+why)
+		}
+	}
+	return fmt.Errorf("%w: %s", ErrUnavailable, strings.Join(reasons, ", "))
+}
+
+// Distrust counts a lie against a provider and lowers it in the choice; the
+// mistrust halves every minute.
+func (s *Set) Distrust(name, lie string) {
+	for _, p := range s.providers {
+		if p.name == name {
+			p.lies.Add(1)
+			p.distrust.Store(math.Float64bits(math.Float64frombits(p.distrust.Load()) + 1))
+			p.remember(errors.New("lied: " + lie))
+			s.notify(Event{name, "bad", "lied: " + lie})
+		}
+	}
+}
+
+// Drain takes a provider out of the choice, or back in. Calls under way end as
+// they would.
+func (s *Set) Drain(name string, out bool) error {
+	for _, p := range s.providers {
+		if p.name == name {
+			p.drained.Store(out)
+			return nil
+		}
+	}
+	return fmt.Errorf("no provider is named %q", name)
+}
+
+// Status is one provider at one moment.
+type Status struct {
+	Name, Host, State, Breaker string
+	Healthy, Drained           bool
+	Head, Lag                  uint64
+	P50, P95                   time.Duration
+	InFlight                   int64
+	Calls, Failures, Lies      uint64
+	LastError                  string
+	Preference                 int // 1 is asked first; 0 is not asked
+}
+
+// Status returns every provider in the order of the configuration.
+func (s *Set) Status() []Status {
+	preference := map[*provider]int{}
+	for i, p := range s.candidates() {
+		preference[p] = i + 1
+	}
+	out := make([]Status, 0, len(s.providers))
+	for _, p := range s.providers {
+		ok, why := p.usable(s.chain.Load())
+		st := Status{Name: p.name, Host: p.url.Host, State: why, Breaker: p.breaker.Name(), Healthy: ok, Drained: p.drained.Load(),
+			Head: p.head.Load(), P50: time.Duration(p.p50.Load()), P95: time.Duration(p.p95.Load()),
+			InFlight: p.inFlight.Load(), Calls: p.calls.Load(), Failures: p.failures.Load(), Lies: p.lies.Load(),
+			Preference: preference[p]}
+		if ok {
+			st.State = "up"
+			if p.head.Load() == 0 {
+				st.State = "no head yet"
+			}
+		}
+		if h := s.head.Load(); st.Head != 0 && h > st.Head {
+			st.Lag = h - st.Head
+		}
+		if e := p.lastErr.Load(); e != nil {
+			st.LastError = *e
+		}
+		out = append(out, st)
+	}
+	return out
+}
+
+// Run polls heads and probes open breakers until ctx ends.
+func (s *Set) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	for _, p := range s.providers {
+		wg.Go(func() { s.watch(ctx, p) })
+	}
+	wg.Wait()
+	s.transport.CloseIdleConnections()
+}
