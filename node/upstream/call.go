@@ -27,7 +27,7 @@ const minimumExtra = 3
 // same call may reach several providers. params is a JSON array. The error is an
 // *RPCError, ErrUnavailable, the last *Failure, or the context's.
 func (s *Set) Call(ctx context.Context, method string, params json.RawMessage) (Answer, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, s.settings.Deadline.Get(), errDeadline)
+	ctx, cancel := context.WithTimeoutCause(ctx, s.settings.Deadline.Get(), ErrDeadline)
 	defer cancel()
 	s.active.Add(1)
 	defer s.active.Add(-1)
@@ -74,11 +74,12 @@ func (s *Set) Call(ctx context.Context, method string, params json.RawMessage) (
 	return Answer{}, last
 }
 
-var errDeadline = errors.New("the deadline of the call has passed")
+// ErrDeadline is returned when the time for a call is over, with all its attempts.
+var ErrDeadline = errors.New("the deadline of the call has passed")
 
 func deadlineError(ctx context.Context, err error) error {
-	if errors.Is(context.Cause(ctx), errDeadline) {
-		return fmt.Errorf("%w: %w", errDeadline, err)
+	if errors.Is(context.Cause(ctx), ErrDeadline) {
+		return fmt.Errorf("%w: %w", ErrDeadline, err)
 	}
 	return ctx.Err()
 }

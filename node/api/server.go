@@ -1,0 +1,228 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/bizra/bizra-top/node/cache"
+	"github.com/bizra/bizra-top/node/store"
+	"github.com/bizra/bizra-top/node/upstream"
+	"github.com/bizra/bizra-top/node/validation"
+)
+
+// Parts are what the API answers from.
+type Parts struct {
+	Validator *validation.Validator
+	Cache     *cache.Cache
+	Upstreams *upstream.Set
+	Ledger    *store.Ledger
+	// Finalised says whether a block is deep enough that no reorganisation is
+	// expected to change it.
+	Finalised func(block uint64) bool
+	// Health says how the node is; Ready is false while it should get no traffic.
+	Health func() Health
+	// Registry is exported at /metrics.
+	Registry *prometheus.Registry
+}
+
+// Health is the node's state as load balancers and people ask for it, after
+// the draft "Health Check Response Format for HTTP APIs".
+type Health struct {
+	Status string                  `json:"status"` // pass, warn, fail
+	Ready  bool                    `json:"-"`
+	Output string                  `json:"output,omitempty"` // what is wrong
+	Checks map[string][]HealthPart `json:"checks,omitempty"`
+}
+
+// HealthPart is one part's state.
+type HealthPart struct {
+	Component string `json:"componentId,omitempty"`
+	Status    string `json:"status"`
+	Output    string `json:"output,omitempty"`
+	Time      string `json:"time,omitempty"` // since when
+}
+
+// Server is the public HTTP server.
+type Server struct {
+	settings Settings
+	http     *http.Server
+	listener net.Listener
+	inFlight atomic.Int64
+	draining atomic.Bool
+	metrics  *metrics
+}
+
+// New returns a server that listens but does not answer yet; Serve does.
+func New(s Settings, parts Parts) (*Server, error) {
+	l, err := net.Listen("tcp", s.Listen.Get())
+	if err != nil {
+		return nil, fmt.Errorf("listen on api.listen %s: %w; choose another with --listen", s.Listen.Get(), err)
+	}
+	srv := &Server{settings: s, listener: l, metrics: newMetrics()}
+	parts.Registry.MustRegister(srv.metrics.collectors(srv)...)
+	srv.http = &http.Server{
+		Handler:           srv.routes(parts),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      60 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+	}
+	return srv, nil
+}
+
+// Address returns where the server listens.
+func (s *Server) Address() string { return s.listener.Addr().String() }
+
+// Serve answers until Shutdown.
+func (s *Server) Serve() error {
+	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve the API: %w", err)
+	}
+	return nil
+}
+
+// Shutdown refuses new connections and waits for requests under way, at most
+// for api.drain_timeout; then it cuts them.
+func (s *Server) Shutdown() error {
+	s.draining.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), s.settings.DrainFor.Get())
+	defer cancel()
+	if err := s.http.Shutdown(ctx); err != nil {
+		cut := s.inFlight.Load()
+		_ = s.http.Close() // what is still open is cut; nothing more can be done
+		return fmt.Errorf("%d requests did not finish within api.drain_timeout and were cut", cut)
+	}
+	return nil
+}
+
+// Draining says whether Shutdown has begun.
+func (s *Server) Draining() bool { return s.draining.Load() }
+
+func (s *Server) routes(p Parts) http.Handler {
+	v := &verdicts{s.settings, p.Validator, p.Cache, p.Ledger}
+	g := &gateway{s.settings, p.Cache, p.Upstreams, p.Finalised, s.metrics}
+	mux := http.NewServeMux()
+	limited := func(pattern string, h http.HandlerFunc) {
+		mux.Handle(pattern, s.measure(pattern, s.limit(h)))
+	}
+	limited("GET /v1/transactions/{hash}", v.handle(validation.KindTransaction, "hash"))
+	limited("GET /v1/blocks/{id}", v.handle(validation.KindBlock, "id"))
+	limited("GET /v1/addresses/{address}", v.handle(validation.KindAddress, "address"))
+	limited("POST /v1/validations", v.batch)
+	limited("GET /v1/validations", v.list)
+	limited("POST /{$}", g.ServeHTTP)
+	// Health and metrics answer also under overload: that is when they are read.
+	open := func(pattern string, h http.Handler) { mux.Handle(pattern, s.measure(pattern, h)) }
+	open("GET /metrics", promhttp.HandlerFor(p.Registry, promhttp.HandlerOpts{Registry: p.Registry, MaxRequestsInFlight: 4, Timeout: 10 * time.Second}))
+	open("GET /health", s.health(p, true))
+	open("GET /health/ready", s.health(p, false))
+	open("GET /health/live", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, Health{Status: "pass"})
+	}))
+	mux.Handle("/", s.measure("other", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/" {
+			w.Header().Set("Allow", "POST")
+			problemJSON(w, http.StatusMethodNotAllowed, "JSON-RPC requests are sent with POST; verdicts are under /v1")
+			return
+		}
+		problemJSON(w, http.StatusNotFound, "there is nothing here; verdicts are under /v1/transactions, /v1/blocks and /v1/addresses")
+	})))
+	return mux
+}
+
+func (s *Server) health(p Parts, details bool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		h := p.Health()
+		status := http.StatusOK
+		if !h.Ready || s.draining.Load() {
+			status, h.Status = http.StatusServiceUnavailable, "fail"
+			if s.draining.Load() {
+				h.Output = "the node is shutting down"
+			}
+		}
+		if !details {
+			h.Checks = nil
+		}
+		w.Header().Set("Content-Type", "application/health+json")
+		writeJSON(w, status, h)
+	})
+}
+
+// limit sheds load: what cannot be served soon is refused at once.
+func (s *Server) limit(next http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.inFlight.Add(1) > int64(s.settings.MaxInFlight.Get()) {
+			s.inFlight.Add(-1)
+			s.metrics.shed.Inc()
+			w.Header().Set("Retry-After", "1")
+			problemJSON(w, http.StatusServiceUnavailable, "the node is at api.max_in_flight; try again in a second")
+			return
+		}
+		defer s.inFlight.Add(-1)
+		ctx, cancel := context.WithTimeout(r.Context(), s.settings.Deadline.Get())
+		defer cancel()
+		next(w, r.WithContext(ctx))
+	})
+}
+
+// measure counts and times one route.
+func (s *Server) measure(pattern string, next http.Handler) http.Handler {
+	latency := s.metrics.latency.WithLabelValues(pattern)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		rec := &recorder{ResponseWriter: w, status: http.StatusOK}
+		next.ServeHTTP(rec, r)
+		latency.Observe(time.Since(began).Seconds())
+		s.metrics.requests.WithLabelValues(pattern, strconv.Itoa(rec.status)).Inc()
+	})
+}
+
+type recorder struct {
+	http.ResponseWriter
+	status int
+}
+
+func (r *recorder) WriteHeader(status int) {
+	r.status = status
+	r.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+func write(w http.ResponseWriter, status int, body []byte) {
+	if w.Header().Get("Content-Type") == "" {
+		w.Header().Set("Content-Type", "application/json")
+	}
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // a client that has left cannot be told
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		problemJSON(w, http.StatusInternalServerError, "the answer could not be encoded")
+		return
+	}
+	write(w, status, body)
+}
+
+// problemJSON answers as RFC 9457 says.
+func problemJSON(w http.ResponseWriter, status int, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	body, _ := json.Marshal(map[string]any{"title": http.StatusText(status), "status": status, "detail": detail})
+	write(w, status, body)
+}

@@ -1,0 +1,41 @@
+package api
+
+import (
+	"net"
+	"time"
+
+	"github.com/bizra/bizra-top/node/settings"
+)
+
+// Settings are the tunables of the public HTTP surface.
+type Settings struct {
+	Listen      *settings.Value[string]
+	MaxBody     *settings.Value[int64]
+	MaxBatch    *settings.Value[int]
+	MaxDepth    *settings.Value[int]
+	MaxInFlight *settings.Value[int]
+	Deadline    *settings.Value[time.Duration]
+	DrainFor    *settings.Value[time.Duration]
+}
+
+// Declare declares the tunables of the API.
+func Declare(r *settings.Registry) Settings {
+	return Settings{
+		Listen: settings.String(r, settings.Spec{Key: "api.listen", Restart: true, Check: func(v string) error {
+			_, _, err := net.SplitHostPort(v)
+			return err
+		}, Doc: "Address the API listens on; port 0 takes a free one."}, "127.0.0.1:3000"),
+		MaxBody: settings.Bytes(r, settings.Spec{Key: "api.max_body", Min: 1 << 10, Max: 1 << 30, Step: 64 << 10,
+			Doc: "Largest request body that is read.", Risk: settings.RiskMedium}, 1<<20),
+		MaxBatch: settings.Int(r, settings.Spec{Key: "api.max_batch", Unit: "requests", Min: 1, Max: 10000, Step: 10,
+			Doc: "Most members of one batch.", Risk: settings.RiskMedium}, 100),
+		MaxDepth: settings.Int(r, settings.Spec{Key: "api.max_depth", Unit: "levels", Min: 4, Max: 1000, Step: 4,
+			Doc: "Deepest nesting of a JSON request.", Risk: settings.RiskMedium}, 32),
+		MaxInFlight: settings.Int(r, settings.Spec{Key: "api.max_in_flight", Unit: "requests", Min: 1, Max: 1_000_000, Step: 64,
+			Doc: "Requests under way above which further ones are answered 503 at once.", Risk: settings.RiskHigh}, 1024),
+		Deadline: settings.Duration(r, settings.Spec{Key: "api.deadline", Min: 0.1, Max: 300, Step: 1,
+			Doc: "Longest time one request may take.", Risk: settings.RiskHigh}, 20*time.Second),
+		DrainFor: settings.Duration(r, settings.Spec{Key: "api.drain_timeout", Min: 0, Max: 300, Step: 1,
+			Doc: "On shutdown, requests under way have this long to finish."}, 10*time.Second),
+	}
+}

@@ -1,0 +1,232 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/bizra/bizra-top/node/cache"
+	"github.com/bizra/bizra-top/node/printable"
+	"github.com/bizra/bizra-top/node/store"
+	"github.com/bizra/bizra-top/node/upstream"
+	"github.com/bizra/bizra-top/node/validation"
+)
+
+// verdicts answers /v1: verdicts are cached, and in the ledger before they go
+// out.
+type verdicts struct {
+	settings  Settings
+	validator *validation.Validator
+	cache     *cache.Cache
+	ledger    *store.Ledger
+}
+
+var classOf = map[validation.Kind]cache.Class{
+	validation.KindTransaction: cache.Transaction,
+	validation.KindBlock:       cache.Block,
+	validation.KindAddress:     cache.Address,
+}
+
+// of returns the verdict on one subject as JSON, and where it came from.
+func (v *verdicts) of(ctx context.Context, kind validation.Kind, subject string) ([]byte, cache.Tier, error) {
+	key, err := canonicalSubject(kind, subject)
+	if err != nil {
+		return nil, "", err
+	}
+	return v.cache.Get(ctx, classOf[kind], "verdict:"+key, func(ctx context.Context) (cache.Loaded, error) {
+		verdict, err := v.reach(ctx, kind, key)
+		if err != nil {
+			return cache.Loaded{}, err
+		}
+		body, err := json.Marshal(verdict)
+		if err != nil {
+			return cache.Loaded{}, fmt.Errorf("encode verdict: %w", err)
+		}
+		err = v.ledger.Write(ctx, store.Record{ID: verdict.ID, Kind: string(verdict.Kind), Subject: verdict.Subject,
+			Outcome: string(verdict.Outcome), ChainID: verdict.ChainID, At: verdict.At, Body: body})
+		if err != nil {
+			return cache.Loaded{}, fmt.Errorf("the verdict could not be written to the ledger: %w", err)
+		}
+		loaded := cache.Loaded{Body: body, Unsettled: !verdict.Finalised}
+		switch verdict.Outcome {
+		case validation.NotFound:
+			loaded.Class = cache.NotFound
+		case validation.Undecided:
+			loaded.NoStore = true // the next one who asks may find more providers
+		}
+		if movesWithHead(kind, key) {
+			loaded.Class = cache.RPC
+		}
+		return loaded, nil
+	})
+}
+
+func (v *verdicts) reach(ctx context.Context, kind validation.Kind, key string) (validation.Verdict, error) {
+	switch kind {
+	case validation.KindTransaction:
+		return v.validator.Transaction(ctx, key)
+	case validation.KindBlock:
+		return v.validator.Block(ctx, key)
+	default:
+		return v.validator.Address(ctx, key)
+	}
+}
+
+// movesWithHead says whether a subject names another block with each new head.
+func movesWithHead(kind validation.Kind, key string) bool {
+	return kind == validation.KindBlock && key != "" && (key[0] < '0' || key[0] > '9')
+}
+
+func (v *verdicts) handle(kind validation.Kind, param string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, tier, err := v.of(r.Context(), kind, r.PathValue(param))
+		if err != nil {
+			refuse(w, err)
+			return
+		}
+		w.Header().Set("X-Cache", string(tier))
+		write(w, outcomeStatus(body), body)
+	}
+}
+
+// outcomeStatus is 404 for a verdict of "not found" and 200 for every other:
+// "invalid" is an answer, not an error.
+func outcomeStatus(body []byte) int {
+	var o struct{ Outcome validation.Outcome }
+	if json.Unmarshal(body, &o) == nil && o.Outcome == validation.NotFound {
+		return http.StatusNotFound
+	}
+	return http.StatusOK
+}
+
+// subject is one member of a batch.
+type subject struct {
+	Kind validation.Kind `json:"kind"`
+	ID   string          `json:"id"`
+}
+
+// batch answers POST /v1/validations: {"subjects": [{"kind": …, "id": …}]}.
+// Each member has its own result or error, in the order asked.
+func (v *verdicts) batch(w http.ResponseWriter, r *http.Request) {
+	body, problem := readBody(w, r, v.settings)
+	if problem != nil {
+		problemJSON(w, problem.status, problem.text)
+		return
+	}
+	var req struct {
+		Subjects []subject `json:"subjects"`
+	}
+	if err := json.Unmarshal(body, &req); err != nil || len(req.Subjects) == 0 {
+		problemJSON(w, http.StatusBadRequest, `the body must be {"subjects": [{"kind": "transaction", "id": "0x…"}]}; kinds are transaction, block and address`)
+		return
+	}
+	if len(req.Subjects) > v.settings.MaxBatch.Get() {
+		problemJSON(w, http.StatusRequestEntityTooLarge, "the batch has more members than api.max_batch")
+		return
+	}
+	type result struct {
+		subject
+		Verdict json.RawMessage `json:"verdict,omitempty"`
+		Error   string          `json:"error,omitempty"`
+	}
+	results := make([]result, len(req.Subjects))
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, batchWorkers)
+	for i, s := range req.Subjects {
+		s.ID = printable.Clean(s.ID, 100)
+		results[i].subject = s
+		if _, ok := classOf[s.Kind]; !ok {
+			results[i].Kind, results[i].Error = "", "kind must be transaction, block or address"
+			continue
+		}
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			verdict, _, err := v.of(r.Context(), s.Kind, s.ID)
+			if err != nil {
+				_, results[i].Error = explain(err)
+				return
+			}
+			results[i].Verdict = verdict
+		})
+	}
+	wg.Wait()
+	writeJSON(w, http.StatusOK, map[string]any{"results": results})
+}
+
+// list answers GET /v1/validations from the ledger, newest first.
+func (v *verdicts) list(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	query := store.Query{Kind: q.Get("kind"), Subject: q.Get("subject"), Outcome: q.Get("outcome"), Limit: 100}
+	if text := q.Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > store.MaxFind {
+			problemJSON(w, http.StatusBadRequest, fmt.Sprintf("limit must be a number from 1 to %d", store.MaxFind))
+			return
+		}
+		query.Limit = n
+	}
+	for name, at := range map[string]*time.Time{"since": &query.Since, "until": &query.Until} {
+		if text := q.Get(name); text != "" {
+			t, err := time.Parse(time.RFC3339, text)
+			if err != nil {
+				problemJSON(w, http.StatusBadRequest, name+" must be a time such as 2026-01-31T12:00:00Z")
+				return
+			}
+			*at = t
+		}
+	}
+	// The ledger holds canonical subjects.
+	if query.Subject != "" {
+		for kind := range classOf {
+			if key, err := canonicalSubject(kind, query.Subject); err == nil && len(query.Subject) >= 42 {
+				query.Subject = key
+				break
+			}
+		}
+	}
+	records, err := v.ledger.Find(r.Context(), query)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	out := make([]json.RawMessage, len(records))
+	for i, rec := range records {
+		out[i] = rec.Body
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"validations": out})
+}
+
+// explain says what an error means to a client.
+func explain(err error) (status int, text string) {
+	var input *validation.InputError
+	if errors.As(err, &input) {
+		return http.StatusBadRequest, input.Error()
+	}
+	text = printable.Clean(strings.ReplaceAll(err.Error(), "\n", "; "), 300)
+	switch {
+	case errors.Is(err, upstream.ErrUnavailable):
+		return http.StatusServiceUnavailable, text
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, upstream.ErrDeadline):
+		return http.StatusGatewayTimeout, "no answer in time: " + text
+	}
+	var failed *upstream.Failure
+	if errors.As(err, &failed) {
+		return http.StatusBadGateway, text
+	}
+	return http.StatusServiceUnavailable, text
+}
+
+func refuse(w http.ResponseWriter, err error) {
+	status, text := explain(err)
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	problemJSON(w, status, text)
+}
