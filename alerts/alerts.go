@@ -1,0 +1,208 @@
+// Package alerts evaluates Prometheus rule files over the node's history, with
+// Prometheus's own rule manager, and tells which alerts are pending and firing.
+package alerts
+
+import (
+	"cmp"
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/rulefmt"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/rules"
+
+	"github.com/bizra/bizra-top/node/control"
+	"github.com/bizra/bizra-top/node/printable"
+	"github.com/bizra/bizra-top/probes"
+)
+
+//go:embed rules/*.yaml
+var shipped embed.FS
+
+// shippedFile is how the embedded rules are named to the rule manager.
+const shippedFile = "rules/bizra.yaml"
+
+// Rules returns the shipped rule file.
+func Rules() []byte {
+	data, err := shipped.ReadFile(shippedFile)
+	if err != nil {
+		panic(err) // it is part of the binary
+	}
+	return data
+}
+
+// Evaluator runs the rules. All methods may be called from any goroutine.
+type Evaluator struct {
+	manager *rules.Manager
+	every   time.Duration
+	notify  func(control.Event)
+
+	mu    sync.Mutex
+	known map[string]rules.AlertState // by rule and labels
+}
+
+// New loads the shipped rules and the files of the settings; a broken file is
+// an error that names it and its line. notify is told of every alert that turns
+// pending, fires or resolves.
+func New(ctx context.Context, h *probes.History, s Settings, reg prometheus.Registerer, log *slog.Logger, notify func(control.Event)) (*Evaluator, error) {
+	engine, queryable, appendable, p := h.Storage()
+	e := &Evaluator{every: s.EvaluateEvery.Get(), notify: notify, known: map[string]rules.AlertState{}}
+	e.manager = rules.NewManager(&rules.ManagerOptions{
+		NameValidationScheme: model.UTF8Validation,
+		ExternalURL:          &url.URL{},
+		QueryFunc:            rules.EngineQueryFunc(engine, queryable),
+		NotifyFunc:           func(context.Context, string, ...*rules.Alert) {},
+		Context:              ctx,
+		Appendable:           appendable,
+		Queryable:            queryable,
+		Logger:               log,
+		Registerer:           reg,
+		OutageTolerance:      time.Hour,
+		ForGracePeriod:       10 * time.Second,
+		ResendDelay:          time.Minute,
+		GroupLoader:          loader{p, log},
+		MaxConcurrentEvals:   1,
+		Parser:               p,
+	})
+	files := append([]string{shippedFile}, s.Files.Get()...)
+	// Update only says that it failed; loading the files says where.
+	if _, errs := e.manager.LoadGroups(e.every, labels.EmptyLabels(), "", nil, false, files...); len(errs) > 0 {
+		return nil, fmt.Errorf("alert rules: %w", errors.Join(errs...))
+	}
+	if err := e.manager.Update(e.every, files, labels.EmptyLabels(), "", nil); err != nil {
+		return nil, fmt.Errorf("alert rules: %w", err)
+	}
+	return e, nil
+}
+
+// loader reads the shipped rules from the binary and others from disk.
+type loader struct {
+	parser parser.Parser
+	log    *slog.Logger
+}
+
+func (l loader) Load(name string, ignoreUnknown bool, scheme model.ValidationScheme) (*rulefmt.RuleGroups, []error) {
+	data := Rules()
+	if name != shippedFile {
+		var err error
+		if data, err = os.ReadFile(name); err != nil {
+			return nil, []error{err}
+		}
+	}
+	groups, errs := rulefmt.Parse(data, ignoreUnknown, scheme, l.parser, l.log)
+	for i, err := range errs {
+		errs[i] = fmt.Errorf("%s: %w", name, err)
+	}
+	return groups, errs
+}
+
+func (l loader) Parse(query string) (parser.Expr, error) { return l.parser.ParseExpr(query) }
+
+// Run evaluates until ctx ends.
+func (e *Evaluator) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	wg.Go(e.manager.Run)
+	tick := time.NewTicker(min(e.every, time.Second) / 2)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+			e.compare()
+		}
+	}
+	e.manager.Stop()
+	wg.Wait()
+}
+
+// compare tells of alerts that have changed state since it last looked.
+func (e *Evaluator) compare() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	seen := map[string]bool{}
+	for _, r := range e.manager.AlertingRules() {
+		for _, a := range r.ActiveAlerts() {
+			key := r.Name() + a.Labels.String()
+			seen[key] = true
+			if e.known[key] == a.State || a.State == rules.StateInactive {
+				continue
+			}
+			e.known[key] = a.State
+			severity := "warn"
+			if a.State == rules.StateFiring && a.Labels.Get("severity") == "critical" {
+				severity = "bad"
+			}
+			e.notify(control.Event{Kind: "alert", Severity: severity, Subject: r.Name(),
+				Text: a.State.String() + ": " + a.Annotations.Get("summary")})
+		}
+	}
+	for key, state := range e.known {
+		if seen[key] {
+			continue
+		}
+		delete(e.known, key)
+		name, _, _ := strings.Cut(key, "{")
+		text := "resolved"
+		if state == rules.StatePending {
+			text = "passed before it fired"
+		}
+		e.notify(control.Event{Kind: "alert", Severity: "good", Subject: name, Text: text})
+	}
+}
+
+var settingKey = regexp.MustCompile(`bizra_setting\{key="([^"]+)"\}`)
+
+// List returns every active alert, firing ones first, then the rules that are
+// inactive.
+func (e *Evaluator) List() []control.Alert {
+	var out []control.Alert
+	for _, r := range e.manager.AlertingRules() {
+		base := control.Alert{
+			Name: r.Name(), State: "inactive", Part: r.Labels().Get("part"), Severity: r.Labels().Get("severity"),
+			Expr: r.Query().String(), For: model.Duration(r.HoldDuration()).String(),
+			WhatToDo: r.Annotations().Get("what_to_do"), Since: r.GetEvaluationTimestamp(),
+		}
+		for _, m := range settingKey.FindAllStringSubmatch(base.Expr, -1) {
+			base.Thresholds = append(base.Thresholds, m[1])
+		}
+		active := 0
+		for _, a := range r.ActiveAlerts() {
+			if a.State == rules.StateInactive {
+				continue
+			}
+			one, value := base, control.Number(a.Value)
+			one.State, one.Value, one.Since = a.State.String(), &value, a.ActiveAt
+			if a.State == rules.StateFiring {
+				one.Since = a.FiredAt
+			}
+			one.Summary = printable.Clean(a.Annotations.Get("summary"), 200)
+			one.Labels = a.Labels.Map()
+			out = append(out, one)
+			active++
+		}
+		if active == 0 {
+			base.Summary = printable.Clean(base.WhatToDo, 200)
+			out = append(out, base)
+		}
+	}
+	order := map[string]int{"firing": 0, "pending": 1, "inactive": 2}
+	severity := map[string]int{"critical": 0, "warning": 1, "info": 2}
+	slices.SortStableFunc(out, func(a, b control.Alert) int {
+		return cmp.Or(cmp.Compare(order[a.State], order[b.State]), cmp.Compare(severity[a.Severity], severity[b.Severity]),
+			cmp.Compare(a.Name, b.Name))
+	})
+	return out
+}

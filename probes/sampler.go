@@ -1,0 +1,210 @@
+package probes
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/prometheus/model/histogram"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/storage"
+
+	"github.com/bizra/bizra-top/node/control"
+)
+
+// minGap keeps samples that are asked for apart, however often they are.
+const minGap = 20 * time.Millisecond
+
+// Sampler gathers the registry into the history, and answers the panels from
+// it. It implements [control.Observer].
+type Sampler struct {
+	history  *History
+	gatherer prometheus.Gatherer
+	settings Settings
+	log      *slog.Logger
+	panels   []control.Panel
+	nudge    chan struct{}
+	last     atomic.Int64 // Unix milliseconds of the newest sample
+	failing  atomic.Bool
+
+	samples prometheus.Counter
+	took    prometheus.Histogram
+	errors  prometheus.Counter
+
+	mu     sync.Mutex
+	now    map[string][]control.Value
+	nowFor int64 // the sample that now was evaluated at
+}
+
+// NewSampler returns a sampler of everything registered with reg, its own
+// metrics included. Run must be running for samples to be taken.
+func NewSampler(h *History, reg *prometheus.Registry, s Settings, log *slog.Logger) *Sampler {
+	m := &Sampler{history: h, gatherer: reg, settings: s, log: log, panels: Panels(), nudge: make(chan struct{}, 1),
+		samples: prometheus.NewCounter(prometheus.CounterOpts{Name: "bizra_history_samples_total", Help: "Samples written to the history."}),
+		took: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "bizra_history_sample_seconds",
+			Help: "Time to gather and write all samples once.", Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, 1}}),
+		errors: prometheus.NewCounter(prometheus.CounterOpts{Name: "bizra_history_errors_total", Help: "Times samples could not be gathered or written."}),
+	}
+	reg.MustRegister(m.samples, m.took, m.errors)
+	h.register(reg)
+	return m
+}
+
+// Nudge asks for a sample now, because something has changed.
+func (m *Sampler) Nudge() {
+	select {
+	case m.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// Run samples until ctx ends.
+func (m *Sampler) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		began := time.Now()
+		if err := m.sample(ctx); err != nil {
+			m.errors.Inc()
+			if !m.failing.Swap(true) {
+				m.log.Error("sampling stopped: the node goes on without history until it works again", "error", err)
+			}
+		} else if m.failing.Swap(false) {
+			m.log.Info("sampling works again")
+		}
+		m.took.Observe(time.Since(began).Seconds())
+		m.pause(ctx, began)
+	}
+}
+
+func (m *Sampler) pause(ctx context.Context, began time.Time) {
+	timer := time.NewTimer(time.Until(began.Add(m.settings.SampleEvery.Get())))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-m.nudge:
+		gap := time.NewTimer(time.Until(began.Add(minGap)))
+		defer gap.Stop()
+		select {
+		case <-ctx.Done():
+		case <-gap.C:
+		}
+	}
+}
+
+func (m *Sampler) sample(ctx context.Context) error {
+	families, err := m.gatherer.Gather()
+	if len(families) == 0 {
+		return err
+	}
+	at := max(time.Now().UnixMilli(), m.last.Load()+1)
+	a := appender{AppenderV2: m.history.db.AppenderV2(ctx), at: at}
+	for _, f := range families {
+		for _, metric := range f.Metric {
+			a.metric(f.GetName(), metric)
+		}
+	}
+	if a.err != nil {
+		_ = a.Rollback() // the first error is the one that matters
+		return a.err
+	}
+	if err := a.Commit(); err != nil {
+		return err
+	}
+	m.samples.Add(float64(a.count))
+	m.last.Store(at)
+	return nil
+}
+
+// appender writes one gathering. The first error stops it.
+type appender struct {
+	storage.AppenderV2
+	at    int64
+	count int
+	err   error
+}
+
+func (a *appender) metric(name string, m *dto.Metric) {
+	switch {
+	case m.Counter != nil:
+		a.float(name, m, "", "", m.Counter.GetValue())
+	case m.Gauge != nil:
+		a.float(name, m, "", "", m.Gauge.GetValue())
+	case m.Untyped != nil:
+		a.float(name, m, "", "", m.Untyped.GetValue())
+	case m.Summary != nil:
+		a.float(name+"_sum", m, "", "", m.Summary.GetSampleSum())
+		a.float(name+"_count", m, "", "", float64(m.Summary.GetSampleCount()))
+	case m.Histogram != nil && m.Histogram.Schema != nil:
+		a.append(a.labels(name, m, "", ""), 0, native(m.Histogram))
+	case m.Histogram != nil:
+		a.float(name+"_sum", m, "", "", m.Histogram.GetSampleSum())
+		a.float(name+"_count", m, "", "", float64(m.Histogram.GetSampleCount()))
+		for _, b := range m.Histogram.Bucket {
+			a.float(name+"_bucket", m, "le", formatBound(b.GetUpperBound()), float64(b.GetCumulativeCount()))
+		}
+		a.float(name+"_bucket", m, "le", "+Inf", float64(m.Histogram.GetSampleCount()))
+	}
+}
+
+func (a *appender) labels(name string, m *dto.Metric, extra, value string) labels.Labels {
+	pairs := make([]string, 0, 2*len(m.Label)+4)
+	pairs = append(pairs, labels.MetricName, name)
+	for _, l := range m.Label {
+		pairs = append(pairs, l.GetName(), l.GetValue())
+	}
+	if extra != "" {
+		pairs = append(pairs, extra, value)
+	}
+	return labels.FromStrings(pairs...)
+}
+
+func (a *appender) float(name string, m *dto.Metric, extra, value string, v float64) {
+	a.append(a.labels(name, m, extra, value), v, nil)
+}
+
+func (a *appender) append(l labels.Labels, v float64, h *histogram.Histogram) {
+	if a.err != nil {
+		return
+	}
+	if _, a.err = a.Append(0, l, 0, a.at, v, h, nil, storage.AppendV2Options{}); a.err == nil {
+		a.count++
+	}
+}
+
+// native takes the sparse buckets of a gathered histogram.
+func native(h *dto.Histogram) *histogram.Histogram {
+	spans := func(in []*dto.BucketSpan) []histogram.Span {
+		out := make([]histogram.Span, len(in))
+		for i, s := range in {
+			out[i] = histogram.Span{Offset: s.GetOffset(), Length: s.GetLength()}
+		}
+		return out
+	}
+	return &histogram.Histogram{
+		Schema: h.GetSchema(), ZeroThreshold: h.GetZeroThreshold(), ZeroCount: h.GetZeroCount(),
+		Count: h.GetSampleCount(), Sum: h.GetSampleSum(),
+		PositiveSpans: noFakeSpan(spans(h.PositiveSpan), h.PositiveDelta), NegativeSpans: noFakeSpan(spans(h.NegativeSpan), h.NegativeDelta),
+		PositiveBuckets: h.PositiveDelta, NegativeBuckets: h.NegativeDelta,
+	}
+}
+
+// noFakeSpan drops the empty span client_golang adds so that an unused native
+// histogram can be told from a classic one.
+func noFakeSpan(s []histogram.Span, deltas []int64) []histogram.Span {
+	if len(deltas) == 0 {
+		return nil
+	}
+	return s
+}
+
+func formatBound(v float64) string {
+	if math.IsInf(v, 1) {
+		return "+Inf"
+	}
+	return labelFloat(v)
+}
