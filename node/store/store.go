@@ -7,14 +7,15 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"embed"
 	"fmt"
 	"io/fs"
 	"time"
 
-	"database/sql"
-
 	"github.com/pressly/goose/v3"
+
+	"github.com/bizra/bizra-top/node/settings"
 )
 
 // Record is one verdict as the ledger keeps it.
@@ -98,4 +99,15 @@ func (q Query) conditions(placeholder func(n int) string, at func(time.Time) any
 		add("at < ", at(q.Until))
 	}
 	return where, args
+}
+
+// Settings are the tunables of the ledger.
+type Settings struct {
+	DSN *settings.Value[string]
+}
+
+// Declare declares the tunables of the ledger.
+func Declare(r *settings.Registry) Settings {
+	return Settings{DSN: settings.String(r, settings.Spec{Key: "store.dsn", Restart: true, Secret: true,
+		Doc: "PostgreSQL address, such as postgres://user:password@host:5432/database; empty keeps the ledger in an embedded SQLite file."}, "")}
 }

@@ -197,3 +197,25 @@ func (s *Set) Run(ctx context.Context) {
 	wg.Wait()
 	s.transport.CloseIdleConnections()
 }
+
+// Discover asks the providers which chain they serve until one has said, and
+// returns it. With a chain configured it returns that at once.
+func (s *Set) Discover(ctx context.Context) (uint64, error) {
+	for s.ChainID() == 0 {
+		for _, p := range s.providers {
+			if permit, err := p.breaker.Acquire(); err == nil {
+				s.checkChain(ctx, p, permit)
+			}
+		}
+		if s.ChainID() == 0 && !sleep(ctx, 250*time.Millisecond) {
+			var last error = ErrUnavailable
+			for _, st := range s.Status() {
+				if st.LastError != "" {
+					last = errors.New(st.LastError)
+				}
+			}
+			return 0, fmt.Errorf("no provider says which chain it serves: %w; mend upstream.providers, or set upstream.chain_id to start without them", last)
+		}
+	}
+	return s.ChainID(), nil
+}

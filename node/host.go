@@ -1,0 +1,240 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/bizra/bizra-top/node/api"
+	"github.com/bizra/bizra-top/node/breaker"
+	"github.com/bizra/bizra-top/node/cache"
+	"github.com/bizra/bizra-top/node/control"
+	"github.com/bizra/bizra-top/node/settings"
+)
+
+// Host returns the node as the operator's door shows it. Observer, Alerts and
+// Changed are the caller's to fill in: they look at the node from above.
+func (n *Node) Host() control.Host {
+	return control.Host{
+		Registry: n.options.Registry, Gatherer: n.metrics, Events: n.events, Operations: n.operations(),
+		Node: n.describe, Breakers: n.breakerList, Upstreams: n.upstreamList, Pool: n.poolState, Tiers: n.tiers, Warn: n.warn,
+	}
+}
+
+func (n *Node) describe() control.Node {
+	l2 := "off"
+	switch {
+	case n.redis != nil && n.options.Mode == "demo":
+		l2 = "embedded"
+	case n.redis != nil:
+		l2 = "redis"
+	}
+	return control.Node{Name: n.name(), Version: n.options.Version, PID: os.Getpid(), Mode: n.options.Mode, Listen: n.server.Address(),
+		StateDir: n.options.StateDir, Socket: n.options.Socket, ChainID: n.chainID, Started: n.started,
+		Draining: n.server.Draining(), Ledger: n.ledger.Backend(), L2: l2}
+}
+
+func (n *Node) breakerList() []control.Breaker {
+	out := make([]control.Breaker, len(n.breakers))
+	for i, b := range n.breakers {
+		s := b.Snapshot()
+		out[i] = control.Breaker{Name: s.Name, Class: s.Class, State: string(s.State), Reason: s.Reason, Since: s.Since,
+			Calls: s.Calls, Failures: s.Failures, Slow: s.Slow, FailureRatio: control.Number(s.FailureRatio),
+			SlowRatio: control.Number(s.SlowRatio), Threshold: control.Number(s.Threshold), NextProbe: s.NextProbe,
+			LastError: s.LastError, Opened: s.Opened}
+	}
+	return out
+}
+
+func (n *Node) upstreamList() []control.Upstream {
+	status := n.upstreams.Status()
+	out := make([]control.Upstream, len(status))
+	for i, s := range status {
+		out[i] = control.Upstream{Name: s.Name, Host: s.Host, Breaker: s.Breaker, State: s.State, Healthy: s.Healthy,
+			Head: s.Head, Lag: s.Lag, P50: control.Number(s.P50.Seconds()), P95: control.Number(s.P95.Seconds()),
+			InFlight: s.InFlight, Calls: s.Calls, Failures: s.Failures, Lies: s.Lies, LastError: s.LastError, Preference: s.Preference}
+	}
+	return out
+}
+
+func (n *Node) poolState() control.Pool {
+	s := n.gate.Stat()
+	p := control.Pool{Backend: n.ledger.Backend(), Limit: s.Limit, InUse: s.InUse, Waiting: s.Waiting,
+		Ceiling: n.settings.Pool.Ceiling.Get(), Outbox: n.ledger.Outbox(), Reachable: true, LastError: n.ledger.LastError()}
+	if n.postgres != nil {
+		p.Idle = n.postgres.Idle()
+		p.LastError = cmp.Or(p.LastError, n.postgres.LastError())
+		p.Reachable = n.breakerNamed(classDatabase).Allows()
+	}
+	return p
+}
+
+func (n *Node) tiers() []control.Tier {
+	stats := n.cache.Stats()
+	out := make([]control.Tier, len(stats))
+	for i, s := range stats {
+		out[i] = control.Tier{Tier: string(s.Tier), Class: string(s.Class), Hits: s.Hits, Misses: s.Misses, TTL: n.cache.TTL(s.Class).String()}
+		if s.Tier == cache.L1 && i == 0 { // L1 counts entries and bytes for all its classes together
+			out[i].Entries, out[i].Bytes = uint64(n.cache.Entries()), n.cache.Bytes()
+		}
+	}
+	return out
+}
+
+// warn says what is doubtful about a change.
+func (n *Node) warn(c control.Changed) string {
+	switch c.Key {
+	case "pool.limit":
+		limit, err := strconv.Atoi(c.New)
+		if inUse := n.gate.Stat().InUse; err == nil && limit < inUse {
+			return fmt.Sprintf("below the current use of %d connections: it takes effect as they are given back", inUse)
+		}
+	case "cache.l1.max_bytes":
+		bound, err := settings.ParseNumber(settings.KindBytes, c.New)
+		if used := n.cache.Bytes(); err == nil && bound < float64(used) {
+			return fmt.Sprintf("below the %s in use: entries are evicted at once", settings.FormatNumber(settings.KindBytes, float64(used)))
+		}
+	}
+	return ""
+}
+
+func (n *Node) breakerNamed(name string) *breaker.Breaker {
+	for _, b := range n.breakers {
+		if b.Name() == name {
+			return b
+		}
+	}
+	return nil
+}
+
+func (n *Node) breakerNames() []string {
+	out := make([]string, len(n.breakers))
+	for i, b := range n.breakers {
+		out[i] = b.Name()
+	}
+	return out
+}
+
+func (n *Node) providerNames() []string {
+	var out []string
+	for _, s := range n.upstreams.Status() {
+		out = append(out, s.Name)
+	}
+	return out
+}
+
+// operations declares what can be done by hand.
+func (n *Node) operations() []control.Operation {
+	ops := append(n.breakerOperations(), n.upstreamOperations()...)
+	ops = append(ops, control.Operation{
+		Action:  control.Action{ID: "cache.flush_l1", Title: "flush L1", Doc: "Forget everything the memory cache holds.", Risk: "medium"},
+		State:   func(string) string { return fmt.Sprintf("%d entries", n.cache.Entries()) },
+		Outcome: "0 entries",
+		Do:      func(context.Context, string, string) error { n.cache.FlushL1(); return nil },
+	})
+	if n.redis != nil {
+		ops = append(ops, control.Operation{
+			Action:  control.Action{ID: "cache.flush_l2", Title: "flush L2", Doc: "Remove this chain's entries from Redis, also for other nodes with the same prefix.", Risk: "high"},
+			State:   func(string) string { return "entries in Redis" },
+			Outcome: "none of this chain's entries in Redis",
+			Do: func(ctx context.Context, _, _ string) error {
+				_, err := n.cache.FlushL2(ctx)
+				return err
+			},
+		})
+	}
+	if n.postgres != nil {
+		ops = append(ops, control.Operation{
+			Action:  control.Action{ID: "pool.reset", Title: "reset pool", Doc: "Close every database connection as it is given back; new ones open on demand.", Risk: "medium"},
+			State:   func(string) string { return fmt.Sprintf("%d idle connections", n.postgres.Idle()) },
+			Outcome: "0 idle connections",
+			Do:      func(context.Context, string, string) error { n.postgres.Reset(); return nil },
+		})
+	}
+	return ops
+}
+
+func (n *Node) breakerOperations() []control.Operation {
+	state := func(name string) string { return string(n.breakerNamed(name).State()) }
+	force := func(id, title, doc, risk string, to breaker.State) control.Operation {
+		return control.Operation{
+			Action:     control.Action{ID: id, Title: title, Doc: doc, Risk: risk},
+			TargetsNow: n.breakerNames, State: state, Outcome: string(to),
+			Do: func(_ context.Context, name, reason string) error {
+				return n.breakerNamed(name).Force(to, "held "+reason)
+			},
+		}
+	}
+	return []control.Operation{
+		force("breaker.force_open", "force open", "Refuse every call until it is reset.", "high", breaker.ForcedOpen),
+		force("breaker.force_close", "force close", "Allow every call until it is reset, whatever fails.", "high", breaker.ForcedClosed),
+		force("breaker.metrics_only", "metrics only", "Allow every call and only report when it would have opened.", "medium", breaker.MetricsOnly),
+		{
+			Action:     control.Action{ID: "breaker.reset", Title: "reset", Doc: "Close it and forget its window; it works by itself again.", Risk: "medium"},
+			TargetsNow: n.breakerNames, State: state, Outcome: string(breaker.Closed),
+			Do: func(_ context.Context, name, reason string) error {
+				n.breakerNamed(name).Reset("reset " + reason)
+				return nil
+			},
+		},
+	}
+}
+
+func (n *Node) upstreamOperations() []control.Operation {
+	state := func(name string) string {
+		for _, s := range n.upstreams.Status() {
+			if s.Name == name {
+				return s.State
+			}
+		}
+		return "unknown"
+	}
+	return []control.Operation{
+		{
+			Action:     control.Action{ID: "upstream.drain", Title: "drain", Doc: "Send the provider no more calls until it is restored.", Risk: "high"},
+			TargetsNow: n.providerNames, State: state, Outcome: "drained",
+			Do: func(_ context.Context, name, _ string) error { return n.upstreams.Drain(name, true) },
+		},
+		{
+			Action:     control.Action{ID: "upstream.restore", Title: "restore", Doc: "Send a drained provider calls again.", Risk: "low"},
+			TargetsNow: n.providerNames, State: state, Outcome: "up",
+			Do: func(_ context.Context, name, _ string) error { return n.upstreams.Drain(name, false) },
+		},
+	}
+}
+
+// health says how the node is. It is ready while it can answer something new,
+// or from the cache.
+func (n *Node) health() api.Health {
+	h := api.Health{Status: "pass", Ready: true, Checks: map[string][]api.HealthPart{}}
+	down := 0
+	status := n.upstreams.Status()
+	for _, s := range status {
+		part := api.HealthPart{Component: s.Name, Status: "pass"}
+		if !s.Healthy {
+			part.Status, part.Output = "fail", strings.TrimSpace(s.State+" "+s.LastError)
+			down++
+		}
+		h.Checks["upstreams"] = append(h.Checks["upstreams"], part)
+	}
+	for _, b := range n.breakers {
+		s := b.Snapshot()
+		part := api.HealthPart{Component: s.Name, Status: "pass"}
+		if !b.Allows() {
+			part = api.HealthPart{Component: s.Name, Status: "fail", Output: string(s.State) + ": " + s.Reason, Time: s.Since.UTC().Format(time.RFC3339)}
+			h.Status = "warn"
+		}
+		h.Checks["circuit-breakers"] = append(h.Checks["circuit-breakers"], part)
+	}
+	if down > 0 {
+		h.Status = "warn"
+	}
+	if down == len(status) && n.cache.Entries() == 0 {
+		h.Status, h.Ready, h.Output = "fail", false, "no provider can be asked and nothing is cached"
+	}
+	return h
+}

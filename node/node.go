@@ -1,0 +1,295 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/bizra/bizra-top/node/api"
+	"github.com/bizra/bizra-top/node/breaker"
+	"github.com/bizra/bizra-top/node/cache"
+	"github.com/bizra/bizra-top/node/control"
+	"github.com/bizra/bizra-top/node/pool"
+	"github.com/bizra/bizra-top/node/printable"
+	"github.com/bizra/bizra-top/node/settings"
+	"github.com/bizra/bizra-top/node/store"
+	"github.com/bizra/bizra-top/node/upstream"
+	"github.com/bizra/bizra-top/node/validation"
+)
+
+// discoverFor bounds the wait at start for a provider that says its chain.
+const discoverFor = 10 * time.Second
+
+// Options say how a node is built.
+type Options struct {
+	Registry *settings.Registry
+	Settings Settings
+	StateDir string
+	Socket   string
+	Mode     string // "demo" or "node"
+	Version  string
+	Log      *slog.Logger
+	// Happened is called after each event, outside all locks.
+	Happened func(control.Event)
+}
+
+// Node is a running validation node. Build it with New, then call Run.
+type Node struct {
+	options   Options
+	settings  Settings
+	log       *slog.Logger
+	started   time.Time
+	metrics   *prometheus.Registry
+	events    *control.Events
+	upstreams *upstream.Set
+	cache     *cache.Cache
+	redis     *cache.Redis // nil without L2
+	gate      *pool.Gate
+	postgres  *pool.Postgres // nil with an embedded ledger
+	ledger    *store.Ledger
+	server    *api.Server
+	breakers  []*breaker.Breaker
+	chainID   uint64
+
+	// Watching providers begins in New, since the chain is needed there.
+	stopWatch context.CancelFunc
+	watching  sync.WaitGroup
+}
+
+// New builds a node and opens what it needs: state folder, ledger, listener. It
+// waits a moment for a provider that says which chain it serves, unless that is
+// configured. After an error nothing stays open.
+func New(ctx context.Context, o Options) (_ *Node, err error) {
+	n := &Node{options: o, settings: o.Settings, log: o.Log, started: time.Now(), metrics: prometheus.NewRegistry(),
+		events: control.NewEvents(o.Happened)}
+	n.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		settings.Collector(o.Registry),
+		breaker.Collector(func() []*breaker.Breaker { return n.breakers }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_node_info", Help: "1, with the node's version.",
+			ConstLabels: prometheus.Labels{"version": o.Version, "mode": o.Mode}}, func() float64 { return 1 }))
+	defer func() {
+		if err != nil {
+			n.close()
+		}
+	}()
+	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
+		return nil, fmt.Errorf("create the state folder: %w; choose another with --state-dir", err)
+	}
+	if err := n.openUpstreams(ctx); err != nil {
+		return nil, err
+	}
+	if err := n.openLedger(ctx); err != nil {
+		return nil, err
+	}
+	if err := n.openCache(); err != nil {
+		return nil, err
+	}
+	v := validation.New(source{n.upstreams}, n.chainID, n.settings.Validation, n.metrics)
+	n.server, err = api.New(n.settings.API, api.Parts{
+		Validator: v, Cache: n.cache, Upstreams: n.upstreams, Ledger: n.ledger,
+		Finalised: n.finalised, Health: n.health, Registry: n.metrics,
+	})
+	if err != nil {
+		return nil, err
+	}
+	o.Registry.OnChange(n.gate.Resized, "pool.limit")
+	o.Registry.OnChange(n.cache.Resized, "cache.l1.max_bytes")
+	return n, nil
+}
+
+func (n *Node) newBreaker(name, class string, s breaker.Settings) *breaker.Breaker {
+	b := breaker.New(name, class, s, breaker.WithProber(), breaker.OnTransition(n.transition))
+	n.breakers = append(n.breakers, b)
+	return b
+}
+
+// transition tells of a breaker's change of state. What the operator did by hand
+// is told by the door, with the operator's name.
+func (n *Node) transition(t breaker.Transition) {
+	severity := "warn"
+	switch t.To {
+	case breaker.Closed:
+		severity = "good"
+	case breaker.Open:
+		severity = "bad"
+	}
+	n.event("breaker", severity, t.Name, string(t.From)+" -> "+string(t.To)+": "+t.Reason)
+}
+
+func (n *Node) event(kind, severity, subject, text string) {
+	n.events.Add(control.Event{Kind: kind, Severity: severity, Subject: subject, Text: text})
+}
+
+func (n *Node) openUpstreams(ctx context.Context) error {
+	set, err := upstream.New(n.settings.Upstream, func(provider string) *breaker.Breaker {
+		return n.newBreaker(classUpstream+"/"+provider, classUpstream, n.settings.Upstreams)
+	}, n.metrics, func(e upstream.Event) { n.event("upstream", e.Severity, e.Provider, e.Text) })
+	if err != nil {
+		return err
+	}
+	n.upstreams = set
+	limited, cancel := context.WithTimeout(ctx, discoverFor)
+	defer cancel()
+	if n.chainID, err = set.Discover(limited); err != nil {
+		return err
+	}
+	watch, stop := context.WithCancel(context.WithoutCancel(ctx))
+	n.stopWatch = stop
+	n.watching.Go(func() { set.Run(watch) })
+	return nil
+}
+
+func (n *Node) openLedger(ctx context.Context) (err error) {
+	n.gate = pool.NewGate(n.settings.Pool, n.metrics)
+	dsn := n.settings.Store.DSN.Get()
+	if dsn == "" {
+		n.ledger, err = store.OpenSQLite(ctx, filepath.Join(n.options.StateDir, "ledger.db"), n.gate, n.metrics)
+		return err
+	}
+	b := n.newBreaker(classDatabase, classDatabase, n.settings.Database)
+	if n.postgres, err = pool.OpenPostgres(dsn, n.settings.Pool, n.gate, b); err != nil {
+		return err
+	}
+	n.ledger, err = store.OpenPostgres(ctx, n.postgres, filepath.Join(n.options.StateDir, "outbox.db"), n.metrics,
+		func(severity, text string) { n.event("ledger", severity, "ledger", text) })
+	return err
+}
+
+func (n *Node) openCache() (err error) {
+	if n.settings.Cache.URL.Get() != "" {
+		b := n.newBreaker(classRedis, classRedis, n.settings.Redis)
+		if n.redis, err = cache.OpenRedis(n.settings.Cache, n.chainID, b); err != nil {
+			return err
+		}
+	}
+	n.cache, err = cache.New(n.settings.Cache, n.redis, n.metrics)
+	return err
+}
+
+// Run serves until ctx ends, then drains: it refuses new requests, finishes
+// those under way, commits the ledger and closes everything. The error is of
+// serving, or says what could not be finished.
+func (n *Node) Run(ctx context.Context) error {
+	defer n.close()
+	var background, ledger sync.WaitGroup
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	ledger.Go(n.ledger.Run)
+	if n.postgres != nil {
+		background.Go(func() { n.postgres.Run(work) })
+	}
+	if n.redis != nil {
+		background.Go(func() { n.redis.Run(work) })
+		background.Go(func() { n.warnAboutRedis(work) })
+	}
+	served := make(chan error, 1)
+	go func() { served <- n.server.Serve() }()
+	n.event("node", "good", n.name(), fmt.Sprintf("started %s on %s, chain %d, ledger %s", n.options.Version, n.server.Address(), n.chainID, n.ledger.Backend()))
+
+	var err error
+	select {
+	case <-ctx.Done():
+		n.event("node", "info", n.name(), "draining")
+		err = n.server.Shutdown()
+		err = errors.Join(err, <-served)
+	case err = <-served:
+	}
+	n.ledger.Stop()
+	ledger.Wait()
+	stop()
+	background.Wait()
+	return err
+}
+
+func (n *Node) warnAboutRedis(ctx context.Context) {
+	if w := n.redis.Warning(ctx); w != "" {
+		n.event("node", "warn", "redis", w)
+	}
+}
+
+// close closes what is open; what is not was never opened.
+func (n *Node) close() {
+	if n.stopWatch != nil {
+		n.stopWatch()
+		n.watching.Wait()
+	}
+	if n.redis != nil {
+		_ = n.redis.Close() // only cached values are lost
+	}
+	if n.ledger != nil {
+		if err := n.ledger.Close(); err != nil {
+			n.log.Error("close the ledger", "error", err)
+		}
+	}
+	if n.postgres != nil {
+		n.postgres.Close()
+	}
+}
+
+// Metrics returns the registry that everything is registered with.
+func (n *Node) Metrics() *prometheus.Registry { return n.metrics }
+
+// Events returns the node's list of events.
+func (n *Node) Events() *control.Events { return n.events }
+
+// Address returns where the API listens.
+func (n *Node) Address() string { return n.server.Address() }
+
+func (n *Node) name() string {
+	host, _ := os.Hostname() // an unnamed host is shown as the binary's name
+	return printable.Clean(cmp.Or(n.settings.Name.Get(), host, "bizra-top"), 40)
+}
+
+// finalised says whether a block is so deep that no reorganisation is expected
+// to change it.
+func (n *Node) finalised(block uint64) bool {
+	return n.upstreams.Head() >= block+uint64(n.settings.Validation.FinalDepth.Get())
+}
+
+// source lets the validator ask the providers.
+type source struct{ set *upstream.Set }
+
+func (s source) Call(ctx context.Context, method string, params ...any) (validation.Answer, error) {
+	raw, err := encode(params)
+	if err != nil {
+		return validation.Answer{}, err
+	}
+	a, err := s.set.Call(ctx, method, raw)
+	return validation.Answer{Provider: a.Provider, Result: a.Result}, err
+}
+
+func (s source) CallEach(ctx context.Context, count int, method string, params ...any) []validation.Answer {
+	raw, err := encode(params)
+	if err != nil {
+		return []validation.Answer{{Err: err}}
+	}
+	answers := s.set.CallEach(ctx, count, method, raw)
+	out := make([]validation.Answer, len(answers))
+	for i, a := range answers {
+		out[i] = validation.Answer{Provider: a.Provider, Result: a.Result, Err: a.Err}
+	}
+	return out
+}
+
+func (s source) Distrust(provider, lie string) { s.set.Distrust(provider, lie) }
+
+func encode(params []any) (json.RawMessage, error) {
+	if len(params) == 0 {
+		return json.RawMessage("[]"), nil
+	}
+	raw, err := json.Marshal(params)
+	if err != nil {
+		return nil, fmt.Errorf("encode parameters: %w", err)
+	}
+	return raw, nil
+}

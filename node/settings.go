@@ -1,0 +1,52 @@
+package node
+
+import (
+	"runtime"
+
+	"github.com/bizra/bizra-top/node/api"
+	"github.com/bizra/bizra-top/node/breaker"
+	"github.com/bizra/bizra-top/node/cache"
+	"github.com/bizra/bizra-top/node/pool"
+	"github.com/bizra/bizra-top/node/settings"
+	"github.com/bizra/bizra-top/node/store"
+	"github.com/bizra/bizra-top/node/upstream"
+	"github.com/bizra/bizra-top/node/validation"
+)
+
+// Settings are the tunables of every part of the node.
+type Settings struct {
+	Name       *settings.Value[string]
+	API        api.Settings
+	Upstream   upstream.Settings
+	Validation validation.Settings
+	Cache      cache.Settings
+	Pool       pool.Settings
+	Store      store.Settings
+	Upstreams  breaker.Settings
+	Database   breaker.Settings
+	Redis      breaker.Settings
+}
+
+// The classes of circuit breakers.
+const (
+	classUpstream = "upstream"
+	classDatabase = "database"
+	classRedis    = "redis"
+)
+
+// Declare declares the settings of every part of the node.
+func Declare(r *settings.Registry) Settings {
+	return Settings{
+		Name: settings.String(r, settings.Spec{Key: "node.name", Restart: true,
+			Doc: "Name of the node on screens; empty takes the host's name."}, ""),
+		API:        api.Declare(r),
+		Upstream:   upstream.Declare(r),
+		Validation: validation.Declare(r),
+		Cache:      cache.Declare(r),
+		Pool:       pool.Declare(r, runtime.NumCPU()),
+		Store:      store.Declare(r),
+		Upstreams:  breaker.Declare(r, classUpstream),
+		Database:   breaker.Declare(r, classDatabase),
+		Redis:      breaker.Declare(r, classRedis),
+	}
+}

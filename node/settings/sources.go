@@ -1,0 +1,224 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// EnvironmentPrefix starts the name of every environment variable that is read.
+const EnvironmentPrefix = "BIZRA_"
+
+// Variable returns the environment variable of a setting: BIZRA_POOL_LIMIT for
+// pool.limit.
+func Variable(key string) string {
+	return EnvironmentPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
+}
+
+// ParseEnvironment returns the changes that environ, in the form of os.Environ,
+// asks for. A variable with the prefix that is no setting is a mistake;
+// BIZRA_TEST_… is left to tests.
+func (r *Registry) ParseEnvironment(environ []string) ([]Change, error) {
+	keys := map[string]string{}
+	for _, s := range r.All() {
+		keys[Variable(s.Key)] = s.Key
+	}
+	var changes []Change
+	var problems []error
+	for _, pair := range environ {
+		name, value, _ := strings.Cut(pair, "=")
+		if !strings.HasPrefix(name, EnvironmentPrefix) || strings.HasPrefix(name, EnvironmentPrefix+"TEST_") {
+			continue
+		}
+		key, ok := keys[name]
+		if !ok {
+			problems = append(problems, fmt.Errorf("environment variable %s: %w", name,
+				r.unknown(strings.ToLower(strings.TrimPrefix(name, EnvironmentPrefix)))))
+			continue
+		}
+		changes = append(changes, Change{key, value})
+	}
+	return changes, errors.Join(problems...)
+}
+
+// maxYAMLDepth bounds the nesting of a configuration file.
+const maxYAMLDepth = 8
+
+// ParseYAML returns the changes that a configuration file asks for. Keys are
+// dotted or nested, as the writer likes. Every mistake is reported, joined, with
+// the file's name, line and column.
+func (r *Registry) ParseYAML(name string, data []byte) ([]Change, error) {
+	file, err := parser.ParseBytes(data, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s", name, strings.TrimSpace(err.Error()))
+	}
+	p := yamlReader{registry: r, file: name, seen: map[string]int{}}
+	if len(file.Docs) > 1 {
+		return nil, fmt.Errorf("%s: holds more than one YAML document", name)
+	}
+	for _, doc := range file.Docs {
+		if doc.Body != nil {
+			p.read("", doc.Body, 0)
+		}
+	}
+	return p.changes, errors.Join(p.problems...)
+}
+
+type yamlReader struct {
+	registry *Registry
+	file     string
+	changes  []Change
+	seen     map[string]int // line by key
+	problems []error
+}
+
+func (p *yamlReader) fail(n ast.Node, err error) {
+	at := n.GetToken().Position
+	p.problems = append(p.problems, fmt.Errorf("%s:%d:%d: %w", p.file, at.Line, at.Column, err))
+}
+
+func (p *yamlReader) read(prefix string, n ast.Node, depth int) {
+	if depth > maxYAMLDepth {
+		p.fail(n, errors.New("is nested too deep"))
+		return
+	}
+	switch n := n.(type) {
+	case *ast.MappingNode:
+		for _, v := range n.Values {
+			p.member(prefix, v, depth)
+		}
+	case *ast.MappingValueNode:
+		p.member(prefix, n, depth)
+	case *ast.CommentGroupNode:
+	default:
+		p.fail(n, errors.New("expected keys such as pool.limit: 12"))
+	}
+}
+
+func (p *yamlReader) member(prefix string, v *ast.MappingValueNode, depth int) {
+	key := v.Key.GetToken().Value
+	if prefix != "" {
+		key = prefix + "." + key
+	}
+	switch value := v.Value.(type) {
+	case *ast.MappingNode, *ast.MappingValueNode:
+		p.read(key, value, depth+1)
+	case *ast.NullNode: // a key whose members are all commented out
+	case *ast.SequenceNode:
+		var parts []string
+		for _, item := range value.Values {
+			text, ok := scalar(item)
+			if !ok || strings.Contains(text, ",") {
+				p.fail(item, &Error{key, "list members are single values without commas"})
+				return
+			}
+			parts = append(parts, text)
+		}
+		p.value(key, v.Key, strings.Join(parts, ","))
+	default:
+		text, ok := scalar(value)
+		if !ok {
+			p.fail(value, &Error{key, "expected a single value or a list"})
+			return
+		}
+		p.value(key, v.Key, text)
+	}
+}
+
+func scalar(n ast.Node) (string, bool) {
+	switch n := n.(type) {
+	case *ast.StringNode:
+		return n.Value, true
+	case *ast.LiteralNode:
+		return n.Value.Value, true
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
+		return n.GetToken().Value, true
+	}
+	return "", false
+}
+
+func (p *yamlReader) value(key string, at ast.Node, text string) {
+	if line, ok := p.seen[key]; ok {
+		p.fail(at, &Error{key, "is already set in line " + strconv.Itoa(line)})
+		return
+	}
+	p.seen[key] = at.GetToken().Position.Line
+	if err := p.registry.Check(key, text); err != nil {
+		p.fail(at, err)
+		return
+	}
+	p.changes = append(p.changes, Change{key, text})
+}
+
+// Check says what is wrong with a value alone, whatever the other settings are.
+func (r *Registry) Check(key, value string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e, ok := r.entries[key]
+	if !ok {
+		return r.unknown(key)
+	}
+	_, err := e.plan(value)
+	return err
+}
+
+// Template returns a configuration file that documents every setting, each
+// commented out at its default.
+func (r *Registry) Template() string {
+	var b strings.Builder
+	b.WriteString(`# bizra-top configuration.
+#
+# Every setting is listed with its default. The same key is an environment
+# variable (pool.limit is BIZRA_POOL_LIMIT), a flag (--pool.limit 12) and, unless
+# marked "at start only", can be changed while the node runs: with a key on the
+# screen or with "bizra-top set pool.limit 12". Flags win over the environment,
+# the environment over this file. Keys may also be nested.
+`)
+	part := ""
+	for _, s := range r.All() {
+		if p, _, _ := strings.Cut(s.Key, "."); p != part {
+			part = p
+			fmt.Fprintf(&b, "\n# ---- %s ----\n", part)
+		}
+		fmt.Fprintf(&b, "\n# %s\n# %s\n", s.Doc, s.Allowed())
+		value := s.Default
+		switch {
+		case s.Secret || value == "":
+			value = `""`
+		case s.Kind == KindEnum, s.Kind == KindString:
+			value = strconv.Quote(value)
+		}
+		if s.Kind == KindList {
+			value = "[]"
+		}
+		fmt.Fprintf(&b, "#%s: %s\n", s.Key, value)
+	}
+	return b.String()
+}
+
+// Allowed says in a few words which values a setting takes.
+func (s Setting) Allowed() string {
+	var words []string
+	switch s.Kind {
+	case KindEnum:
+		words = append(words, "one of "+strings.Join(s.Choices, ", "))
+	case KindBool:
+		words = append(words, "true or false")
+	case KindString, KindList:
+		words = append(words, string(s.Kind))
+	default:
+		words = append(words, fmt.Sprintf("%s from %s to %s", s.Kind, FormatNumber(s.Kind, s.Min), FormatNumber(s.Kind, s.Max)))
+		if s.Unit != "" {
+			words = append(words, s.Unit)
+		}
+	}
+	if s.Restart {
+		words = append(words, "at start only")
+	}
+	return strings.Join(slices.Compact(words), ", ")
+}
