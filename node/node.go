@@ -39,6 +39,8 @@ type Options struct {
 	Mode     string // "demo" or "node"
 	Version  string
 	Log      *slog.Logger
+	// Metrics is what everything registers with.
+	Metrics *prometheus.Registry
 	// Happened is called after each event, outside all locks.
 	Happened func(control.Event)
 }
@@ -70,7 +72,7 @@ type Node struct {
 // waits a moment for a provider that says which chain it serves, unless that is
 // configured. After an error nothing stays open.
 func New(ctx context.Context, o Options) (_ *Node, err error) {
-	n := &Node{options: o, settings: o.Settings, log: o.Log, started: time.Now(), metrics: prometheus.NewRegistry(),
+	n := &Node{options: o, settings: o.Settings, log: o.Log, started: time.Now(), metrics: o.Metrics,
 		events: control.NewEvents(o.Happened)}
 	n.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		settings.Collector(o.Registry),
@@ -235,9 +237,6 @@ func (n *Node) close() {
 		n.postgres.Close()
 	}
 }
-
-// Metrics returns the registry that everything is registered with.
-func (n *Node) Metrics() *prometheus.Registry { return n.metrics }
 
 // Events returns the node's list of events.
 func (n *Node) Events() *control.Events { return n.events }

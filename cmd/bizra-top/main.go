@@ -1,0 +1,77 @@
+// Command bizra-top runs an EVM validation node and shows it live in the
+// terminal, or attaches to one that runs already.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"charm.land/fang/v2"
+	"github.com/spf13/cobra"
+)
+
+// version is set by the linker for releases.
+var version = ""
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := fang.Execute(ctx, rootCommand(), fang.WithVersion(versionText()), fang.WithErrorHandler(
+		func(w fang.ErrorWriter, _ fang.Styles, err error) { fmt.Fprintln(w, "bizra-top:", err) }))
+	var code exitCode
+	switch {
+	case err == nil:
+	case errors.As(err, &code):
+		os.Exit(code.code)
+	default:
+		os.Exit(1)
+	}
+}
+
+// exitCode is an error with an exit code of its own.
+type exitCode struct {
+	code int
+	error
+}
+
+func versionText() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "devel"
+}
+
+func rootCommand() *cobra.Command {
+	o := &options{}
+	root := &cobra.Command{
+		Use:   "bizra-top",
+		Short: "An EVM validation node, and its live screen",
+		Long: `bizra-top shows a validation node live in the terminal. It attaches to the node
+that answers on the control socket; when none does it starts one here.
+
+Every setting is also a flag: --pool.limit 12. "bizra-top config init" lists all.`,
+		Example: `# everything embedded, nothing needed
+bizra-top demo
+
+# a node without a screen, then its screen from another terminal
+bizra-top --headless --config /etc/bizra-top.yaml
+bizra-top
+
+# one look, for scripts
+bizra-top --once --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runRoot(cmd, o) },
+	}
+	o.registerCommon(root)
+	o.registerLook(root)
+	root.AddCommand(demoCommand(o), getCommand(o), setCommand(o), configCommand(o))
+	return root
+}

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/bizra/bizra-top/alerts"
+	"github.com/bizra/bizra-top/node"
+	"github.com/bizra/bizra-top/node/settings"
+	"github.com/bizra/bizra-top/probes"
+	"github.com/bizra/bizra-top/themes"
+)
+
+// options are the flags that are not settings: they say where things are and how
+// to look at them.
+type options struct {
+	config, listen, stateDir, socket string
+	headless, once, json             bool
+	theme                            string
+	flags                            *pflag.FlagSet
+}
+
+// declared is every setting of the program with its handles.
+type declared struct {
+	registry *settings.Registry
+	node     node.Settings
+	history  probes.Settings
+	alerts   alerts.Settings
+}
+
+func declareAll() declared {
+	r := settings.NewRegistry()
+	return declared{registry: r, node: node.Declare(r), history: probes.Declare(r), alerts: alerts.Declare(r)}
+}
+
+func (o *options) registerCommon(cmd *cobra.Command) {
+	f := cmd.PersistentFlags()
+	f.StringVarP(&o.config, "config", "c", "", "configuration file (YAML)")
+	f.StringVar(&o.listen, "listen", "", "address of the HTTP API (default 127.0.0.1:3000)")
+	f.StringVar(&o.stateDir, "state-dir", "", "folder for ledger, history and log (default "+defaultStateDir()+")")
+	f.StringVar(&o.socket, "socket", "", "control socket (default control.sock in the state folder)")
+	// Every setting is a flag too. They are not listed: there are many, and
+	// `config init` documents them.
+	for _, s := range declareAll().registry.All() {
+		f.String(s.Key, "", s.Doc)
+		_ = f.MarkHidden(s.Key) // it was just declared
+	}
+	o.flags = f
+	_ = cmd.MarkPersistentFlagFilename("config", "yaml", "yml")
+	_ = cmd.MarkPersistentFlagDirname("state-dir")
+}
+
+func (o *options) registerLook(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.BoolVar(&o.headless, "headless", false, "run the node without a screen")
+	f.BoolVar(&o.once, "once", false, "print one look at the node and exit")
+	f.BoolVar(&o.json, "json", false, "with --once: print JSON")
+	f.StringVar(&o.theme, "theme", "", "colours: one of "+themeNames())
+	_ = cmd.RegisterFlagCompletionFunc("theme", cobra.FixedCompletions(themeList(), cobra.ShellCompDirectiveNoFileComp))
+}
+
+func themeList() []string {
+	var names []string
+	for _, t := range themes.All() {
+		names = append(names, t.Name)
+	}
+	return names
+}
+
+func themeNames() string {
+	text := ""
+	for i, n := range themeList() {
+		if i > 0 {
+			text += ", "
+		}
+		text += n
+	}
+	return text
+}
+
+// load puts the sources in force, weakest first.
+func (o *options) load(d declared, config string) error {
+	if config != "" {
+		if err := loadFile(d.registry, config); err != nil {
+			return err
+		}
+	}
+	changes, err := d.registry.ParseEnvironment(os.Environ())
+	if err != nil {
+		return err
+	}
+	if err := d.registry.Load(settings.SourceEnvironment, changes); err != nil {
+		return fmt.Errorf("environment: %w", err)
+	}
+	changes = nil
+	o.flags.Visit(func(f *pflag.Flag) {
+		if _, err := d.registry.Get(f.Name); err == nil {
+			changes = append(changes, settings.Change{Key: f.Name, Value: f.Value.String()})
+		}
+	})
+	if o.listen != "" {
+		changes = append(changes, settings.Change{Key: "api.listen", Value: o.listen})
+	}
+	if err := d.registry.Load(settings.SourceFlag, changes); err != nil {
+		return fmt.Errorf("flags: %w", err)
+	}
+	return nil
+}
+
+// maxConfig bounds a configuration file.
+const maxConfig = 4 << 20
+
+func loadFile(r *settings.Registry, path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("read the configuration: %w; `bizra-top config init > %s` writes one", err, path)
+	}
+	if info.IsDir() || info.Size() > maxConfig {
+		return fmt.Errorf("%s is not a configuration file", path)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("read the configuration: %w", err)
+	}
+	changes, err := r.ParseYAML(path, data)
+	if err != nil {
+		return err
+	}
+	if err := r.Load(settings.SourceFile, changes); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+func (o *options) statePath() string {
+	if o.stateDir != "" {
+		return o.stateDir
+	}
+	return defaultStateDir()
+}
+
+func (o *options) socketPath() string {
+	if o.socket != "" {
+		return o.socket
+	}
+	return filepath.Join(o.statePath(), "control.sock")
+}
+
+// defaultStateDir is /var/lib/bizra-top for root, where services keep their
+// state, and the XDG state folder for everyone else.
+func defaultStateDir() string {
+	if os.Getuid() == 0 {
+		return "/var/lib/bizra-top"
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); dir != "" {
+		return filepath.Join(dir, "bizra-top")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		home = os.TempDir()
+	}
+	return filepath.Join(home, ".local", "state", "bizra-top")
+}
+
+func (o *options) check() error {
+	if o.json && !o.once {
+		return errors.New("--json goes with --once")
+	}
+	if o.once && o.headless {
+		return errors.New("--once and --headless exclude each other")
+	}
+	if o.theme != "" {
+		if _, err := themes.Get(o.theme); err != nil {
+			return err
+		}
+	}
+	return nil
+}

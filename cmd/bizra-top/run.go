@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/charmbracelet/x/term"
+	"github.com/spf13/cobra"
+
+	"github.com/bizra/bizra-top/node/control"
+	"github.com/bizra/bizra-top/tui"
+)
+
+func runRoot(cmd *cobra.Command, o *options) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	ctx := cmd.Context()
+	client := control.NewClient(o.socketPath())
+	defer client.Close()
+	if !o.headless && running(ctx, client) {
+		return o.show(ctx, cmd.OutOrStdout(), client, false)
+	}
+	d := declareAll()
+	if err := o.load(d, o.config); err != nil {
+		return err
+	}
+	return o.serve(ctx, cmd, d, place{o.statePath(), o.socketPath(), "node"}, nil)
+}
+
+// serve runs a node here: without a screen, for one look, or with the screen on
+// it. alongside, which may be nil, runs beside the node until ctx ends.
+func (o *options) serve(ctx context.Context, cmd *cobra.Command, d declared, p place, alongside func(ctx context.Context, address string)) error {
+	log, closeLog, err := o.logger(cmd, p)
+	if err != nil {
+		return err
+	}
+	defer closeLog()
+	s, err := newService(ctx, d, p, log)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	besides := make(chan struct{})
+	go func() {
+		defer close(besides)
+		if alongside != nil {
+			alongside(ctx, s.node.Address())
+		}
+	}()
+	served := make(chan error, 1)
+	go func() { served <- s.run(ctx) }()
+	if o.headless {
+		fmt.Fprintln(cmd.ErrOrStderr(), "bizra-top", versionText(), "is running:", describe(control.Node{Listen: s.node.Address(), Socket: p.socket}))
+		err = <-served
+		stop()
+		<-besides
+		return err
+	}
+	client := control.NewClient(p.socket)
+	defer client.Close()
+	if o.once {
+		settle(ctx, client)
+	}
+	shown := o.show(ctx, cmd.OutOrStdout(), client, true)
+	stop()
+	<-besides
+	return errors.Join(shown, <-served)
+}
+
+// settle waits until the node has something to show, three seconds at most.
+func settle(ctx context.Context, client *control.Client) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	for ctx.Err() == nil {
+		if look, err := client.Look(ctx, 0); err == nil && len(look.Panels["request_rate"]) > 0 && len(look.Panels["pool_saturation"]) > 0 {
+			break
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// show draws the node on this terminal, or prints one look where there is none.
+func (o *options) show(ctx context.Context, out io.Writer, client *control.Client, owner bool) error {
+	if o.once {
+		return o.printOnce(ctx, out, client)
+	}
+	f, isFile := out.(*os.File)
+	if !isFile || !term.IsTerminal(f.Fd()) || !term.IsTerminal(os.Stdin.Fd()) || os.Getenv("TERM") == "dumb" || os.Getenv("TERM") == "" {
+		if owner {
+			settle(ctx, client)
+		}
+		if err := o.printOnce(ctx, out, client); err != nil {
+			return err
+		}
+		fmt.Fprintln(os.Stderr, "bizra-top: this is no terminal that can show the live screen; this was one look (--once). --headless runs a node without a screen.")
+		return nil
+	}
+	return tui.Run(ctx, client, tui.Options{Theme: o.theme, Owner: owner})
+}
+
+func (o *options) printOnce(ctx context.Context, out io.Writer, client *control.Client) error {
+	look, err := client.Look(ctx, 0)
+	if err != nil {
+		return err
+	}
+	if o.json {
+		e := json.NewEncoder(out)
+		e.SetIndent("", "  ")
+		return e.Encode(look)
+	}
+	panels, err := client.Panels(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprint(out, tui.Text(look, panels, columns(out)))
+	return err
+}
+
+// columns is how wide text may be: the terminal's width, or COLUMNS, or 100.
+func columns(out io.Writer) int {
+	if f, ok := out.(*os.File); ok {
+		if w, _, err := term.GetSize(f.Fd()); err == nil && w > 0 {
+			return w
+		}
+	}
+	if w, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && w > 0 {
+		return w
+	}
+	return 100
+}
+
+// logger writes to standard error without a screen, and to a file behind one.
+func (o *options) logger(cmd *cobra.Command, p place) (*slog.Logger, func(), error) {
+	if o.headless {
+		return slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil)), func() {}, nil
+	}
+	if err := os.MkdirAll(p.stateDir, 0o700); err != nil {
+		return nil, nil, fmt.Errorf("create the state folder: %w; choose another with --state-dir", err)
+	}
+	path := filepath.Join(p.stateDir, "bizra-top.log")
+	// One run's log at a time, and the one before: it cannot fill the disk.
+	_ = os.Rename(path, path+".1") // there may be none
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open the log: %w", err)
+	}
+	return slog.New(slog.NewTextHandler(f, nil)), func() { _ = f.Close() }, nil
+}

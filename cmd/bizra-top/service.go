@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/bizra/bizra-top/alerts"
+	"github.com/bizra/bizra-top/node"
+	"github.com/bizra/bizra-top/node/control"
+	"github.com/bizra/bizra-top/probes"
+)
+
+// service is a node with all that looks at it and the door to it.
+type service struct {
+	node      *node.Node
+	history   *probes.History
+	sampler   *probes.Sampler
+	evaluator *alerts.Evaluator
+	door      *control.Server
+	socket    net.Listener
+	log       *slog.Logger
+}
+
+// place says where a service keeps its things and what it is.
+type place struct {
+	stateDir, socket, mode string
+}
+
+// newService opens everything. After an error nothing stays open. The socket
+// comes first: whoever has it is the node of this place.
+func newService(ctx context.Context, d declared, p place, log *slog.Logger) (_ *service, err error) {
+	s := &service{log: log}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if s.socket, err = control.Listen(p.socket); err != nil {
+		return nil, err
+	}
+	if s.history, err = probes.OpenHistory(filepath.Join(p.stateDir, "history"), d.history, quiet(log)); err != nil {
+		return nil, err
+	}
+	metrics := prometheus.NewRegistry()
+	s.sampler = probes.NewSampler(s.history, metrics, d.history, log)
+	happened := func(e control.Event) {
+		s.sampler.Nudge()
+		log.Log(context.Background(), level(e.Severity), e.Text, "kind", e.Kind, "subject", e.Subject, "actor", e.Actor)
+	}
+	s.node, err = node.New(ctx, node.Options{Registry: d.registry, Settings: d.node, StateDir: p.stateDir, Socket: p.socket,
+		Mode: p.mode, Version: versionText(), Log: log, Metrics: metrics, Happened: happened})
+	if err != nil {
+		return nil, err
+	}
+	if s.evaluator, err = alerts.New(ctx, s.history, d.alerts, metrics, quiet(log), s.node.Events().Add); err != nil {
+		return nil, err
+	}
+	host := s.node.Host()
+	host.Observer, host.Alerts, host.Changed = s.sampler, s.evaluator.List, s.sampler.Nudge
+	s.door = control.NewServer(s.socket, host)
+	return s, nil
+}
+
+// run serves until ctx ends, then drains. The door stays open while the node
+// drains, so that a screen can watch it.
+func (s *service) run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	watch, stop := context.WithCancel(context.WithoutCancel(ctx))
+	wg.Go(func() { s.sampler.Run(watch) })
+	wg.Go(func() { s.evaluator.Run(watch) })
+	wg.Go(func() {
+		if err := s.door.Serve(); err != nil {
+			s.log.Error("the control socket has stopped answering", "error", err)
+		}
+	})
+	err := s.node.Run(ctx)
+	err = errors.Join(err, s.door.Close())
+	stop()
+	wg.Wait()
+	s.close()
+	return err
+}
+
+// close closes what the service itself opened.
+func (s *service) close() {
+	if s.history != nil {
+		if err := s.history.Close(); err != nil {
+			s.log.Error("close the history", "error", err)
+		}
+	}
+	if s.socket != nil {
+		_ = s.socket.Close() // closed already after run
+	}
+}
+
+func level(severity string) slog.Level {
+	switch severity {
+	case "bad":
+		return slog.LevelError
+	case "warn":
+		return slog.LevelWarn
+	}
+	return slog.LevelInfo
+}
+
+// quiet keeps the libraries' own chatter out of the log.
+func quiet(log *slog.Logger) *slog.Logger {
+	return slog.New(atLeast{log.Handler(), slog.LevelWarn})
+}
+
+type atLeast struct {
+	slog.Handler
+	level slog.Level
+}
+
+func (h atLeast) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= h.level && h.Handler.Enabled(ctx, l)
+}
+
+// running says whether a node answers on the socket.
+func running(ctx context.Context, client *control.Client) bool {
+	_, err := client.Node(ctx)
+	var refusal *control.Problem
+	return err == nil || errors.As(err, &refusal)
+}
+
+func describe(n control.Node) string {
+	return fmt.Sprintf("API on http://%s, control socket %s", n.Listen, n.Socket)
+}
