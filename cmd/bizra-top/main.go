@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -22,7 +23,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := fang.Execute(ctx, rootCommand(), fang.WithVersion(versionText()), fang.WithErrorHandler(
-		func(w fang.ErrorWriter, _ fang.Styles, err error) { fmt.Fprintln(w, "bizra-top:", err) }))
+		func(w io.Writer, _ fang.Styles, err error) { fmt.Fprintln(w, "bizra-top:", err) }))
 	var code exitCode
 	switch {
 	case err == nil:

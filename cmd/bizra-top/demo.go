@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/spf13/cobra"
+
+	"github.com/bizra/bizra-top/node/control"
+	"github.com/bizra/bizra-top/node/devchain"
+	"github.com/bizra/bizra-top/node/settings"
+)
+
+// demoProviders are the names of the demo's providers. The second is the faulty
+// one.
+var demoProviders = []string{"alpha", "bravo", "charlie"}
+
+// demoRate is the demo's load in requests a second: enough to move every panel,
+// little enough for a laptop on battery.
+const demoRate = 120
+
+// demoSchedule is what happens to the faulty provider, over and over.
+var demoSchedule = []devchain.Phase{
+	{Name: "healthy", For: 12 * time.Second},
+	{Name: "failing", For: 14 * time.Second, Fault: devchain.Fault{ErrorRate: 0.9, Status: 503}},
+	{Name: "healthy", For: 20 * time.Second},
+	{Name: "lying", For: 4 * time.Second, Fault: devchain.Fault{Lie: devchain.LieTransaction}},
+	{Name: "healthy", For: 16 * time.Second},
+	{Name: "hanging", For: 12 * time.Second, Fault: devchain.Fault{Hang: true}},
+}
+
+func demoCommand(o *options) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Run a node on embedded parts, with a small chain, load and a failing provider",
+		Long: `demo needs nothing: it starts a small real chain in memory with three JSON-RPC
+providers on loopback, one of which fails on a schedule, an embedded Redis, a
+SQLite ledger and some load, and shows the node that runs on them.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runDemo(cmd, o) },
+	}
+	o.registerLook(cmd)
+	return cmd
+}
+
+func runDemo(cmd *cobra.Command, o *options) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(cmd.Context())
+	defer stop()
+	p, cleanUp, err := demoPlace(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer cleanUp()
+
+	chain, err := devchain.Start(ctx, devchain.Config{Interval: time.Second, Prefill: 90, Providers: len(demoProviders), Traffic: true, Reverts: 0.1})
+	if err != nil {
+		return fmt.Errorf("start the demo chain: %w", err)
+	}
+	defer chain.Close() // nothing of it is worth keeping
+	redis, err := miniredis.Run()
+	if err != nil {
+		return fmt.Errorf("start the embedded Redis: %w", err)
+	}
+	defer redis.Close()
+
+	d := declareAll()
+	if err := d.registry.Load(settings.SourceDefault, demoSettings(chain, redis.Addr(), o)); err != nil {
+		return fmt.Errorf("demo settings: %w", err)
+	}
+	if err := o.load(d, o.config); err != nil {
+		return err
+	}
+	for i, provider := range chain.Providers {
+		// Three providers that are alike would be a dull sight.
+		provider.SetFault(devchain.Fault{Latency: time.Duration(2+3*i) * time.Millisecond, Jitter: 4 * time.Millisecond})
+	}
+	return o.serve(ctx, cmd, d, p, func(ctx context.Context, address string) {
+		var wg sync.WaitGroup
+		wg.Go(func() { devchain.Load{Chain: chain.Chain, Node: "http://" + address, Rate: demoRate}.Run(ctx) })
+		wg.Go(func() {
+			// It ends with the context, which is no error.
+			_ = chain.Providers[1].RunSchedule(ctx, demoSchedule)
+		})
+		wg.Go(func() { ageKeys(ctx, redis) })
+		wg.Wait()
+	})
+}
+
+// ageKeys moves miniredis's clock, which does not move by itself.
+func ageKeys(ctx context.Context, redis *miniredis.Miniredis) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			redis.FastForward(time.Second)
+		}
+	}
+}
+
+func demoSettings(chain *devchain.Net, redis string, o *options) []settings.Change {
+	providers := ""
+	for i, url := range chain.URLs() {
+		if i > 0 {
+			providers += ","
+		}
+		providers += demoProviders[i] + "=" + url
+	}
+	changes := []settings.Change{
+		{Key: "upstream.providers", Value: providers},
+		{Key: "upstream.chain_id", Value: strconv.FormatUint(chain.Chain.ChainID(), 10)},
+		{Key: "cache.l2.url", Value: "redis://" + redis},
+		{Key: "node.name", Value: "demo"},
+		{Key: "upstream.attempt_timeout", Value: "1s"},
+		{Key: "cache.ttl.address", Value: "10s"},
+	}
+	// Someone who did not ask for the usual address gets a free one instead of
+	// an error when it is taken.
+	if o.listen == "" {
+		if l, err := net.Listen("tcp", "127.0.0.1:3000"); err != nil {
+			changes = append(changes, settings.Change{Key: "api.listen", Value: "127.0.0.1:0"})
+		} else {
+			_ = l.Close() // the node opens it again
+		}
+	}
+	return changes
+}
+
+// demoPlace is a folder of the demo's own, emptied by nobody else, and removed
+// at the end unless it was asked for.
+func demoPlace(ctx context.Context, o *options) (place, func(), error) {
+	if o.stateDir != "" {
+		return place{o.stateDir, o.socketPath(), "demo"}, func() {}, nil
+	}
+	dir, err := os.MkdirTemp("", "bizra-top-demo-")
+	if err != nil {
+		return place{}, nil, fmt.Errorf("make a folder for the demo: %w", err)
+	}
+	socket := o.socket
+	if socket == "" {
+		socket = filepath.Join(dir, "control.sock")
+	} else if client := control.NewClient(socket); running(ctx, client) {
+		return place{}, nil, errors.Join(fmt.Errorf("%w: %s; look at it with bizra-top --socket %s", control.ErrRunning, socket, socket), os.RemoveAll(dir))
+	}
+	return place{dir, socket, "demo"}, func() { _ = os.RemoveAll(dir) }, nil
+}
