@@ -1,0 +1,23 @@
+# bizra-top's chores. `make test` needs only Go: it installs and starts the rest.
+.PHONY: run build test unit bench lint generate
+
+run: ## the demo
+	go run ./cmd/bizra-top demo
+
+build: ## the binary, stripped
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bizra-top ./cmd/bizra-top
+
+test: ## every test, with the race detector, on private PostgreSQL, Redis and Ethereum client
+	.ci/services go test -race -tags integration -timeout 12m ./...
+
+unit: ## the tests that need nothing but Go
+	go test -race ./...
+
+bench: ## benchmarks of the hot paths
+	go test -run '^$$' -bench . -benchmem ./node/... ./tui/...
+
+lint: ## what CI checks besides the tests
+	.ci/lint
+
+generate: ## rewrite golden screens, the picture in the README and the reference of settings
+	go test ./tui/... ./cmd/... -update
