@@ -1,0 +1,74 @@
+package tui
+
+import (
+	"strings"
+
+	"github.com/bizra/bizra-top/node/control"
+)
+
+// drawAlerts shows every rule, and the selected one at length.
+func (m *model) drawAlerts(f *frame, r rect) {
+	list := r
+	if r.h >= 16 {
+		var low rect
+		list, low = r.splitTop(max(min(len(m.look.Alerts)+3, r.h-12), 6))
+		if a, ok := m.selectedAlert(); ok {
+			f.put(low, append([]line{titled(a.Name, low.w)}, m.alertLines(a, low.w)...))
+		}
+	}
+	f.put(list, m.alertTable(list.w, list.h))
+}
+
+func (m *model) alertTable(w, h int) []line {
+	cols := []column{
+		{title: "state", w: 10}, {title: "rule", w: 16, grow: 1},
+		{title: "severity", w: 8, drop: 2}, {title: "part", w: 10, drop: 4},
+		{title: "since", w: 5, right: true}, {title: "value", w: 8, right: true, drop: 3},
+		{title: "summary", w: 20, grow: 3, drop: 1},
+		{title: "expression", w: 30, grow: 3, drop: 5},
+	}
+	var rows []row
+	for _, a := range m.alerts() {
+		s := alertMark(a)
+		body := inkText
+		if s.calm {
+			body = inkMuted
+		}
+		value := noData
+		if a.Value != nil {
+			value = count(float64(*a.Value))
+		}
+		when := noData
+		if !s.calm {
+			when = since(m.nodeNow(), a.Since)
+		}
+		rows = append(rows, row{
+			s.line(), txt(body, alertKey(a)), txt(inkMuted, a.Severity), txt(inkMuted, a.Part),
+			txt(inkMuted, when), txt(body, value), txt(body, a.Summary), txt(inkMuted, a.Expr),
+		})
+	}
+	return append([]line{m.listTitle("Alert rules", viewAlerts, len(rows), len(m.look.Alerts), w)}, table(cols, rows, m.cursor[viewAlerts], w, h-1)...)
+}
+
+func (m *model) alertLines(a control.Alert, w int) []line {
+	when := ""
+	if a.State != "inactive" {
+		when = " for " + since(m.nodeNow(), a.Since)
+	}
+	out := []line{cat(txt(inkMuted, pad("state", 13)), alertMark(a).line(), txt(inkMuted, oneLine(" · ", when, a.Severity, a.Part)))}
+	out = append(out, fact("summary", inkText, a.Summary, w)...)
+	out = append(out, fact("what to do", inkStrong, a.WhatToDo, w)...)
+	for _, k := range a.Thresholds {
+		value := "not in this node"
+		if s, ok := m.setting(k); ok {
+			value = withUnit(s, s.Value) + "  (default " + s.Default + ")"
+		}
+		out = append(out, fact("threshold", inkAccent, k+" = "+value, w)...)
+	}
+	out = append(out, fact("labels", inkMuted, strings.Join(labelList(a.Labels), "  "), w)...)
+	out = append(out, fact("expression", inkMuted, a.Expr, w)...)
+	if a.For != "" {
+		out = append(out, fact("fires after", inkMuted, a.For, w)...)
+	}
+	return out
+}

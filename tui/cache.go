@@ -1,0 +1,96 @@
+package tui
+
+import (
+	"math"
+
+	"github.com/bizra/bizra-top/node/control"
+)
+
+// drawCache shows the tiers and classes, how full they are and what leaves them.
+func (m *model) drawCache(f *frame, r rect) {
+	if r.h < 12 {
+		f.put(r, m.tierTable(r.w, r.h))
+		return
+	}
+	head, rest := r.splitTop(5)
+	if r.w >= 100 {
+		left, right := head.splitLeft((r.w-3)/2, 3)
+		f.put(left, m.cacheRatios(left.w))
+		f.put(right, m.cacheSize(right.w))
+	} else {
+		f.put(head, m.cacheRatios(head.w))
+	}
+	tiers := min(len(m.look.Tiers)+3, rest.h*3/5)
+	if rest.h < 14 {
+		tiers = min(len(m.look.Tiers)+3, rest.h-4)
+	}
+	mid, rest := rest.splitTop(tiers)
+	f.put(mid, m.tierTable(mid.w, mid.h-1))
+	if rest.h >= 24 {
+		var over rect
+		over, rest = rest.splitTop(rest.h - min(len(m.settingsOf(viewCache))+3, rest.h/2))
+		f.put(over, chart(m.history, m.nodeNow(), "Hits by tier", control.UnitPerSecond, []plotted{
+			{name: "L2", panel: "cache_hit_rate", label: "l2", ink: inkChart2},
+			{name: "L1", panel: "cache_hit_rate", label: "l1", ink: inkChart1, heavy: true},
+		}, over.w, over.h-1))
+	}
+	f.put(rest, m.settingsTable(viewCache, rest.w, rest.h))
+}
+
+func (m *model) cacheRatios(w int) []line {
+	l1, l2 := m.value("cache_l1_hit_ratio", ""), m.value("cache_l2_hit_ratio", "")
+	fill := m.value("cache_l1_fill", "")
+	return []line{titled("Hit ratio", w),
+		labelled("L1", number(control.UnitRatio, l1), inkStrong, bar(w-19, l1, 0, inkChart3)),
+		labelled("L2", m.l2Number(l2), inkStrong, bar(w-19, l2, 0, inkChart3)),
+		labelled("L1 fill", number(control.UnitRatio, fill), inkText, bar(w-19, fill, 0, fillInk(fill))),
+	}
+}
+
+func (m *model) cacheSize(w int) []line {
+	evictions := m.sum("cache_evictions")
+	var causes line
+	for _, v := range bounded(m.look.Panels["cache_evictions"], 4) {
+		causes = cat(causes, txt(inkMuted, v.Label+" "), txt(inkText, number(control.UnitPerSecond, m.value("cache_evictions", v.Label))+"  "))
+	}
+	return []line{titled("Size and evictions", w),
+		m.vital("L1 size", "cache_l1_bytes", control.UnitBytes, w, 0, inkChart1, inkStrong),
+		labelled("evicted", number(control.UnitPerSecond, evictions), inkStrong, causes),
+		m.vital("L2 p99", "cache_l2_p99", control.UnitSeconds, w, 0, inkChart2, inkStrong),
+	}
+}
+
+func (m *model) tierTable(w, h int) []line {
+	cols := []column{
+		{title: "tier", w: 4}, {title: "class", w: 12, grow: 1},
+		{title: "hit ratio", w: 9, right: true}, {title: "", w: 10, grow: 1, drop: 4},
+		{title: "hits", w: 7, right: true}, {title: "misses", w: 7, right: true},
+		{title: "entries", w: 7, right: true, drop: 2}, {title: "bytes", w: 8, right: true, drop: 1},
+		{title: "evicted", w: 7, right: true, drop: 3}, {title: "ttl", w: 6, right: true, drop: 5},
+	}
+	widths := columnWidths(cols, w)
+	var rows []row
+	for _, t := range m.look.Tiers {
+		ratio := math.NaN()
+		if all := t.Hits + t.Misses; all > 0 {
+			ratio = float64(t.Hits) / float64(all)
+		}
+		only := func(v uint64) line {
+			if t.Tier != "l1" && v == 0 {
+				return txt(inkMuted, noData)
+			}
+			return txt(inkText, whole(v))
+		}
+		size := txt(inkMuted, noData)
+		if t.Tier == "l1" || t.Bytes > 0 {
+			size = txt(inkText, bytesOf(float64(t.Bytes)))
+		}
+		rows = append(rows, row{
+			txt(inkText, t.Tier), txt(inkText, t.Class),
+			txt(inkStrong, number(control.UnitRatio, ratio)), bar(widths[3], ratio, 0, inkChart3),
+			txt(inkText, whole(t.Hits)), txt(inkMuted, whole(t.Misses)),
+			only(t.Entries), size, only(t.Evictions), txt(inkMuted, t.TTL),
+		})
+	}
+	return append([]line{titledRight("Tiers and classes", txt(inkMuted, "since the start"), w)}, table(cols, rows, -1, w, h-1)...)
+}

@@ -1,0 +1,188 @@
+package tui
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/bizra/bizra-top/node/control"
+	"github.com/guptarohit/asciigraph"
+)
+
+// plotted is one line of a chart.
+type plotted struct {
+	name         string
+	panel, label string
+	ink          ink
+	heavy        bool
+}
+
+// heavy strokes tell the second line from the first without colours.
+var heavyStrokes = asciigraph.CharSet{
+	Horizontal: "━", VerticalLine: "┃", ArcDownRight: "┏", ArcDownLeft: "┓",
+	ArcUpRight: "┗", ArcUpLeft: "┛", EndCap: "╸", StartCap: "╺",
+}
+
+// graphInk is the first of the 256 colours that stand for our inks in
+// asciigraph's output; they are taken out again before anything is shown.
+const graphInk = 100
+
+// chartStep returns the wall time of one column so that n of them show at least
+// five minutes.
+func chartStep(n int) time.Duration {
+	for _, s := range []time.Duration{1, 2, 3, 5, 10, 15, 20, 30, 60} {
+		if s*time.Second*time.Duration(n) >= 5*time.Minute {
+			return s * time.Second
+		}
+	}
+	return time.Minute
+}
+
+// chart draws series over time in w columns and h rows: a title row with the
+// legend, the plot, and a time axis.
+func chart(h *history, now time.Time, title string, unit control.Unit, series []plotted, w, height int) []line {
+	const gutter = 10 // label and axis
+	head := titled(title, w)
+	legend := line{}
+	n := w - gutter - 1
+	plotRows := height - 2
+	if n < 10 || plotRows < 2 {
+		return []line{head}
+	}
+	step := chartStep(n)
+	var data [][]float64
+	var options []asciigraph.Option
+	var colors []asciigraph.AnsiColor
+	var strokes []asciigraph.CharSet
+	top := 0.0
+	for _, s := range series {
+		values := h.columns(s.panel, s.label, now, step, n)
+		live := math.NaN()
+		for _, v := range values {
+			if v > top {
+				top = v
+			}
+			if !math.IsNaN(v) {
+				live = v
+			}
+		}
+		stroke, set := "─", asciigraph.DefaultCharSet
+		if s.heavy {
+			stroke, set = "━", heavyStrokes
+		}
+		legend = cat(legend, txt(s.ink, stroke+stroke+" "), txt(inkMuted, s.name+" "), txt(inkStrong, pad(number(unit, live), 8)))
+		if math.IsNaN(live) {
+			continue // nothing to plot; asciigraph needs a number
+		}
+		data = append(data, values)
+		colors = append(colors, asciigraph.AnsiColor(graphInk+s.ink))
+		strokes = append(strokes, set)
+	}
+	head = titledRight(title, legend, w)
+	if len(data) == 0 {
+		return []line{head, nil, txt(inkMuted, "  no data yet")}
+	}
+	top = niceTop(unit, top)
+	every := max(1, (plotRows+2)/4)
+	options = append(options,
+		asciigraph.Height(plotRows-1), asciigraph.LowerBound(0), asciigraph.UpperBound(top),
+		asciigraph.SeriesColors(colors...), asciigraph.SeriesChars(strokes...),
+		asciigraph.AxisColor(graphInk+asciigraph.AnsiColor(inkBorder)), asciigraph.LabelColor(graphInk+asciigraph.AnsiColor(inkMuted)),
+		asciigraph.YAxisValueFormatter(func(v float64) string {
+			row := int(math.Round((top - v) / top * float64(plotRows-1)))
+			label := ""
+			if row%every == 0 && plotRows-1-row >= every || row == plotRows-1 {
+				label = number(unit, math.Max(v, 0))
+			}
+			return lead(label, gutter-2)
+		}))
+	out := []line{head}
+	for text := range strings.SplitSeq(asciigraph.PlotMany(data, options...), "\n") {
+		out = append(out, inked(text))
+	}
+	return append(out, timeAxis(gutter, n, step))
+}
+
+// inked turns asciigraph's colours back into inks.
+func inked(text string) line {
+	var out line
+	i := inkText
+	for text != "" {
+		esc := strings.IndexByte(text, '\x1b')
+		if esc < 0 {
+			return append(out, span{text, i})
+		}
+		if esc > 0 {
+			out = append(out, span{text[:esc], i})
+		}
+		end := strings.IndexByte(text[esc:], 'm')
+		if end < 0 {
+			return out
+		}
+		code := text[esc+1 : esc+end]
+		text = text[esc+end+1:]
+		i = inkText
+		if c, err := strconv.Atoi(code[strings.LastIndexByte(code, ';')+1:]); err == nil && c >= graphInk && c < graphInk+int(inkCount) {
+			i = ink(c - graphInk)
+		}
+	}
+	return out
+}
+
+// niceTop rounds the top of a scale up so that it changes seldom and reads well.
+func niceTop(unit control.Unit, top float64) float64 {
+	if unit == control.UnitRatio {
+		return 1
+	}
+	if top <= 0 {
+		if unit == control.UnitSeconds {
+			return 0.001
+		}
+		return 1
+	}
+	base := 10.0
+	if unit == control.UnitBytes {
+		base = 1024
+	}
+	size := math.Pow(base, math.Floor(math.Log(top)/math.Log(base)+1e-9))
+	steps := []float64{1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10, 16, 32, 64, 128, 256, 512, 1024}
+	for _, m := range steps {
+		if size*m >= top {
+			return size * m
+		}
+	}
+	return top
+}
+
+func timeAxis(gutter, n int, step time.Duration) line {
+	span := step * time.Duration(n)
+	left, mid, right := "-"+age(span), "-"+age(span/2), "now"
+	gap := n - width(left) - width(mid) - width(right)
+	if gap < 4 {
+		return txt(inkMuted, spaces(gutter)+left+spaces(n-width(left)-width(right))+right)
+	}
+	return txt(inkMuted, spaces(gutter)+left+spaces(gap/2)+mid+spaces(gap-gap/2)+right)
+}
+
+// titled is the head of a panel: its title and a rule to the right edge.
+func titled(title string, w int) line { return titledRight(title, nil, w) }
+
+// titledRight is titled with something at the right end of the rule.
+func titledRight(title string, right line, w int) line {
+	left := txt(inkTitle, title+" ")
+	if len(right) > 0 {
+		right = cat(txt(inkText, " "), right)
+	}
+	rule := w - left.width() - right.width()
+	if rule < 1 {
+		return left.fit(w)
+	}
+	return cat(left, txt(inkBorder, repeat("─", rule)), right)
+}
+
+// pad fills s with spaces to n columns, on the right.
+func pad(s string, n int) string { return s + spaces(n-width(s)) }
+
+// lead fills s with spaces to n columns, on the left.
+func lead(s string, n int) string { return spaces(n-width(s)) + s }

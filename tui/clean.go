@@ -1,0 +1,146 @@
+package tui
+
+import (
+	"github.com/bizra/bizra-top/node/control"
+	"github.com/bizra/bizra-top/node/printable"
+)
+
+// Strings of the node are cleaned here, once, before anything keeps or shows
+// them. The node cleans what it takes in as well; the screen does not rely on it.
+const (
+	nameLength  = 48
+	textLength  = 240
+	exprLength  = 600
+	maxRows     = 500 // of any list of one answer
+	maxKept     = 500 // events kept by the screen
+	maxSettings = 2000
+)
+
+func cleanAll(max int, texts ...*string) {
+	for _, t := range texts {
+		*t = printable.Clean(*t, max)
+	}
+}
+
+func bounded[T any](list []T, max int) []T { return list[:min(len(list), max)] }
+
+// cleanLook cleans one tick.
+func cleanLook(l control.Look) control.Look {
+	n := &l.Node
+	cleanAll(nameLength, &n.Name, &n.Version, &n.Mode, &n.Listen, &n.Ledger, &n.L2)
+	cleanAll(textLength, &n.StateDir, &n.Socket, &l.Undoable, &l.Pool.LastError)
+	cleanAll(nameLength, &l.Pool.Backend)
+	panels := make(map[string][]control.Value, len(l.Panels))
+	for id, values := range l.Panels {
+		values = bounded(values, maxRows)
+		for i := range values {
+			cleanAll(nameLength, &values[i].Label)
+		}
+		panels[printable.Clean(id, nameLength)] = values
+	}
+	l.Panels = panels
+	l.Breakers = bounded(l.Breakers, maxRows)
+	for i := range l.Breakers {
+		b := &l.Breakers[i]
+		cleanAll(nameLength, &b.Name, &b.Class, &b.State)
+		cleanAll(textLength, &b.Reason, &b.LastError)
+	}
+	l.Upstreams = bounded(l.Upstreams, maxRows)
+	for i := range l.Upstreams {
+		u := &l.Upstreams[i]
+		cleanAll(nameLength, &u.Name, &u.Host, &u.Breaker, &u.State)
+		cleanAll(textLength, &u.LastError)
+	}
+	l.Tiers = bounded(l.Tiers, maxRows)
+	for i := range l.Tiers {
+		t := &l.Tiers[i]
+		cleanAll(nameLength, &t.Tier, &t.Class, &t.TTL)
+	}
+	l.Alerts = bounded(l.Alerts, maxRows)
+	for i := range l.Alerts {
+		a := &l.Alerts[i]
+		cleanAll(nameLength, &a.Name, &a.Part, &a.State, &a.Severity, &a.For)
+		cleanAll(textLength, &a.Summary, &a.WhatToDo)
+		cleanAll(exprLength, &a.Expr)
+		labels := make(map[string]string, len(a.Labels))
+		for k, v := range a.Labels {
+			labels[printable.Clean(k, nameLength)] = printable.Clean(v, nameLength)
+		}
+		a.Labels = labels
+		for j := range a.Thresholds {
+			cleanAll(nameLength*2, &a.Thresholds[j])
+		}
+	}
+	l.Events = cleanEvents(l.Events)
+	return l
+}
+
+func cleanEvents(events []control.Event) []control.Event {
+	events = events[max(0, len(events)-maxKept):]
+	for i := range events {
+		e := &events[i]
+		cleanAll(nameLength, &e.Kind, &e.Severity, &e.Subject, &e.Actor)
+		cleanAll(textLength, &e.Text)
+	}
+	return events
+}
+
+func cleanSettings(list []control.Setting) []control.Setting {
+	list = bounded(list, maxSettings)
+	for i := range list {
+		s := &list[i]
+		cleanAll(nameLength*2, &s.Key)
+		cleanAll(nameLength, &s.Part, &s.Kind, &s.Unit, &s.Risk, &s.Source)
+		cleanAll(textLength, &s.Value, &s.Default, &s.Started, &s.Doc)
+		s.Choices = bounded(s.Choices, maxRows)
+		for j := range s.Choices {
+			cleanAll(nameLength, &s.Choices[j])
+		}
+	}
+	return list
+}
+
+func cleanActions(list []control.Action) []control.Action {
+	list = bounded(list, maxRows)
+	for i := range list {
+		a := &list[i]
+		cleanAll(nameLength, &a.ID, &a.Risk)
+		cleanAll(textLength, &a.Title, &a.Doc)
+		a.Targets = bounded(a.Targets, maxRows)
+		for j := range a.Targets {
+			cleanAll(nameLength, &a.Targets[j])
+		}
+	}
+	return list
+}
+
+func cleanPanels(list []control.Panel) map[string]control.Panel {
+	out := map[string]control.Panel{}
+	for _, p := range bounded(list, maxRows) {
+		cleanAll(nameLength, &p.ID, &p.Title, &p.Part, &p.Legend)
+		cleanAll(textLength, &p.Doc)
+		cleanAll(exprLength, &p.Expr)
+		out[p.ID] = p
+	}
+	return out
+}
+
+func cleanHistory(past map[string][]control.Series) map[string][]control.Series {
+	out := make(map[string][]control.Series, len(past))
+	for id, list := range past {
+		list = bounded(list, maxRows)
+		for i := range list {
+			cleanAll(nameLength, &list[i].Label)
+		}
+		out[printable.Clean(id, nameLength)] = list
+	}
+	return out
+}
+
+// cleanError returns an error's text in one safe line.
+func cleanError(err error) string {
+	if err == nil {
+		return ""
+	}
+	return printable.Clean(err.Error(), textLength)
+}

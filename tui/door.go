@@ -1,0 +1,61 @@
+package tui
+
+import (
+	"context"
+	"io"
+	"os"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/bizra/bizra-top/node/control"
+)
+
+// Door is what the screen needs of the node: *control.Client has it.
+type Door interface {
+	Look(ctx context.Context, since uint64) (control.Look, error)
+	Panels(ctx context.Context) ([]control.Panel, error)
+	History(ctx context.Context, span, step time.Duration) (map[string][]control.Series, error)
+	Settings(ctx context.Context) ([]control.Setting, error)
+	Change(ctx context.Context, r control.ChangeRequest) (control.ChangeResult, error)
+	Undo(ctx context.Context) (control.ChangeResult, error)
+	Actions(ctx context.Context) ([]control.Action, error)
+	Act(ctx context.Context, r control.ActionRequest) (control.ActionResult, error)
+}
+
+// Options say how the screen behaves. The zero value is fine.
+type Options struct {
+	Theme    string        // name of a theme; empty chooses by the terminal's background
+	Refresh  time.Duration // between two looks; 1 s when zero
+	NoColor  bool          // no colours; NO_COLOR in the environment does the same
+	Owner    bool          // quitting stops the node, so it asks
+	Unlocked bool          // start unlocked, without an end
+	NoSync   bool          // do not ask for synchronised output (mode 2026)
+
+	Input  io.Reader // the terminal when nil
+	Output io.Writer // the terminal when nil
+}
+
+// Run shows the screen until the operator quits or ctx ends. It returns nil in
+// both cases.
+func Run(ctx context.Context, door Door, o Options) error {
+	m, err := newModel(ctx, door, o)
+	if err != nil {
+		return err
+	}
+	// Sixty frames a second would only make bursts of keys dearer.
+	opts := []tea.ProgramOption{tea.WithContext(ctx), tea.WithFPS(30)}
+	if m.mono {
+		opts = append(opts, tea.WithEnvironment(append(os.Environ(), "NO_COLOR=1")))
+	}
+	if o.Input != nil {
+		opts = append(opts, tea.WithInput(o.Input))
+	}
+	if o.Output != nil {
+		opts = append(opts, tea.WithOutput(o.Output))
+	}
+	_, err = tea.NewProgram(m, opts...).Run()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,264 @@
+package tui
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/bizra/bizra-top/node/control"
+)
+
+// draw returns the whole screen: exactly h lines of exactly w columns.
+func (m *model) draw() []line {
+	f := newFrame(m.w, m.h)
+	if m.w <= 0 || m.h <= 0 {
+		return f.rows
+	}
+	parts := layoutScreen(m.w, m.h, len(m.loudAlerts()))
+	f.put(parts.header, []line{m.header(m.w)})
+	f.put(parts.tabs, []line{m.tabs(m.w)})
+	f.put(parts.strip, m.strip(m.w, parts.strip.h))
+	if m.lookAt.IsZero() {
+		f.put(parts.body, m.waiting(parts.body.w))
+	} else {
+		m.drawView(f, parts.body)
+	}
+	if m.lost != "" && !m.lookAt.IsZero() {
+		// The last data, greyed: it is old.
+		for y := parts.strip.y; y < parts.footer.y && y < len(f.rows); y++ {
+			grey := make(line, len(f.rows[y]))
+			for i, s := range f.rows[y] {
+				grey[i] = span{s.text, inkMuted | s.ink&chosen}
+			}
+			f.rows[y] = grey
+		}
+	}
+	f.put(parts.footer, []line{m.footer(m.w)})
+	if m.overlay != nil {
+		m.drawOverlay(f)
+	}
+	return f.rows
+}
+
+func (m *model) drawView(f *frame, r rect) {
+	switch m.view {
+	case viewPool:
+		m.drawPool(f, r)
+	case viewCache:
+		m.drawCache(f, r)
+	case viewBreakers:
+		m.drawBreakers(f, r)
+	case viewUpstreams:
+		m.drawUpstreams(f, r)
+	case viewAlerts:
+		m.drawAlerts(f, r)
+	case viewSettings:
+		m.drawSettings(f, r)
+	case viewEvents:
+		m.drawEvents(f, r)
+	default:
+		m.drawOverview(f, r)
+	}
+}
+
+// waiting is shown before the first answer.
+func (m *model) waiting(w int) []line {
+	if m.lost == "" {
+		return []line{nil, txt(inkMuted, "  asking the node …")}
+	}
+	return append([]line{nil}, wrap(inkBad, m.lost, w, 4)...)
+}
+
+// header says whose screen this is, how old it is, and what may be done.
+func (m *model) header(w int) line {
+	n := m.look.Node
+	left := txt(inkTitle, "bizra-top")
+	if n.Name != "" {
+		left = cat(left, txt(inkMuted, "  "), txt(inkText, n.Name))
+	}
+	if n.Mode == "demo" {
+		left = cat(left, txt(inkAccent, " demo"))
+	}
+	if n.ChainID != 0 && w >= 60 {
+		left = cat(left, txt(inkMuted, "  chain "+strconv.FormatUint(n.ChainID, 10)))
+	}
+	if !n.Started.IsZero() && w >= 72 {
+		left = cat(left, txt(inkMuted, "  up "+coarse(m.nodeNow().Sub(n.Started))))
+	}
+	if w >= 110 {
+		left = cat(left, txt(inkMuted, oneLine("", prefixed("  ledger ", n.Ledger), prefixed("  L2 ", n.L2), prefixed("  on ", n.Listen))))
+	}
+	right := cat(m.liveness(), txt(inkText, " "), m.lock())
+	room := w - right.width() - 1
+	if room < 9 {
+		return right.fit(w)
+	}
+	return cat(left.fit(room), txt(inkText, " "), right)
+}
+
+func prefixed(prefix, s string) string {
+	if s == "" {
+		return ""
+	}
+	return prefix + s
+}
+
+// liveness is the label of what the screen shows: now, a moment that is frozen,
+// or the last that was heard.
+func (m *model) liveness() line {
+	switch {
+	case m.look.Node.Draining && m.lost == "":
+		return txt(inkAlarm, " DRAINING ")
+	case m.lost != "" && m.lookAt.IsZero():
+		return txt(inkAlarm, " NO NODE ")
+	case m.lost != "":
+		return txt(inkAlarm, " LOST, data "+coarse(m.now().Sub(m.lookAt))+" old ")
+	case m.paused:
+		return txt(inkAlarm, " PAUSED "+coarse(m.now().Sub(m.pausedAt))+" ")
+	case m.lookAt.IsZero():
+		return txt(inkMuted, "…")
+	default:
+		return cat(txt(inkGood, "● "), txt(inkMuted, "LIVE "+m.refresh.String()))
+	}
+}
+
+func (m *model) lock() line {
+	switch {
+	case m.forever:
+		return txt(inkWarn, "[RW]")
+	case m.isUnlocked():
+		left := m.unlocked.Sub(m.now()).Round(time.Second)
+		return txt(inkWarn, "[RW "+age(left)+"]")
+	default:
+		return txt(inkMuted, "[RO]")
+	}
+}
+
+// tabs names the views; one with something wrong in it carries a mark.
+func (m *model) tabs(w int) line {
+	build := func(short bool) line {
+		var l line
+		for v := viewOverview; v < viewEnd; v++ {
+			name := viewNames[v]
+			if short && v != m.view {
+				name = ""
+			}
+			key, word := inkKey, inkMuted
+			if v == m.view {
+				key, word = inkKey|chosen, inkText|chosen
+			}
+			l = cat(l, txt(key, " "+strconv.Itoa(int(v))), txt(word, prefixed(" ", name)))
+			if bad := m.trouble(v); bad != inkMuted {
+				l = cat(l, txt(bad|word&chosen, "!"))
+			}
+			l = cat(l, txt(word&chosen, " "))
+		}
+		return l
+	}
+	l := build(false)
+	if l.width() > w {
+		l = build(true)
+	}
+	return l.fit(w)
+}
+
+// trouble returns the ink of what is wrong in a view; muted is nothing.
+func (m *model) trouble(v viewID) ink {
+	worst := inkMuted
+	note := func(i ink) {
+		if i == inkBad || i == inkWarn && worst != inkBad {
+			worst = i
+		}
+	}
+	switch v {
+	case viewPool:
+		p := m.look.Pool
+		if !p.Reachable && p.Backend != "" {
+			note(inkBad)
+		} else if p.Waiting > 0 {
+			note(inkWarn)
+		}
+	case viewBreakers:
+		for _, b := range m.look.Breakers {
+			note(stateMark(b.State).ink)
+		}
+	case viewUpstreams:
+		for _, u := range m.look.Upstreams {
+			if !u.Healthy {
+				note(inkBad)
+			}
+		}
+	case viewAlerts:
+		for _, a := range m.look.Alerts {
+			note(alertMark(a).ink)
+		}
+	case viewSettings:
+		if len(m.drafts) > 0 {
+			note(inkWarn)
+		}
+	}
+	return worst
+}
+
+// loudAlerts returns what is firing or pending.
+func (m *model) loudAlerts() []control.Alert {
+	var out []control.Alert
+	for _, a := range m.look.Alerts {
+		if a.State == "firing" || a.State == "pending" {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// strip says in h lines what is wrong.
+func (m *model) strip(w, h int) []line {
+	loud := m.loudAlerts()
+	if m.lookAt.IsZero() {
+		return nil
+	}
+	if len(loud) == 0 {
+		return []line{cat(txt(inkGood, "✓ "), txt(inkMuted, "nothing fires: "+strconv.Itoa(len(m.look.Alerts))+" alert rules are quiet"))}
+	}
+	var out []line
+	for i, a := range loud {
+		if len(out) == h {
+			break
+		}
+		s := alertMark(a)
+		l := cat(txt(s.ink, s.glyph+" "+pad(s.word, 8)), txt(inkStrong, a.Name), txt(inkText, "  "+a.Summary))
+		right := txt(inkMuted, since(m.nodeNow(), a.Since))
+		if more := len(loud) - h; i == h-1 && more > 0 {
+			right = cat(right, txt(inkWarn, "  +"+strconv.Itoa(more)+" more: press 6"))
+		}
+		room := w - right.width() - 1
+		out = append(out, cat(l.fit(room), txt(inkText, " "), right).fit(w))
+	}
+	return out
+}
+
+// footer shows what was just said or typed, or the keys of the view.
+func (m *model) footer(w int) line {
+	if m.filtering {
+		return cat(txt(inkKey, "/"), txt(inkStrong, m.filter[m.view]), txt(inkKey, "▏"), txt(inkMuted, "  enter keeps the filter · esc drops it")).fit(w)
+	}
+	if len(m.status) > 0 {
+		return m.status.fit(w)
+	}
+	var l line
+	for _, c := range m.keys {
+		if !c.footer || !c.in(m.view) {
+			continue
+		}
+		h := c.bind.Help()
+		word := inkMuted
+		if c.unavailable(m) != "" {
+			word = inkBorder
+		}
+		part := cat(txt(inkKey, h.Key), txt(word, " "+h.Desc+"  "))
+		if l.width()+part.width() > w {
+			break
+		}
+		l = cat(l, part)
+	}
+	return l.fit(w)
+}

@@ -1,0 +1,87 @@
+package tui
+
+// screenParts are the parts that every view has. A part without rows is left out.
+type screenParts struct{ header, tabs, strip, body, footer rect }
+
+// layoutScreen divides a terminal. Small ones lose the tabs first, then the
+// footer; the header and the body are never lost.
+func layoutScreen(w, h, loud int) screenParts {
+	var p screenParts
+	rest := rect{0, 0, w, h}
+	p.header, rest = rest.splitTop(1)
+	if h >= 16 {
+		p.tabs, rest = rest.splitTop(1)
+	}
+	strip := 0
+	switch {
+	case h >= 36:
+		strip = max(1, min(loud, 3))
+	case h >= 28:
+		strip = max(1, min(loud, 2))
+	case h >= 6:
+		strip = 1
+	}
+	p.strip, rest = rest.splitTop(strip)
+	footer := 0
+	if h >= 8 {
+		footer = 1
+	}
+	if h >= 20 {
+		_, rest = rest.splitTop(1)
+	}
+	p.body, p.footer = rest.splitTop(rest.h - footer)
+	return p
+}
+
+// overviewParts are the parts of the overview. A part without rows or columns is
+// left out.
+type overviewParts struct {
+	small                   bool // one column of words, for tiny terminals
+	vitals                  rect
+	circuits, events        rect
+	detail                  rect
+	latencyChart, rateChart rect
+	sparks                  rect // medium terminals: the row of sparklines
+}
+
+// layoutOverview divides the body of the overview. rows is how many circuits
+// there are.
+func layoutOverview(r rect, rows int) overviewParts {
+	var p overviewParts
+	table := rows + 2 // with its title and head
+	switch {
+	case r.w < 72 || r.h < 12:
+		p.small = true
+		p.vitals = r
+	case r.w < 110 || r.h < 30:
+		// One column: vitals, the table, sparklines, and events with what is left.
+		p.vitals, r = r.splitTop(4)
+		sparks := 3
+		p.circuits, r = r.splitTop(min(table, r.h-sparks))
+		if r.h > sparks {
+			_, r = r.splitTop(1)
+		}
+		p.sparks, r = r.splitTop(sparks)
+		if r.h >= 4 {
+			_, p.events = r.splitTop(1)
+		}
+	default:
+		bottom := max(11, r.h*2/5)
+		top, charts := r.splitTop(r.h - bottom)
+		_, charts = charts.splitTop(1)
+		left := 42
+		if r.w >= 160 {
+			left = 46
+		}
+		p.vitals, top = top.splitLeft(left, 3)
+		if r.w >= 180 {
+			top, p.detail = top.splitLeft(top.w-47, 3)
+			p.latencyChart, p.rateChart = charts.splitLeft((charts.w-3)/2, 3)
+		} else {
+			p.latencyChart = charts
+		}
+		p.circuits, p.events = top.splitTop(min(table, top.h))
+		_, p.events = p.events.splitTop(1)
+	}
+	return p
+}

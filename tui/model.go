@@ -1,0 +1,181 @@
+package tui
+
+import (
+	"cmp"
+	"context"
+	"os"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/bizra/bizra-top/node/control"
+	"github.com/bizra/bizra-top/themes"
+	"github.com/charmbracelet/x/ansi"
+)
+
+// viewID is one of the eight views; its number is its key.
+type viewID int
+
+const (
+	viewOverview viewID = iota + 1
+	viewPool
+	viewCache
+	viewBreakers
+	viewUpstreams
+	viewAlerts
+	viewSettings
+	viewEvents
+	viewEnd
+)
+
+var viewNames = [viewEnd]string{
+	viewOverview: "overview", viewPool: "pool", viewCache: "cache", viewBreakers: "breakers",
+	viewUpstreams: "upstreams", viewAlerts: "alerts", viewSettings: "settings", viewEvents: "events",
+}
+
+// unlockSpan is how long an unlocked screen stays unlocked.
+const unlockSpan = 10 * time.Minute
+
+// model is the whole screen. bubbletea calls it from one goroutine.
+type model struct {
+	ctx  context.Context
+	door Door
+	keys []command
+	now  func() time.Time
+
+	// the terminal
+	w, h      int
+	mono      bool
+	sync      bool
+	autoTheme bool
+	theme     int
+	pens      *pens
+	grey      *pens
+
+	// what the node said
+	look       control.Look
+	lookAt     time.Time // when the last look arrived; zero before the first
+	lost       string    // why the last look failed; empty when it did not
+	inflight   bool
+	sinceEvent uint64
+	panels     map[string]control.Panel
+	history    *history
+	settings   []control.Setting
+	revision   uint64
+	actions    []control.Action
+	events     []control.Event
+
+	// what the operator does
+	view       viewID
+	cursor     [viewEnd]int
+	cursorKey  [viewEnd]string
+	filter     [viewEnd]string
+	filtering  bool
+	drafts     map[string]string // settings view: new values not yet applied
+	overlay    overlay
+	asked      int // id of the last confirmation
+	status     line
+	statusTill time.Time
+	unlocked   time.Time // until when; zero is locked
+	forever    bool      // unlocked without an end
+	owner      bool
+	paused     bool
+	pausedAt   time.Time
+	refresh    time.Duration
+	generation int // of the ticks; an older tick is ignored
+	quitting   bool
+}
+
+func newModel(ctx context.Context, door Door, o Options) (*model, error) {
+	m := &model{
+		ctx: ctx, door: door, keys: keymap(), now: time.Now,
+		mono: o.NoColor || os.Getenv("NO_COLOR") != "",
+		sync: !o.NoSync, autoTheme: o.Theme == "",
+		history: newHistory(), panels: map[string]control.Panel{}, drafts: map[string]string{},
+		view: viewOverview, owner: o.Owner, forever: o.Unlocked,
+		refresh: cmp.Or(o.Refresh, time.Second),
+	}
+	m.cursor[viewOverview] = -1
+	for i, t := range themes.All() {
+		if t.Name == o.Theme {
+			m.theme = i
+		}
+	}
+	if o.Theme != "" {
+		if _, err := themes.Get(o.Theme); err != nil {
+			return nil, err
+		}
+	}
+	m.setTheme(m.theme)
+	return m, nil
+}
+
+func (m *model) setTheme(i int) {
+	all := themes.All()
+	m.theme = i % len(all)
+	m.pens = newPens(all[m.theme], m.mono)
+	m.grey = m.pens.greyed()
+}
+
+// Init starts the ticks and asks the node for everything once.
+func (m *model) Init() tea.Cmd {
+	cmds := []tea.Cmd{m.lookNow(), m.tick(), m.fetchHistory(), m.fetchPanels(), m.fetchSettings(), m.fetchActions()}
+	if m.sync {
+		// bubbletea asks by itself, but not over SSH, where it matters most.
+		// A terminal that does not know the mode does not answer, and then
+		// nothing changes.
+		cmds = append(cmds, tea.Raw(ansi.RequestModeSynchronizedOutput))
+	}
+	if m.autoTheme && !m.mono {
+		cmds = append(cmds, tea.RequestBackgroundColor)
+	}
+	return tea.Batch(cmds...)
+}
+
+// View draws the screen.
+func (m *model) View() tea.View {
+	v := tea.NewView(m.pens.paint(m.draw()))
+	v.AltScreen = true
+	v.WindowTitle = m.title()
+	if bg := m.pens.theme.Colors.Background; !m.autoTheme && !m.mono && bg.Set {
+		// One sequence, no bytes for each cell; it is taken back at the end.
+		v.BackgroundColor = bg
+	}
+	return v
+}
+
+func (m *model) title() string {
+	if m.look.Node.Name == "" {
+		return "bizra-top"
+	}
+	return "bizra-top " + m.look.Node.Name
+}
+
+// nodeNow returns the time by the node's clock, so that ages are right on a host
+// whose clock is not.
+func (m *model) nodeNow() time.Time {
+	if m.lookAt.IsZero() {
+		return m.now()
+	}
+	if m.paused || m.lost != "" {
+		return m.look.Time
+	}
+	return m.look.Time.Add(m.now().Sub(m.lookAt))
+}
+
+func (m *model) isUnlocked() bool { return m.forever || m.now().Before(m.unlocked) }
+
+// say shows a line above the footer for a while.
+func (m *model) say(i ink, text string) {
+	m.status = txt(i, text)
+	m.statusTill = m.now().Add(8 * time.Second)
+}
+
+// setting returns the tunable of that key.
+func (m *model) setting(key string) (control.Setting, bool) {
+	for _, s := range m.settings {
+		if s.Key == key {
+			return s, true
+		}
+	}
+	return control.Setting{}, false
+}

@@ -1,0 +1,242 @@
+package tui
+
+import (
+	"slices"
+	"strings"
+
+	tea "charm.land/bubbletea/v2"
+)
+
+// overlay is what lies over a view and owns the keyboard while it does.
+type overlay interface {
+	press(m *model, k tea.KeyPressMsg) tea.Cmd
+	// box returns the title and the lines of at most w columns and h rows.
+	box(m *model, w, h int) (string, []line)
+}
+
+// typer is an overlay that takes pasted text.
+type typer interface{ paste(text string) }
+
+// boxWidth is how wide the text of a dialog is where there is room.
+const boxWidth = 66
+
+// drawOverlay puts the overlay in the middle of f.
+func (m *model) drawOverlay(f *frame) {
+	if f.w < 8 || f.h < 4 {
+		// No room for a border: the dialog is the screen.
+		_, lines := m.overlay.box(m, f.w, f.h)
+		f.put(rect{0, 0, f.w, f.h}, lines)
+		return
+	}
+	w := min(boxWidth, f.w-6)
+	if _, wide := m.overlay.(*palette); wide {
+		w = min(boxWidth+20, f.w-6)
+	}
+	side := 2
+	if f.w < 30 {
+		w, side = f.w-2, 0
+	}
+	title, lines := m.overlay.box(m, w, f.h-2)
+	lines = bounded(lines, f.h-2)
+	inner := w + 2*side
+	box := []line{cat(txt(inkAccent, "╭─ "), txt(inkStrong, title), txt(inkAccent, " "+repeat("─", inner-3-width(title))+"╮"))}
+	if width(title) > inner-3 {
+		box[0] = cat(txt(inkAccent, "╭"), txt(inkStrong, title).fit(inner), txt(inkAccent, "╮"))
+	}
+	edge, gap := txt(inkAccent, "│"), txt(inkText, spaces(side))
+	for _, l := range lines {
+		box = append(box, cat(edge, gap, l.fit(w), gap, edge))
+	}
+	box = append(box, txt(inkAccent, "╰"+repeat("─", inner)+"╯"))
+	r := rect{(f.w - inner - 2) / 2, max(0, (f.h-len(box))/2), inner + 2, len(box)}
+	f.put(r, box)
+}
+
+// confirm asks before the node is changed. Cancel has the focus.
+type confirm struct {
+	id       int
+	title    string
+	old, new string
+	unit     string
+	risk     string
+	doc      string
+	facts    []string
+	verb     string
+	warnings []string
+	problem  string // why the node refuses
+	checking bool   // the node has not answered yet
+	onApply  bool   // the focus
+	apply    func(*model) tea.Cmd
+}
+
+// answer takes in what the node's dry run said.
+func (c *confirm) answer(msg checkedMsg) {
+	c.checking = false
+	c.problem, c.warnings = msg.err, msg.warnings
+	if c.old == "" {
+		c.old = msg.old
+	}
+	if c.new == "" {
+		c.new = msg.new
+	}
+}
+
+func (c *confirm) press(m *model, k tea.KeyPressMsg) tea.Cmd {
+	switch k.String() {
+	case "esc", "n", "q":
+		return c.cancel(m)
+	case "tab", "shift+tab", "left", "right", "h", "l":
+		c.onApply = !c.onApply
+	case "enter":
+		if !c.onApply {
+			return c.cancel(m)
+		}
+		return c.do(m)
+	case "y":
+		return c.do(m)
+	}
+	return nil
+}
+
+func (c *confirm) cancel(m *model) tea.Cmd {
+	m.overlay = nil
+	m.say(inkMuted, "cancelled: nothing was changed")
+	return nil
+}
+
+// do applies, once the node has said that it would.
+func (c *confirm) do(m *model) tea.Cmd {
+	if c.checking || c.problem != "" {
+		return nil
+	}
+	m.overlay = nil
+	return m.guard(c.apply)
+}
+
+func (c *confirm) box(m *model, w, h int) (string, []line) {
+	lines := []line{nil}
+	if c.old != "" || c.new != "" {
+		lines = append(lines, cat(txt(inkMuted, c.old), txt(inkMuted, "  →  "), txt(inkStrong, c.new)), nil)
+	}
+	lines = append(lines, wrap(inkText, c.doc, w, 4)...)
+	if len(c.facts) > 0 {
+		lines = append(lines, wrap(inkMuted, strings.Join(c.facts, " · "), w, 3)...)
+	}
+	if c.risk != "" {
+		lines = append(lines, riskLine(c.risk))
+	}
+	for _, t := range c.warnings {
+		lines = append(lines, wrap(inkWarn, "! "+t, w, 3)...)
+	}
+	switch {
+	case c.problem != "":
+		lines = append(lines, wrap(inkBad, "✗ "+c.problem, w, 4)...)
+	case c.checking:
+		lines = append(lines, txt(inkMuted, "… the node is checking"))
+	}
+	buttons := cat(button("Cancel", "esc", !c.onApply, true), txt(inkText, "   "), button(c.verb, "y", c.onApply, !c.checking && c.problem == ""))
+	// The buttons are never what is cut.
+	return c.title, append(bounded(append(lines, nil), max(h-1, 0)), buttons)
+}
+
+func riskLine(risk string) line {
+	switch risk {
+	case "high":
+		return cat(txt(inkMuted, "risk "), txt(inkBad, "▲ high"), txt(inkMuted, ": can refuse or slow requests"))
+	case "medium":
+		return cat(txt(inkMuted, "risk "), txt(inkWarn, "△ medium"), txt(inkMuted, ": changes speed or cost"))
+	default:
+		return txt(inkMuted, "risk "+risk)
+	}
+}
+
+func button(name, key string, focused, usable bool) line {
+	i := inkText
+	if !usable {
+		i = inkMuted
+	}
+	if focused {
+		return cat(txt(inkText|chosen, "▸ "+name+" "), txt(inkMuted|chosen, key+" "))
+	}
+	return cat(txt(i, "  "+name+" "), txt(inkMuted, key+" "))
+}
+
+// unlockPrompt asks whether changes may be made from here for a while.
+type unlockPrompt struct{ then func(*model) tea.Cmd }
+
+func (u *unlockPrompt) press(m *model, k tea.KeyPressMsg) tea.Cmd {
+	m.overlay = nil
+	switch k.String() {
+	case "y", "ctrl+u":
+		m.unlocked = m.now().Add(unlockSpan)
+		m.say(inkMuted, "unlocked for "+age(unlockSpan)+"; ctrl+u locks again")
+		if u.then != nil {
+			return u.then(m)
+		}
+	case "n", "esc", "q", "enter":
+		m.say(inkMuted, "still locked")
+	default:
+		m.overlay = u
+	}
+	return nil
+}
+
+func (u *unlockPrompt) box(_ *model, w, _ int) (string, []line) {
+	lines := []line{nil, txt(inkStrong, "Unlock for 10 minutes?"), nil}
+	lines = append(lines, wrap(inkMuted, "The screen is read-only. Unlocked, every change still asks first.", w, 3)...)
+	return "Read-only", append(lines, nil, cat(button("Stay locked", "esc", true, true), txt(inkText, "   "), button("Unlock", "y", false, true)))
+}
+
+// quitPrompt asks before quitting stops the node.
+type quitPrompt struct{}
+
+func (p *quitPrompt) press(m *model, k tea.KeyPressMsg) tea.Cmd {
+	switch k.String() {
+	case "y":
+		return m.leave()
+	case "n", "esc", "enter", "q":
+		m.overlay = nil
+	}
+	return nil
+}
+
+func (p *quitPrompt) box(_ *model, w, _ int) (string, []line) {
+	lines := append([]line{nil}, wrap(inkText, "The node runs in this program: quitting stops it. Requests in flight are answered first.", w, 3)...)
+	return "Quit?", append(lines, nil, cat(button("Stay", "esc", true, true), txt(inkText, "   "), button("Quit", "y", false, true)))
+}
+
+// detail shows one thing at length.
+type detail struct {
+	title  string
+	lines  func(w int) []line
+	scroll int
+}
+
+func (d *detail) press(m *model, k tea.KeyPressMsg) tea.Cmd {
+	switch k.String() {
+	case "down", "j":
+		d.scroll++
+	case "up", "k":
+		d.scroll = max(0, d.scroll-1)
+	case "esc", "enter", "q":
+		m.overlay = nil
+	case "e":
+		if slices.Contains(editing, m.view) {
+			m.overlay = nil
+			return m.press(k)
+		}
+	}
+	return nil
+}
+
+func (d *detail) box(_ *model, w, h int) (string, []line) {
+	lines := d.lines(w)
+	room := max(1, h-3)
+	d.scroll = max(0, min(d.scroll, len(lines)-room))
+	out := append([]line{nil}, lines[min(d.scroll, len(lines)):min(d.scroll+room, len(lines))]...)
+	keys := "esc back"
+	if len(lines) > room {
+		keys += " · ↑↓ scroll"
+	}
+	return d.title, append(out, nil, txt(inkMuted, keys))
+}

@@ -1,0 +1,172 @@
+package tui
+
+import (
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/bizra/bizra-top/node/printable"
+)
+
+// Update handles one message. It never blocks.
+func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	switch msg := msg.(type) {
+	case tea.WindowSizeMsg:
+		m.w, m.h = msg.Width, msg.Height
+	case tea.ColorProfileMsg:
+		if name := msg.String(); !m.mono && (name == "Ascii" || name == "NoTTY") {
+			m.mono = true
+			m.setTheme(m.theme)
+		}
+	case tea.BackgroundColorMsg:
+		if m.autoTheme && !msg.IsDark() {
+			m.setTheme(1)
+		}
+	case tea.KeyPressMsg:
+		return m, m.press(msg)
+	case tea.PasteMsg:
+		m.paste(printable.Clean(msg.Content, nameLength*2))
+	case tea.ResumeMsg:
+		return m, m.lookNow()
+	case tickMsg:
+		return m, m.ticked(msg)
+	case lookMsg:
+		return m, m.looked(msg)
+	case panelsMsg:
+		m.panels = msg.panels
+	case historyMsg:
+		m.history.seed(msg.past)
+	case settingsMsg:
+		if msg.err == "" {
+			m.settings = msg.list
+			m.reseat()
+		}
+	case actionsMsg:
+		m.actions = msg.list
+	case checkedMsg:
+		if c, ok := m.overlay.(*confirm); ok && c.id == msg.id {
+			c.answer(msg)
+		}
+	case doneMsg:
+		return m, m.done(msg)
+	case savedMsg:
+		m.saved(msg)
+	}
+	return m, nil
+}
+
+func (m *model) ticked(msg tickMsg) tea.Cmd {
+	if msg.generation != m.generation {
+		return nil
+	}
+	if !m.statusTill.IsZero() && m.now().After(m.statusTill) {
+		m.status, m.statusTill = nil, time.Time{}
+	}
+	if m.paused {
+		return m.tick()
+	}
+	return tea.Batch(m.tick(), m.lookNow())
+}
+
+// looked takes in one look.
+func (m *model) looked(msg lookMsg) tea.Cmd {
+	m.inflight = false
+	if msg.err != "" {
+		m.lost = msg.err
+		return nil
+	}
+	if m.paused {
+		return nil
+	}
+	var cmds []tea.Cmd
+	back := m.lost != "" || m.lookAt.IsZero()
+	restarted := !m.lookAt.IsZero() && !msg.look.Node.Started.Equal(m.look.Node.Started)
+	gap := !m.lookAt.IsZero() && msg.at.Sub(m.lookAt) > 30*time.Second
+	if restarted {
+		// Another process: its events count from one again.
+		m.sinceEvent = 0
+		cmds = append(cmds, m.fetchPanels())
+	}
+	if !m.lookAt.IsZero() && (back || restarted || gap) {
+		m.history = newHistory()
+		cmds = append(cmds, m.fetchHistory(), m.fetchActions())
+	}
+	if back || restarted || msg.look.Revision != m.revision {
+		m.revision = msg.look.Revision
+		cmds = append(cmds, m.fetchSettings())
+	}
+	if m.targetsMoved(msg) {
+		cmds = append(cmds, m.fetchActions())
+	}
+	m.lost = ""
+	m.look, m.lookAt = msg.look, msg.at
+	m.history.add(msg.look.Time, msg.look.Panels)
+	for _, e := range msg.look.Events {
+		if n := len(m.events); n == 0 || e.Seq > m.events[n-1].Seq || restarted {
+			m.events = append(m.events, e)
+		}
+	}
+	if len(m.events) > maxKept {
+		m.events = append(m.events[:0], m.events[len(m.events)-maxKept:]...)
+	}
+	if restarted {
+		m.events = msg.look.Events
+	}
+	m.sinceEvent = msg.look.LastEvent
+	m.reseat()
+	return tea.Batch(cmds...)
+}
+
+// targetsMoved tells whether what actions can be done to has changed.
+func (m *model) targetsMoved(msg lookMsg) bool {
+	return len(msg.look.Breakers) != len(m.look.Breakers) || len(msg.look.Upstreams) != len(m.look.Upstreams)
+}
+
+// done shows how a change ended and looks at once, so that its effect is on the
+// screen with the next frame.
+func (m *model) done(msg doneMsg) tea.Cmd {
+	if msg.err != "" {
+		m.say(inkBad, "not done: "+msg.err)
+	} else {
+		m.say(inkGood, "done: "+msg.text)
+	}
+	return tea.Batch(m.lookNow(), m.fetchSettings())
+}
+
+// pause freezes and resumes the whole screen.
+func (m *model) pause() tea.Cmd {
+	m.paused = !m.paused
+	if m.paused {
+		m.pausedAt = m.now()
+		return nil
+	}
+	m.history = newHistory()
+	return tea.Batch(m.lookNow(), m.fetchHistory())
+}
+
+// rates are the refresh intervals that + and - go through.
+var rates = []time.Duration{
+	250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second,
+	5 * time.Second, 10 * time.Second, 30 * time.Second,
+}
+
+// setRate moves the refresh interval one step.
+func (m *model) setRate(faster bool) tea.Cmd {
+	next := m.refresh
+	if faster {
+		for _, r := range rates {
+			if r < m.refresh {
+				next = r
+			}
+		}
+	} else {
+		for i := len(rates) - 1; i >= 0; i-- {
+			if rates[i] > m.refresh {
+				next = rates[i]
+			}
+		}
+	}
+	m.refresh = next
+	m.generation++
+	m.say(inkMuted, "a look every "+next.String())
+	return m.tick()
+}

@@ -1,0 +1,101 @@
+package tui
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/bizra/bizra-top/node/control"
+)
+
+// drawUpstreams shows every provider, and the selected one at length.
+func (m *model) drawUpstreams(f *frame, r rect) {
+	list := r
+	if r.h >= 16 {
+		var low rect
+		list, low = r.splitTop(max(min(len(m.look.Upstreams)+3, r.h-10), 6))
+		if u, ok := m.selectedUpstream(); ok {
+			past := rect{}
+			if low.h >= 19 {
+				low, past = low.splitTop(9)
+			}
+			f.put(low, append([]line{titled(u.Name, low.w)}, m.upstreamLines(u, low.w)...))
+			f.put(past, chart(m.history, m.nodeNow(), "Latency of "+u.Name, control.UnitSeconds, []plotted{
+				{name: "p50", panel: "upstream_p50", label: u.Name, ink: inkChart1},
+				{name: "p99", panel: "upstream_p99", label: u.Name, ink: inkChart2, heavy: true},
+			}, past.w, past.h))
+		}
+	}
+	f.put(list, m.upstreamTable(list.w, list.h))
+}
+
+func (m *model) selectedUpstream() (control.Upstream, bool) {
+	for _, u := range m.look.Upstreams {
+		if u.Name == m.selected(viewUpstreams) {
+			return u, true
+		}
+	}
+	return control.Upstream{}, false
+}
+
+func (m *model) upstreamTable(w, h int) []line {
+	cols := []column{
+		{title: "#", w: 2, right: true, drop: 6}, {title: "provider", w: 10, grow: 1}, {title: "state", w: 15},
+		{title: "calls", w: 8, right: true}, {title: "recent", w: 12, grow: 1, drop: 7},
+		{title: "failed", w: 6, right: true},
+		{title: "p50", w: 7, right: true, drop: 3}, {title: "p95", w: 7, right: true, drop: 8}, {title: "p99", w: 7, right: true},
+		{title: "head", w: 9, right: true, drop: 2}, {title: "lag", w: 4, right: true},
+		{title: "flying", w: 6, right: true, drop: 9}, {title: "lies", w: 4, right: true, drop: 1},
+		{title: "failures", w: 8, right: true, drop: 10},
+		{title: "host", w: 16, grow: 2, drop: 11},
+	}
+	widths := columnWidths(cols, w)
+	var rows []row
+	for _, u := range m.upstreams() {
+		failed := m.value("upstream_failure_ratio", u.Name)
+		lag := nonzero(float64(u.Lag), inkText)
+		if u.Lag > 3 {
+			lag = inkWarn
+		}
+		rows = append(rows, row{
+			txt(inkMuted, strconv.Itoa(u.Preference)), txt(inkText, u.Name), stateMark(u.State).line(),
+			txt(inkStrong, number(control.UnitPerSecond, m.value("upstream_rate", u.Name))),
+			m.trend("upstream_rate", u.Name, widths[4], 0, inkChart1),
+			txt(failureInk(failed, 0.5), number(control.UnitRatio, failed)),
+			txt(inkText, number(control.UnitSeconds, float64(u.P50))),
+			txt(inkText, number(control.UnitSeconds, float64(u.P95))),
+			txt(inkStrong, number(control.UnitSeconds, m.value("upstream_p99", u.Name))),
+			txt(inkMuted, strconv.FormatUint(u.Head, 10)), txt(lag, whole(u.Lag)),
+			txt(inkText, whole(u.InFlight)), txt(nonzero(float64(u.Lies), inkBad), whole(u.Lies)),
+			txt(inkMuted, whole(u.Failures)), txt(inkMuted, u.Host),
+		})
+	}
+	return append([]line{m.listTitle("Providers", viewUpstreams, len(rows), len(m.look.Upstreams), w)}, table(cols, rows, m.cursor[viewUpstreams], w, h-1)...)
+}
+
+func (m *model) upstreamLines(u control.Upstream, w int) []line {
+	health := txt(inkGood, "● healthy")
+	if !u.Healthy {
+		health = txt(inkBad, "✗ not healthy")
+	}
+	out := []line{cat(txt(inkMuted, pad("health", 13)), health, txt(inkMuted, "  breaker "), stateMark(u.State).line())}
+	out = append(out, fact("host", inkText, u.Host, w)...)
+	out = append(out, fact("asked", inkText, fmt.Sprintf("in place %d, %s in flight, %s calls, %s failed", u.Preference, whole(u.InFlight), whole(u.Calls), whole(u.Failures)), w)...)
+	out = append(out, fact("latency", inkText, fmt.Sprintf("p50 %s  p95 %s  p99 %s", number(control.UnitSeconds, float64(u.P50)),
+		number(control.UnitSeconds, float64(u.P95)), number(control.UnitSeconds, m.value("upstream_p99", u.Name))), w)...)
+	out = append(out, fact("head", inkText, fmt.Sprintf("%d, %s behind the highest", u.Head, blocks(u.Lag)), w)...)
+	if u.Lies > 0 {
+		out = append(out, fact("lies", inkBad, whole(u.Lies)+" answers proved false", w)...)
+	}
+	bad := inkMuted
+	if !u.Healthy {
+		bad = inkBad
+	}
+	return append(out, fact("last error", bad, u.LastError, w)...)
+}
+
+func blocks(n uint64) string {
+	if n == 1 {
+		return "1 block"
+	}
+	return whole(n) + " blocks"
+}
