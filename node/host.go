@@ -201,7 +201,7 @@ func (n *Node) upstreamOperations() []control.Operation {
 		},
 		{
 			Action:     control.Action{ID: "upstream.restore", Title: "restore", Doc: "Send a drained provider calls again.", Risk: "low"},
-			TargetsNow: n.providerNames, State: state, Outcome: "up",
+			TargetsNow: n.providerNames, State: state, Outcome: "asked again",
 			Do: func(_ context.Context, name, _ string) error { return n.upstreams.Drain(name, false) },
 		},
 	}

@@ -62,6 +62,7 @@ type Node struct {
 	server    *api.Server
 	breakers  []*breaker.Breaker
 	chainID   uint64
+	probing   sync.Map // names of open breakers whose probing was told of
 
 	// Watching providers begins in New, since the chain is needed there.
 	stopWatch context.CancelFunc
@@ -116,8 +117,18 @@ func (n *Node) newBreaker(name, class string, s breaker.Settings) *breaker.Break
 }
 
 // transition tells of a breaker's change of state. What the operator did by hand
-// is told by the door, with the operator's name.
+// is told by the door, with the operator's name; an open breaker whose probes fail
+// is told of once, not with each probe.
 func (n *Node) transition(t breaker.Transition) {
+	if t.To == breaker.ForcedOpen || t.To == breaker.ForcedClosed || t.From == breaker.ForcedOpen || t.From == breaker.ForcedClosed ||
+		t.From == breaker.HalfOpen && t.To == breaker.Open {
+		return
+	}
+	if t.To != breaker.HalfOpen {
+		n.probing.Delete(t.Name)
+	} else if _, told := n.probing.Swap(t.Name, true); told {
+		return
+	}
 	severity := "warn"
 	switch t.To {
 	case breaker.Closed:

@@ -126,6 +126,9 @@ func demoSettings(chain *devchain.Net, redis string, o *options) []settings.Chan
 		{Key: "node.name", Value: "demo"},
 		{Key: "upstream.attempt_timeout", Value: "1s"},
 		{Key: "cache.ttl.address", Value: "10s"},
+		// Small, so that L1 evicts and L2 has something to answer.
+		{Key: "cache.l1.max_bytes", Value: "1MiB"},
+		{Key: "pool.limit", Value: "4"},
 	}
 	// Someone who did not ask for the usual address gets a free one instead of
 	// an error when it is taken.

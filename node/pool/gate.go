@@ -62,6 +62,8 @@ type Gate struct {
 
 	mu      sync.Mutex
 	inUse   int
+	busy    time.Duration // time in use, summed over all places, until changed
+	changed time.Time
 	waiters list.List // of chan struct{}, closed when its turn has come
 
 	wait     prometheus.Histogram
@@ -79,6 +81,7 @@ func NewGate(s Settings, reg prometheus.Registerer) *Gate {
 	}
 	g := &Gate{
 		settings: s,
+		changed:  time.Now(),
 		wait:     histogram("bizra_db_pool_acquire_wait_seconds", "Time callers waited for a database connection."),
 		hold:     histogram("bizra_db_pool_query_seconds", "Time a database connection was in use."),
 		timeouts: prometheus.NewCounter(prometheus.CounterOpts{Name: "bizra_db_pool_timeouts_total",
@@ -91,6 +94,8 @@ func NewGate(s Settings, reg prometheus.Registerer) *Gate {
 	reg.MustRegister(g.wait, g.hold, g.timeouts,
 		gauge("bizra_db_pool_limit", "Database connections that may be in use at once.", func(s Stat) int { return s.Limit }),
 		gauge("bizra_db_pool_in_use", "Database connections in use.", func(s Stat) int { return s.InUse }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "bizra_db_pool_busy_seconds_total",
+			Help: "Time database connections were in use, summed; its rate is the average number in use."}, g.busySeconds),
 		gauge("bizra_db_pool_waiting", "Callers waiting for a database connection.", func(s Stat) int { return s.Waiting }))
 	return g
 }
@@ -119,7 +124,7 @@ func (g *Gate) enter(ctx context.Context) error {
 	}
 	g.mu.Lock()
 	if g.inUse < g.settings.Limit.Get() && g.waiters.Len() == 0 {
-		g.inUse++
+		g.take(1)
 		g.mu.Unlock()
 		g.wait.Observe(0)
 		return nil
@@ -147,7 +152,7 @@ func (g *Gate) enter(ctx context.Context) error {
 	defer g.mu.Unlock()
 	select {
 	case <-turn: // it came while we gave up: pass it on
-		g.inUse--
+		g.take(-1)
 		g.wake()
 	default:
 		g.waiters.Remove(place)
@@ -159,15 +164,30 @@ func (g *Gate) enter(ctx context.Context) error {
 func (g *Gate) leave() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.inUse--
+	g.take(-1)
 	g.wake()
+}
+
+// take changes the number of places in use and accounts for the time until now.
+func (g *Gate) take(n int) {
+	now := time.Now()
+	g.busy += time.Duration(g.inUse) * now.Sub(g.changed)
+	g.changed = now
+	g.inUse += n
+}
+
+func (g *Gate) busySeconds() float64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.take(0)
+	return g.busy.Seconds()
 }
 
 // wake gives free places to the longest waiting.
 func (g *Gate) wake() {
 	for limit := g.settings.Limit.Get(); g.inUse < limit && g.waiters.Len() > 0; {
 		turn := g.waiters.Remove(g.waiters.Front()).(chan struct{})
-		g.inUse++
+		g.take(1)
 		close(turn)
 	}
 }

@@ -148,14 +148,15 @@ func (s *Set) Drain(name string, out bool) error {
 
 // Status is one provider at one moment.
 type Status struct {
-	Name, Host, State, Breaker string
-	Healthy, Drained           bool
-	Head, Lag                  uint64
-	P50, P95                   time.Duration
-	InFlight                   int64
-	Calls, Failures, Lies      uint64
-	LastError                  string
-	Preference                 int // 1 is asked first; 0 is not asked
+	Name, Host, Breaker   string
+	State                 string // of its breaker, or "drained" or "wrong chain"
+	Healthy, Drained      bool
+	Head, Lag             uint64
+	P50, P95              time.Duration
+	InFlight              int64
+	Calls, Failures, Lies uint64
+	LastError             string
+	Preference            int // 1 is asked first; 0 is not asked
 }
 
 // Status returns every provider in the order of the configuration.
@@ -172,10 +173,7 @@ func (s *Set) Status() []Status {
 			InFlight: p.inFlight.Load(), Calls: p.calls.Load(), Failures: p.failures.Load(), Lies: p.lies.Load(),
 			Preference: preference[p]}
 		if ok {
-			st.State = "up"
-			if p.head.Load() == 0 {
-				st.State = "no head yet"
-			}
+			st.State = string(p.breaker.State())
 		}
 		if h := s.head.Load(); st.Head != 0 && h > st.Head {
 			st.Lag = h - st.Head
