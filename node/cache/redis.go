@@ -41,6 +41,9 @@ type write struct {
 // never show the address, which may hold a password. Run must be running for
 // values to be written.
 func OpenRedis(s Settings, chainID uint64, b *breaker.Breaker) (*Redis, error) {
+	// The library would write to standard error, where the screen is; what it
+	// has to say is counted and reaches the breaker anyway.
+	redis.SetLogger(silent{})
 	client, err := connect(s.Mode.Get(), s.URL.Get())
 	if err != nil {
 		return nil, fmt.Errorf("cache.l2.url is not a Redis address for cache.l2.mode %s; "+
@@ -55,6 +58,10 @@ func OpenRedis(s Settings, chainID uint64, b *breaker.Breaker) (*Redis, error) {
 	}, nil
 }
 
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
+
 // connect builds the client. Redis slow or gone must cost nothing but hits, so
 // the client itself never retries, and dials are short.
 func connect(mode, url string) (redis.UniversalClient, error) {
@@ -65,21 +72,21 @@ func connect(mode, url string) (redis.UniversalClient, error) {
 		if err != nil {
 			return nil, err
 		}
-		o.MaxRetries, o.DialTimeout, o.ContextTimeoutEnabled = -1, dial, true
+		o.MaxRetries, o.DialTimeout, o.DialerRetries, o.ContextTimeoutEnabled = -1, dial, 1, true
 		return redis.NewClusterClient(o), nil
 	case "sentinel":
 		o, err := redis.ParseFailoverURL(url)
 		if err != nil {
 			return nil, err
 		}
-		o.MaxRetries, o.DialTimeout, o.ContextTimeoutEnabled = -1, dial, true
+		o.MaxRetries, o.DialTimeout, o.DialerRetries, o.ContextTimeoutEnabled = -1, dial, 1, true
 		return redis.NewFailoverClient(o), nil
 	default:
 		o, err := redis.ParseURL(url)
 		if err != nil {
 			return nil, err
 		}
-		o.MaxRetries, o.DialTimeout, o.ContextTimeoutEnabled = -1, dial, true
+		o.MaxRetries, o.DialTimeout, o.DialerRetries, o.ContextTimeoutEnabled = -1, dial, 1, true
 		return redis.NewClient(o), nil
 	}
 }

@@ -1,0 +1,331 @@
+package cache_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/bizra/bizra-top/node/breaker"
+	"github.com/bizra/bizra-top/node/cache"
+	"github.com/bizra/bizra-top/node/settings"
+)
+
+type rig struct {
+	*cache.Cache
+	registry *settings.Registry
+	server   *miniredis.Miniredis
+	breaker  *breaker.Breaker
+}
+
+// build returns a cache, with a Redis behind it when asked.
+func build(t *testing.T, withRedis bool) rig {
+	t.Helper()
+	reg := settings.NewRegistry()
+	s, bs := cache.Declare(reg), breaker.Declare(reg, "redis")
+	r := rig{registry: reg}
+	var l2 *cache.Redis
+	if withRedis {
+		r.server = miniredis.RunT(t)
+		if err := reg.Load(settings.SourceFile, []settings.Change{{Key: "cache.l2.url", Value: "redis://" + r.server.Addr()}}); err != nil {
+			t.Fatal(err)
+		}
+		r.breaker = breaker.New("redis", "redis", bs, breaker.WithProber())
+		var err error
+		if l2, err = cache.OpenRedis(s, 1337, r.breaker); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = l2.Close() })
+	}
+	c, err := cache.New(s, l2, prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Cache = c
+	reg.OnChange(c.Resized, "cache.l1.max_bytes")
+	if l2 != nil {
+		ctx, cancel := context.WithCancel(context.Background())
+		var wg sync.WaitGroup
+		wg.Go(func() { l2.Run(ctx) })
+		t.Cleanup(func() { cancel(); wg.Wait() })
+	}
+	return r
+}
+
+func body(text string) func(context.Context) (cache.Loaded, error) {
+	return func(context.Context) (cache.Loaded, error) { return cache.Loaded{Body: []byte(text)}, nil }
+}
+
+func never(t *testing.T) func(context.Context) (cache.Loaded, error) {
+	return func(context.Context) (cache.Loaded, error) {
+		t.Error("the loader was asked")
+		return cache.Loaded{}, errors.New("asked")
+	}
+}
+
+func get(t *testing.T, c *cache.Cache, key string, load func(context.Context) (cache.Loaded, error)) (string, cache.Tier) {
+	t.Helper()
+	b, tier, err := c.Get(t.Context(), cache.Block, key, load)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b), tier
+}
+
+// eventually waits for what happens in the background, two seconds at most.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for range 200 {
+		if ok() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("never: " + what)
+}
+
+func TestTiers(t *testing.T) {
+	c := build(t, true)
+	if b, tier := get(t, c.Cache, "k", body("v")); b != "v" || tier != cache.Origin {
+		t.Fatal(b, tier)
+	}
+	if b, tier := get(t, c.Cache, "k", never(t)); b != "v" || tier != cache.L1 {
+		t.Fatal(b, tier)
+	}
+	eventually(t, "written to Redis", func() bool { return len(c.server.Keys()) == 1 })
+	if ttl := c.server.TTL(c.server.Keys()[0]); ttl <= 23*time.Hour || ttl > 24*time.Hour {
+		t.Fatalf("TTL in Redis is %s", ttl)
+	}
+	c.FlushL1()
+	if b, tier := get(t, c.Cache, "k", never(t)); b != "v" || tier != cache.L2 {
+		t.Fatal(b, tier)
+	}
+	if n, err := c.FlushL2(t.Context()); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	c.FlushL1()
+	if _, tier := get(t, c.Cache, "k", body("v")); tier != cache.Origin {
+		t.Fatal(tier)
+	}
+}
+
+func TestLargeBodiesSurviveRedis(t *testing.T) {
+	c := build(t, true)
+	want := strings.Repeat(`{"hash":"0xabc","value":12}`, 4000)
+	get(t, c.Cache, "big", body(want))
+	eventually(t, "written to Redis", func() bool { return len(c.server.Keys()) == 1 })
+	if stored, _ := c.server.Get(c.server.Keys()[0]); len(stored) > len(want)/5 {
+		t.Fatalf("%d bytes were stored as %d", len(want), len(stored))
+	}
+	c.FlushL1()
+	if got, tier := get(t, c.Cache, "big", never(t)); got != want || tier != cache.L2 {
+		t.Fatal(tier)
+	}
+}
+
+// Whatever stands in Redis, a read is a miss or the truth.
+func TestCorruptValuesAreMisses(t *testing.T) {
+	c := build(t, true)
+	for _, k := range []string{"a", "b"} {
+		get(t, c.Cache, k, body(strings.Repeat("value of "+k, 100)))
+	}
+	eventually(t, "written to Redis", func() bool { return len(c.server.Keys()) == 2 })
+	keyA, keyB := c.server.Keys()[0], c.server.Keys()[1]
+	good, _ := c.server.Get(keyA)
+	other, _ := c.server.Get(keyB)
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range 2000 {
+		bad := []byte(good)
+		switch i % 4 {
+		case 0:
+			bad = bad[:random.IntN(len(bad))]
+		case 1:
+			bad[random.IntN(len(bad))] ^= 1 << random.IntN(8)
+		case 2:
+			bad = []byte(other)
+		case 3:
+			bad = bytes.Repeat([]byte{byte(i)}, random.IntN(200))
+		}
+		if err := c.server.Set(keyA, string(bad)); err != nil {
+			t.Fatal(err)
+		}
+		c.FlushL1()
+		fresh := func(context.Context) (cache.Loaded, error) {
+			return cache.Loaded{Body: []byte("fresh"), NoStore: true}, nil // or it would overwrite the next bad value
+		}
+		if got, tier := get(t, c.Cache, "a", fresh); got != "fresh" || tier != cache.Origin {
+			t.Fatalf("case %d: %q from %s", i, got, tier)
+		}
+	}
+}
+
+func TestStampedeMakesOneLoad(t *testing.T) {
+	c := build(t, false)
+	var loads atomic.Int32
+	var wg sync.WaitGroup
+	for range 1000 {
+		wg.Go(func() {
+			b, _, err := c.Get(t.Context(), cache.Block, "k", func(context.Context) (cache.Loaded, error) {
+				loads.Add(1)
+				time.Sleep(50 * time.Millisecond)
+				return cache.Loaded{Body: []byte("v")}, nil
+			})
+			if err != nil || string(b) != "v" {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if loads.Load() != 1 {
+		t.Fatalf("%d loads", loads.Load())
+	}
+}
+
+func TestWhoLeavesDoesNotCancelTheOthers(t *testing.T) {
+	c := build(t, false)
+	started, finish := make(chan struct{}), make(chan struct{})
+	load := func(ctx context.Context) (cache.Loaded, error) {
+		close(started)
+		<-finish
+		return cache.Loaded{Body: []byte("v")}, ctx.Err()
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	gone := make(chan error, 1)
+	go func() {
+		_, _, err := c.Get(ctx, cache.Block, "k", load)
+		gone <- err
+	}()
+	<-started
+	stays := make(chan error, 1)
+	go func() {
+		_, _, err := c.Get(t.Context(), cache.Block, "k", load)
+		stays <- err
+	}()
+	leave()
+	if err := <-gone; !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	close(finish)
+	if err := <-stays; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPanickingLoaderIsAnError(t *testing.T) {
+	c := build(t, false)
+	_, _, err := c.Get(t.Context(), cache.Block, "k", func(context.Context) (cache.Loaded, error) { panic("boom") })
+	if err == nil || !strings.Contains(err.Error(), "boom") {
+		t.Fatal(err)
+	}
+	get(t, c.Cache, "k", body("v"))
+}
+
+func TestErrorsAreNotKept(t *testing.T) {
+	c := build(t, false)
+	down := errors.New("down")
+	_, _, err := c.Get(t.Context(), cache.Block, "k", func(context.Context) (cache.Loaded, error) { return cache.Loaded{}, down })
+	if !errors.Is(err, down) {
+		t.Fatal(err)
+	}
+	if _, tier := get(t, c.Cache, "k", body("v")); tier != cache.Origin {
+		t.Fatal(tier)
+	}
+}
+
+func TestTimesToLive(t *testing.T) {
+	c := build(t, false)
+	for k, v := range map[string]string{"cache.ttl.block": "1h", "cache.ttl.not_found": "30ms", "cache.ttl.unfinalised": "30ms", "cache.ttl.rpc": "0s"} {
+		if _, err := c.registry.Apply([]settings.Change{{Key: k, Value: v}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, l := range map[string]cache.Loaded{
+		"settled": {}, "unsettled": {Unsettled: true}, "not found": {Class: cache.NotFound}, "no store": {NoStore: true}, "zero": {Class: cache.RPC},
+	} {
+		l.Body = []byte("v")
+		get(t, c.Cache, name, func(context.Context) (cache.Loaded, error) { return l, nil })
+		_, now := c.Peek(cache.Block, name)
+		time.Sleep(40 * time.Millisecond)
+		_, later := c.Peek(cache.Block, name)
+		wantNow, wantLater := name != "no store" && name != "zero", name == "settled"
+		if now != wantNow || later != wantLater {
+			t.Errorf("%s: kept %v, after its time %v", name, now, later)
+		}
+	}
+}
+
+func TestBoundFollowsTheSetting(t *testing.T) {
+	c := build(t, false)
+	big := strings.Repeat("x", 16<<10)
+	fill := func() {
+		for i := range 2000 {
+			get(t, c.Cache, fmt.Sprint(i), body(big))
+		}
+	}
+	fill()
+	if _, err := c.registry.Apply([]settings.Change{{Key: "cache.l1.max_bytes", Value: "4MiB"}}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "shrunk to the new bound", func() bool { return c.Bytes() <= 4<<20 })
+	get(t, c.Cache, "huge", body(strings.Repeat("x", 1<<20)))
+	if _, ok := c.Peek(cache.Block, "huge"); ok {
+		t.Fatal("a body of a quarter of the bound was kept")
+	}
+}
+
+func TestRedisGoneCostsOnlyHits(t *testing.T) {
+	c := build(t, true)
+	c.server.Close()
+	began := time.Now()
+	for i := range 200 {
+		if b, _ := get(t, c.Cache, fmt.Sprint(i), body("v")); b != "v" {
+			t.Fatal(b)
+		}
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Fatalf("200 reads took %s", took)
+	}
+	if c.breaker.State() == breaker.Closed {
+		t.Fatalf("the breaker is closed: %+v", c.breaker.Snapshot())
+	}
+	if err := c.server.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the breaker closes when Redis is back", func() bool { return c.breaker.State() == breaker.Closed })
+}
+
+func TestRedisAddressErrorsHideThePassword(t *testing.T) {
+	reg := settings.NewRegistry()
+	s, bs := cache.Declare(reg), breaker.Declare(reg, "redis")
+	if err := reg.Load(settings.SourceFile, []settings.Change{{Key: "cache.l2.url", Value: "redis://:hunter2@host:port:x/0"}}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := cache.OpenRedis(s, 1, breaker.New("redis", "redis", bs))
+	if err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Fatalf("%v", err)
+	}
+}
+
+func BenchmarkL1Hit(b *testing.B) {
+	reg := settings.NewRegistry()
+	c, err := cache.New(cache.Declare(reg), nil, prometheus.NewRegistry())
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, _, err := c.Get(b.Context(), cache.Block, "k", body("v")); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		c.Peek(cache.Block, "k")
+	}
+}

@@ -1,0 +1,173 @@
+package pool_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/bizra/bizra-top/node/pool"
+	"github.com/bizra/bizra-top/node/settings"
+)
+
+func gate(t *testing.T) (*pool.Gate, *settings.Registry, *prometheus.Registry) {
+	t.Helper()
+	reg := settings.NewRegistry()
+	s := pool.Declare(reg, 2)
+	metrics := prometheus.NewRegistry()
+	g := pool.NewGate(s, metrics)
+	reg.OnChange(g.Resized, "pool.limit")
+	return g, reg, metrics
+}
+
+func set(t *testing.T, reg *settings.Registry, key, value string) {
+	t.Helper()
+	if _, err := reg.Apply([]settings.Change{{Key: key, Value: value}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// hold takes n places until the returned function is called.
+func hold(t *testing.T, g *pool.Gate, n int) (release func()) {
+	t.Helper()
+	free := make(chan struct{})
+	var wg, in sync.WaitGroup
+	for range n {
+		in.Add(1)
+		wg.Go(func() {
+			_ = g.Do(context.Background(), func(context.Context) error { in.Done(); <-free; return nil })
+		})
+	}
+	in.Wait()
+	return func() { close(free); wg.Wait() }
+}
+
+func TestAcquireKeepsItsDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, reg, _ := gate(t)
+		set(t, reg, "pool.limit", "2")
+		set(t, reg, "pool.acquire_timeout", "250ms")
+		release := hold(t, g, 2)
+		began := time.Now()
+		err := g.Do(t.Context(), func(context.Context) error { return nil })
+		if !errors.Is(err, pool.ErrSaturated) || time.Since(began) != 250*time.Millisecond {
+			t.Errorf("%v after %s", err, time.Since(began))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if err := g.Do(ctx, func(context.Context) error { return nil }); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v", err)
+		}
+		if s := g.Stat(); s != (pool.Stat{Limit: 2, InUse: 2}) {
+			t.Errorf("%+v", s)
+		}
+		release()
+	})
+}
+
+func TestRaisedLimitWakesThoseWhoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, reg, _ := gate(t)
+		set(t, reg, "pool.limit", "1")
+		release := hold(t, g, 1)
+		var wg sync.WaitGroup
+		var ran atomic.Int32
+		for range 3 {
+			wg.Go(func() {
+				_ = g.Do(context.Background(), func(context.Context) error { ran.Add(1); return nil })
+			})
+		}
+		synctest.Wait()
+		if s := g.Stat(); s.Waiting != 3 || ran.Load() != 0 {
+			t.Fatalf("%+v", s)
+		}
+		set(t, reg, "pool.limit", "2")
+		wg.Wait()
+		if ran.Load() != 3 {
+			t.Fatalf("%d ran", ran.Load())
+		}
+		release()
+	})
+}
+
+func TestNeverAboveTheLimitWhileItChanges(t *testing.T) {
+	g, reg, _ := gate(t)
+	var wg sync.WaitGroup
+	var in, worst atomic.Int32
+	for range 16 {
+		wg.Go(func() {
+			for range 300 {
+				_ = g.Do(context.Background(), func(context.Context) error {
+					if n := in.Add(1); n > worst.Load() {
+						worst.Store(n)
+					}
+					defer in.Add(-1)
+					return nil
+				})
+			}
+		})
+	}
+	for _, v := range []string{"8", "3", "12", "1", "5"} {
+		set(t, reg, "pool.limit", v)
+		time.Sleep(time.Millisecond)
+	}
+	wg.Wait()
+	if s := g.Stat(); s.InUse != 0 || s.Waiting != 0 {
+		t.Fatalf("places leaked: %+v", s)
+	}
+	if worst.Load() > 12 {
+		t.Fatalf("%d at once, limit was at most 12", worst.Load())
+	}
+}
+
+func TestStatementTimeoutReachesTheUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, reg, _ := gate(t)
+		set(t, reg, "pool.statement_timeout", "2s")
+		err := g.Do(t.Context(), func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestBusyTimeIsTheIntegralOfUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, _, metrics := gate(t)
+		release := hold(t, g, 3)
+		time.Sleep(2 * time.Second)
+		release()
+		time.Sleep(5 * time.Second)
+		want := "# HELP bizra_db_pool_busy_seconds_total Time database connections were in use, summed; its rate is the average number in use.\n" +
+			"# TYPE bizra_db_pool_busy_seconds_total counter\nbizra_db_pool_busy_seconds_total 6\n"
+		if err := testutil.GatherAndCompare(metrics, strings.NewReader(want), "bizra_db_pool_busy_seconds_total"); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestPostgresAddressErrorsHideThePassword(t *testing.T) {
+	g, reg, _ := gate(t)
+	_ = reg
+	_, err := pool.OpenPostgres("postgres://user:hunter2@host:notaport/db", pool.Declare(settings.NewRegistry(), 2), g, nil)
+	if err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Fatalf("%v", err)
+	}
+}
+
+func BenchmarkGate(b *testing.B) {
+	reg := settings.NewRegistry()
+	g := pool.NewGate(pool.Declare(reg, 2), prometheus.NewRegistry())
+	ctx := context.Background()
+	b.ReportAllocs()
+	for b.Loop() {
+		_ = g.Do(ctx, func(context.Context) error { return nil })
+	}
+}
