@@ -1,0 +1,295 @@
+package upstream_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"github.com/bizra/bizra-top/node/breaker"
+	"github.com/bizra/bizra-top/node/devchain"
+	"github.com/bizra/bizra-top/node/settings"
+	"github.com/bizra/bizra-top/node/upstream"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type rig struct {
+	*upstream.Set
+	net      *devchain.Net
+	registry *settings.Registry
+	breakers map[string]*breaker.Breaker
+}
+
+// build starts a chain with providers p0, p1, … and a set of them.
+func build(t *testing.T, providers int, with map[string]string) rig {
+	t.Helper()
+	net, err := devchain.Start(context.Background(), devchain.Config{Prefill: 5, Providers: providers})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = net.Close() })
+	r := set(t, net.URLs(), with)
+	r.net = net
+	return r
+}
+
+func set(t *testing.T, urls []string, with map[string]string) rig {
+	t.Helper()
+	reg := settings.NewRegistry()
+	s, bs := upstream.Declare(reg), breaker.Declare(reg, "upstream")
+	var list []string
+	for i, u := range urls {
+		list = append(list, fmt.Sprintf("p%d=%s", i, u))
+	}
+	changes := []settings.Change{{Key: "upstream.providers", Value: strings.Join(list, ",")}, {Key: "upstream.hedge_after", Value: "1"}}
+	for k, v := range with {
+		changes = append(changes, settings.Change{Key: k, Value: v})
+	}
+	if err := reg.Load(settings.SourceFile, changes); err != nil {
+		t.Fatal(err)
+	}
+	r := rig{registry: reg, breakers: map[string]*breaker.Breaker{}}
+	var err error
+	r.Set, err = upstream.New(s, func(name string) *breaker.Breaker {
+		r.breakers[name] = breaker.New("upstream/"+name, "upstream", bs, breaker.WithProber())
+		return r.breakers[name]
+	}, prometheus.NewRegistry(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// run watches the providers until the test ends.
+func (r rig) run(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { r.Run(ctx) })
+	t.Cleanup(func() { cancel(); wg.Wait() })
+}
+
+func (r rig) number(ctx context.Context) error {
+	_, err := r.Call(ctx, "eth_blockNumber", json.RawMessage("[]"))
+	return err
+}
+
+func TestAFailingProviderIsReplacedWithinTheCall(t *testing.T) {
+	for name, fault := range map[string]devchain.Fault{
+		"500":   {ErrorRate: 1},
+		"429":   {ErrorRate: 1, Status: 429},
+		"reset": {Reset: true},
+		"html":  {HTML: true},
+		"hang":  {Hang: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := build(t, 2, map[string]string{"upstream.attempt_timeout": "200ms"})
+			r.net.Providers[0].SetFault(fault)
+			for range 5 {
+				if err := r.number(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func TestARPCErrorIsAnAnswer(t *testing.T) {
+	r := build(t, 2, nil)
+	before := r.net.Providers[0].Requests() + r.net.Providers[1].Requests()
+	_, err := r.Call(t.Context(), "eth_noSuchMethod", json.RawMessage("[]"))
+	var rpc *upstream.RPCError
+	if !errors.As(err, &rpc) {
+		t.Fatalf("%v", err)
+	}
+	if n := r.net.Providers[0].Requests() + r.net.Providers[1].Requests() - before; n != 1 {
+		t.Fatalf("%d requests were made for an answer that is final", n)
+	}
+	if s := r.breakers["p0"].Snapshot(); s.Failures != 0 {
+		t.Fatalf("%+v", s)
+	}
+}
+
+func TestDeadlineIsSharedAndKept(t *testing.T) {
+	r := build(t, 3, map[string]string{"upstream.attempt_timeout": "150ms", "upstream.deadline": "400ms"})
+	for _, p := range r.net.Providers {
+		p.SetFault(devchain.Fault{Hang: true})
+	}
+	began := time.Now()
+	err := r.number(t.Context())
+	if took := time.Since(began); err == nil || took > 600*time.Millisecond {
+		t.Fatalf("%v after %s", err, took)
+	}
+}
+
+func TestOpenBreakersAnswerAtOnce(t *testing.T) {
+	r := build(t, 2, nil)
+	for _, b := range r.breakers {
+		if err := b.Force(breaker.ForcedOpen, "test"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	began := time.Now()
+	err := r.number(t.Context())
+	if took := time.Since(began); !errors.Is(err, upstream.ErrUnavailable) || took > 50*time.Millisecond {
+		t.Fatalf("%v after %s", err, took)
+	}
+	if !strings.Contains(err.Error(), "p0 forced-open") {
+		t.Fatalf("it does not say why: %v", err)
+	}
+}
+
+func TestHedgeWinsOverAHungProvider(t *testing.T) {
+	r := build(t, 2, map[string]string{"upstream.hedge_after": "0.95", "upstream.hedge_floor": "30ms"})
+	r.net.Providers[0].SetFault(devchain.Fault{Hang: true})
+	for range 20 {
+		began := time.Now()
+		if err := r.number(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Fatalf("took %s", took)
+		}
+	}
+	if s := r.Status()[0]; s.Preference == 1 {
+		t.Fatalf("the hung provider is still asked first: %+v", s)
+	}
+}
+
+func TestABreakerOpensAndProbesCloseIt(t *testing.T) {
+	r := build(t, 1, map[string]string{"upstream.attempts": "1", "upstream.poll_every": "100ms"})
+	r.run(t)
+	r.net.Providers[0].SetFault(devchain.Fault{ErrorRate: 1})
+	for range 30 {
+		_ = r.number(t.Context())
+	}
+	if s := r.breakers["p0"].State(); s != breaker.Open && s != breaker.HalfOpen {
+		t.Fatalf("state %s", s)
+	}
+	r.net.Providers[0].SetFault(devchain.Fault{})
+	back := time.Now()
+	for r.breakers["p0"].State() != breaker.Closed {
+		if time.Since(back) > 5*time.Second {
+			t.Fatalf("still %s", r.breakers["p0"].State())
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func TestAWrongChainIsNotAsked(t *testing.T) {
+	r := build(t, 2, map[string]string{"upstream.chain_id": "1337"})
+	r.net.Providers[0].SetFault(devchain.Fault{ChainID: 5})
+	r.run(t)
+	for deadline := time.Now().Add(5 * time.Second); r.Status()[0].State != "wrong chain"; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%+v", r.Status()[0])
+		}
+	}
+	for range 10 {
+		if a, err := r.Call(t.Context(), "eth_blockNumber", json.RawMessage("[]")); err != nil || a.Provider != "p1" {
+			t.Fatal(a, err)
+		}
+	}
+}
+
+func TestWritesAreSentOnce(t *testing.T) {
+	r := build(t, 3, nil)
+	for _, p := range r.net.Providers {
+		p.SetFault(devchain.Fault{ErrorRate: 1})
+	}
+	if _, err := r.Once(t.Context(), "eth_sendRawTransaction", json.RawMessage(`["0x00"]`)); err == nil {
+		t.Fatal("no error")
+	}
+	var total uint64
+	for _, p := range r.net.Providers {
+		total += p.Requests()
+	}
+	if total != 1 {
+		t.Fatalf("a write was sent %d times", total)
+	}
+}
+
+func TestCallEachReplacesWhoFails(t *testing.T) {
+	r := build(t, 3, nil)
+	r.net.Providers[0].SetFault(devchain.Fault{ErrorRate: 1})
+	good := map[string]bool{}
+	for _, a := range r.CallEach(t.Context(), 2, "eth_chainId", json.RawMessage("[]")) {
+		if a.Err == nil {
+			good[a.Provider] = true
+		}
+	}
+	if len(good) != 2 {
+		t.Fatalf("%v", good)
+	}
+}
+
+func TestDrainAndRestore(t *testing.T) {
+	r := build(t, 2, nil)
+	if err := r.Drain("p0", true); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		if a, err := r.Call(t.Context(), "eth_chainId", json.RawMessage("[]")); err != nil || a.Provider != "p1" {
+			t.Fatal(a, err)
+		}
+	}
+	if r.Drain("nobody", true) == nil {
+		t.Fatal("a provider that does not exist was drained")
+	}
+}
+
+func TestOversizedAnswersAreRefused(t *testing.T) {
+	r := build(t, 1, map[string]string{"upstream.max_body": "64KiB", "upstream.attempts": "1"})
+	r.net.Providers[0].SetFault(devchain.Fault{Oversized: 1 << 20})
+	var f *upstream.Failure
+	if err := r.number(t.Context()); !errors.As(err, &f) || f.Kind != "oversized" {
+		t.Fatalf("%v", err)
+	}
+}
+
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	var reached atomic.Bool
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Store(true) }))
+	defer other.Close()
+	first := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
+	defer first.Close()
+	r := set(t, []string{first.URL}, map[string]string{"upstream.attempts": "1"})
+	if err := r.number(t.Context()); err == nil || reached.Load() {
+		t.Fatalf("%v, reached %v", err, reached.Load())
+	}
+	r.runOnce(t)
+}
+
+// runOnce lets Run close the idle connections.
+func (r rig) runOnce(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r.Run(ctx)
+}
+
+func TestSecretsInURLsAreNotShown(t *testing.T) {
+	r := set(t, []string{"http://user:hunter2@127.0.0.1:1/v3/k3y?key=t0ken"}, map[string]string{"upstream.attempts": "1"})
+	err := r.number(t.Context())
+	text := fmt.Sprintf("%v %+v", err, r.Status())
+	for _, secret := range []string{"hunter2", "k3y", "t0ken"} {
+		if strings.Contains(text, secret) {
+			t.Fatalf("%q is shown in %s", secret, text)
+		}
+	}
+	reg := settings.NewRegistry()
+	upstream.Declare(reg)
+	err = reg.Check("upstream.providers", "a=ftp://user:hunter2@host")
+	if err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Fatalf("%v", err)
+	}
+}
