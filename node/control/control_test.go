@@ -1,0 +1,284 @@
+package control_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/bizra/bizra-top/node/control"
+	"github.com/bizra/bizra-top/node/settings"
+)
+
+type observer struct{}
+
+func (observer) Panels() []control.Panel { return []control.Panel{{ID: "p"}} }
+func (observer) Now(context.Context) map[string][]control.Value {
+	nan := control.Number(math.NaN())
+	return map[string][]control.Value{"p": {{Value: &nan}}}
+}
+func (observer) History(context.Context, time.Duration, time.Duration) (map[string][]control.Series, error) {
+	return map[string][]control.Series{"p": {{Points: []control.Point{{T: 1, V: control.Number(math.Inf(1))}}}}}, nil
+}
+func (observer) ServeHTTP(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }
+
+type rig struct {
+	*control.Client
+	limit  *settings.Value[int]
+	events *control.Events
+	forced map[string]string
+	socket string
+}
+
+func serve(t *testing.T) rig {
+	t.Helper()
+	reg := settings.NewRegistry()
+	r := rig{
+		limit:  settings.Int(reg, settings.Spec{Key: "pool.limit", Min: 1, Max: 64, Doc: "Limit.", Risk: settings.RiskHigh}, 8),
+		events: control.NewEvents(nil), forced: map[string]string{"a": "closed"},
+		socket: filepath.Join(t.TempDir(), "s", "control.sock"),
+	}
+	settings.Ratio(reg, settings.Spec{Key: "breaker.upstream.failure_ratio", Doc: "Ratio."}, 0.5)
+	l, err := control.Listen(r.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := control.NewServer(l, control.Host{
+		Registry: reg, Gatherer: prometheus.NewRegistry(), Events: r.events, Observer: observer{},
+		Node:     func() control.Node { return control.Node{Name: "n"} },
+		Breakers: func() []control.Breaker { return nil }, Upstreams: func() []control.Upstream { return nil },
+		Pool: func() control.Pool { return control.Pool{} }, Tiers: func() []control.Tier { return nil },
+		Alerts: func() []control.Alert { return nil }, Changed: func() {},
+		Warn: func(c control.Changed) string {
+			if c.New == "1" {
+				return "below the current use"
+			}
+			return ""
+		},
+		Operations: []control.Operation{{
+			Action: control.Action{ID: "breaker.force_open", Title: "force open"}, TargetsNow: func() []string { return []string{"a"} },
+			State: func(n string) string { return r.forced[n] }, Outcome: "forced-open",
+			Do: func(_ context.Context, n, _ string) error { r.forced[n] = "forced-open"; return nil },
+		}},
+	})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := s.Serve(); err != nil {
+			t.Error(err)
+		}
+	})
+	r.Client = control.NewClient(r.socket)
+	t.Cleanup(func() { r.Close(); _ = s.Close(); wg.Wait() })
+	return r
+}
+
+func change(key, value string) control.ChangeRequest {
+	return control.ChangeRequest{Changes: []control.Change{{Key: key, Value: value}}, Reason: "test"}
+}
+
+func TestChangeShowsOldAndNewAndLandsInTheEvents(t *testing.T) {
+	r := serve(t)
+	dry := change("pool.limit", "1")
+	dry.DryRun = true
+	result, err := r.Change(t.Context(), dry)
+	if err != nil || result.Applied || r.limit.Get() != 8 || len(result.Warnings) != 1 {
+		t.Fatalf("%+v %v, limit %d", result, err, r.limit.Get())
+	}
+	result, err = r.Change(t.Context(), change("pool.limit", "12"))
+	if err != nil || !result.Applied || r.limit.Get() != 12 || result.Changes[0] != (control.Changed{Key: "pool.limit", Old: "8", New: "12", Risk: "high"}) {
+		t.Fatalf("%+v %v", result, err)
+	}
+	events, _ := r.Client.Events(t.Context(), 0)
+	if len(events) != 1 || events[0].Text != "changed: 8 -> 12 (test)" || events[0].Actor == "" {
+		t.Fatalf("%+v", events)
+	}
+}
+
+func TestUndoTakesBackTheLastChangesInOrder(t *testing.T) {
+	r := serve(t)
+	for _, v := range []string{"9", "10"} {
+		if _, err := r.Change(t.Context(), change("pool.limit", v)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if look, err := r.Look(t.Context(), 0); err != nil || look.Undoable != "pool.limit 10 -> 9" {
+		t.Fatalf("%q %v", look.Undoable, err)
+	}
+	for _, want := range []int{9, 8} {
+		if _, err := r.Undo(t.Context()); err != nil || r.limit.Get() != want {
+			t.Fatalf("limit %d, want %d: %v", r.limit.Get(), want, err)
+		}
+	}
+	if _, err := r.Undo(t.Context()); err == nil {
+		t.Fatal("undid a change that never was")
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	r := serve(t)
+	for _, c := range []struct {
+		name string
+		do   func() error
+		want string
+	}{
+		{"unknown key", func() error { _, err := r.Change(t.Context(), change("pool.limt", "3")); return err }, "did you mean pool.limit?"},
+		{"out of bounds", func() error { _, err := r.Change(t.Context(), change("pool.limit", "65")); return err }, "outside 1 to 64"},
+		{"nothing", func() error { _, err := r.Change(t.Context(), control.ChangeRequest{}); return err }, "nothing to change"},
+		{"unknown setting", func() error { _, err := r.Setting(t.Context(), "x.y"); return err }, "is not a setting"},
+		{"unknown action", func() error { _, err := r.Act(t.Context(), control.ActionRequest{ID: "format.disk"}); return err }, "no action"},
+		{"unknown target", func() error {
+			_, err := r.Act(t.Context(), control.ActionRequest{ID: "breaker.force_open", Target: "b"})
+			return err
+		}, `"a"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var p *control.Problem
+			if err := c.do(); !errors.As(err, &p) || !strings.Contains(p.Text, c.want) || p.Status < 400 {
+				t.Fatalf("%v", err)
+			}
+		})
+	}
+	if r.limit.Get() != 8 {
+		t.Fatal("a refused change took effect")
+	}
+}
+
+func TestActions(t *testing.T) {
+	r := serve(t)
+	req := control.ActionRequest{ID: "breaker.force_open", Target: "a", DryRun: true}
+	result, err := r.Act(t.Context(), req)
+	if err != nil || result != (control.ActionResult{Old: "closed", New: "forced-open"}) || r.forced["a"] != "closed" {
+		t.Fatalf("%+v %v", result, err)
+	}
+	req.DryRun = false
+	if result, err = r.Act(t.Context(), req); err != nil || !result.Applied || r.forced["a"] != "forced-open" {
+		t.Fatalf("%+v %v", result, err)
+	}
+}
+
+func TestNumbersThatJSONHasNotSurvive(t *testing.T) {
+	r := serve(t)
+	look, err := r.Look(t.Context(), 0)
+	if err != nil || !math.IsNaN(float64(*look.Panels["p"][0].Value)) {
+		t.Fatalf("%+v %v", look.Panels, err)
+	}
+	series, err := r.History(t.Context(), time.Minute, time.Second)
+	if err != nil || !math.IsInf(float64(series["p"][0].Points[0].V), 1) {
+		t.Fatalf("%+v %v", series, err)
+	}
+}
+
+func TestEventsAreOneLineEach(t *testing.T) {
+	e := control.NewEvents(nil)
+	for range 1500 {
+		e.Add(control.Event{Subject: "a\x1b[2J", Text: "two\nlines \x1b]0;t\x07", Actor: "r\u202eoot"})
+	}
+	list, last := e.Since(0)
+	if last != 1500 || len(list) > 1000 || list[len(list)-1].Seq != 1500 {
+		t.Fatalf("%d events, last %d", len(list), last)
+	}
+	if text := list[0].Subject + list[0].Text + list[0].Actor; strings.ContainsAny(text, "\n\x1b\x07\u202e") {
+		t.Fatalf("%q", text)
+	}
+	if newer, _ := e.Since(1498); len(newer) != 2 || newer[0].Seq != 1499 {
+		t.Fatalf("%+v", newer)
+	}
+}
+
+func TestSocketIsForItsOwnerOnly(t *testing.T) {
+	r := serve(t)
+	info, err := os.Stat(r.socket)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatal(info.Mode(), err)
+	}
+	if info, err = os.Stat(filepath.Dir(r.socket)); err != nil || info.Mode().Perm() != 0o700 {
+		t.Fatal(info.Mode(), err)
+	}
+}
+
+func TestListen(t *testing.T) {
+	r := serve(t)
+	if _, err := control.Listen(r.socket); !errors.Is(err, control.ErrRunning) {
+		t.Fatalf("a live socket was taken: %v", err)
+	}
+	stale := filepath.Join(t.TempDir(), "stale.sock")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: stale})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	_ = l.Close()
+	if l, err := control.Listen(stale); err != nil {
+		t.Fatalf("a stale socket was not replaced: %v", err)
+	} else {
+		_ = l.Close()
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(file, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{file, link, "/" + strings.Repeat("x", 120)} {
+		if _, err := control.Listen(path); err == nil {
+			t.Fatalf("%s was taken", path)
+		}
+	}
+	if data, _ := os.ReadFile(file); string(data) != "precious" {
+		t.Fatal("the file is gone")
+	}
+}
+
+func TestRequestsFromWebPagesAndWrongMethodsAreRefused(t *testing.T) {
+	r := serve(t)
+	client := http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", r.socket) }}}
+	defer client.CloseIdleConnections()
+	for _, c := range []struct {
+		method, path, origin, body string
+		status                     int
+	}{
+		{"GET", "/v1/node", "", "", 200},
+		{"GET", "/v1/node", "http://evil", "", 403},
+		{"GET", "/v1/changes", "", "", 404},
+		{"GET", "/v1/undo", "", "", 404},
+		{"POST", "/v1/changes", "", `{"changes": [`, 400},
+		{"POST", "/v1/changes", "", `{"changez": []}`, 400},
+		{"POST", "/v1/changes", "", strings.Repeat(" ", 2<<20), 413},
+		{"GET", "/v1/panels/history?span=1h&step=1ms", "", "", 400},
+		{"GET", "/v1/events?since=x", "", "", 400},
+		{"GET", "/metrics", "", "", 200},
+		{"GET", "/api/v1/query?query=up", "", "", 418},
+	} {
+		req, err := http.NewRequest(c.method, "http://node"+c.path, strings.NewReader(c.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.origin != "" {
+			req.Header.Set("Origin", c.origin)
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+		if resp.StatusCode != c.status {
+			t.Errorf("%s %s: %d, want %d", c.method, c.path, resp.StatusCode, c.status)
+		}
+	}
+	if r.limit.Get() != 8 {
+		t.Fatal("something was changed")
+	}
+}
