@@ -1,0 +1,176 @@
+package probes_test
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"math"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/promql/parser"
+
+	"github.com/bizra/bizra-top/node/control"
+	"github.com/bizra/bizra-top/node/settings"
+	"github.com/bizra/bizra-top/probes"
+)
+
+type rig struct {
+	*probes.Sampler
+	metrics *prometheus.Registry
+}
+
+// sample starts sampling into dir until the test or the returned function ends.
+func sample(t *testing.T, dir string) (rig, func()) {
+	t.Helper()
+	reg, metrics := settings.NewRegistry(), prometheus.NewRegistry()
+	s := probes.Declare(reg)
+	if err := reg.Load(settings.SourceFile, []settings.Change{{Key: "history.sample_every", Value: "200ms"}}); err != nil {
+		t.Fatal(err)
+	}
+	h, err := probes.OpenHistory(dir, s, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := probes.NewSampler(h, metrics, s, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { m.Run(ctx) })
+	stop := sync.OnceFunc(func() {
+		cancel()
+		wg.Wait()
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(stop)
+	return rig{m, metrics}, stop
+}
+
+// query asks the Prometheus API and returns the values of the result.
+func (r rig) query(t *testing.T, path string) []any {
+	t.Helper()
+	w := httptest.NewRecorder()
+	r.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+	var a struct {
+		Status string
+		Data   struct{ Result []any }
+		Error  string
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &a); err != nil || a.Status != "success" {
+		t.Fatalf("%s: %s", path, w.Body)
+	}
+	return a.Data.Result
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for range 300 {
+		if ok() {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatal("never: " + what)
+}
+
+func TestSamplesOfEveryKindCanBeQueried(t *testing.T) {
+	r, _ := sample(t, t.TempDir())
+	count := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "c_total"}, []string{"l"})
+	native := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "n_seconds", NativeHistogramBucketFactor: 1.1})
+	classic := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "h_seconds", Buckets: []float64{1, 2}})
+	r.metrics.MustRegister(count, native, classic)
+	for i := range 1000 {
+		count.WithLabelValues("a").Inc()
+		native.Observe(float64(i+1) / 1000)
+		classic.Observe(1.5)
+	}
+	eventually(t, "all are there", func() bool { return len(r.query(t, "/api/v1/query?query=c_total{l=\"a\"}==1000")) == 1 })
+	if n := len(r.query(t, `/api/v1/query?query=h_seconds_bucket{le="2"}==1000`)); n != 1 {
+		t.Fatalf("%d classic buckets", n)
+	}
+	// The quantile of a native histogram is within its 5 % resolution.
+	if n := len(r.query(t, `/api/v1/query?query=abs(histogram_quantile(0.9,n_seconds)-0.9)<0.05`)); n != 1 {
+		t.Fatal("the quantile is off")
+	}
+	if n := len(r.query(t, `/api/v1/query_range?query=c_total&step=1`)); n != 1 {
+		t.Fatalf("%d series over time", n)
+	}
+}
+
+func TestHistorySurvivesARestart(t *testing.T) {
+	dir := t.TempDir()
+	r, stop := sample(t, dir)
+	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: "g"})
+	g.Set(42)
+	r.metrics.MustRegister(g)
+	eventually(t, "sampled", func() bool { return len(r.query(t, "/api/v1/query?query=g")) == 1 })
+	stop()
+	r, _ = sample(t, dir)
+	eventually(t, "sampled again", func() bool { return len(r.query(t, "/api/v1/query?query=bizra_history_samples_total")) == 1 })
+	if n := len(r.query(t, "/api/v1/query?query=max_over_time(g[1m])==42")); n != 1 {
+		t.Fatal("what was before the restart is gone")
+	}
+}
+
+func TestNudgeTakesASampleAtOnce(t *testing.T) {
+	r, _ := sample(t, t.TempDir())
+	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: "bizra_http_in_flight_requests"})
+	r.metrics.MustRegister(g)
+	eventually(t, "sampled", func() bool { return len(r.Now(t.Context())["in_flight"]) == 1 })
+	g.Set(7)
+	r.Nudge()
+	eventually(t, "seen", func() bool { return *r.Now(t.Context())["in_flight"][0].Value == 7 })
+	eventually(t, "part of the history", func() bool {
+		history, err := r.History(t.Context(), time.Minute, time.Second)
+		return err == nil && len(history["in_flight"]) == 1
+	})
+}
+
+func TestBadQueriesAreErrors(t *testing.T) {
+	r, _ := sample(t, t.TempDir())
+	for _, path := range []string{
+		"/api/v1/query?query=sum(", "/api/v1/query?query=up&time=soon", "/api/v1/series", "/api/v1/query_range?query=up",
+		"/api/v1/query_range?query=up&step=0", "/api/v1/query_range?query=up&step=1ms&start=1&end=999999999",
+		"/api/v1/query_range?query=up&step=1s&start=10&end=1",
+	} {
+		w := httptest.NewRecorder()
+		r.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		if w.Code != 400 {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+}
+
+func TestPanels(t *testing.T) {
+	seen := map[string]bool{}
+	units := []control.Unit{control.UnitCount, control.UnitPerSecond, control.UnitSeconds, control.UnitBytes, control.UnitRatio, control.UnitBlocks, control.UnitState}
+	p := parser.NewParser(parser.Options{})
+	for _, panel := range probes.Panels() {
+		if seen[panel.ID] {
+			t.Errorf("%s is declared twice", panel.ID)
+		}
+		seen[panel.ID] = true
+		if _, err := p.ParseExpr(panel.Expr); err != nil {
+			t.Errorf("%s: %v", panel.ID, err)
+		}
+		if panel.Title == "" || panel.Doc == "" || panel.Part == "" || !slices.Contains(units, panel.Unit) {
+			t.Errorf("%s is not described: %+v", panel.ID, panel)
+		}
+	}
+}
+
+func TestNowHasNoValueForWhatIsNotMeasured(t *testing.T) {
+	r, _ := sample(t, t.TempDir())
+	for id, values := range r.Now(t.Context()) {
+		for _, v := range values {
+			if v.Value == nil || (id != "alerts_firing" && !math.IsNaN(float64(*v.Value))) {
+				t.Errorf("%s has a value out of nothing: %v", id, *v.Value)
+			}
+		}
+	}
+}
