@@ -6,4 +6,45 @@
 // go-ethereum's types. Where providers must be compared (which hash stands at a
 // height), a configurable quorum decides. A provider caught in a lie is named
 // in the verdict and reported to the [Source].
+//
+// # Whom to believe
+//
+// Most answers prove themselves against something already proved: a transaction
+// against the hash asked for, a block against its hash, its transactions,
+// withdrawals and receipts against the roots in its header, an account against
+// the state root. For these one truthful provider is enough. The best provider
+// is asked; when its answer does not hold, or it knows nothing, others are, and
+// the first answer that holds wins. An answer that does not hold, or is not of
+// the shape asked for, is a lie: it is reported, noted in the evidence of the
+// check that found it, and otherwise ignored. When no provider has an answer
+// that holds, the check has failed and the verdict is invalid.
+//
+// Three things prove nothing by themselves:
+//
+//   - Which block stands at a height. validation.witnesses providers are asked,
+//     more when they do not settle it. A block is canonical when at least
+//     validation.quorum providers name it, each with a header that hashes to it,
+//     and more than name any other. With fewer the check is skipped and the
+//     verdict undecided: a node with a single provider sets the quorum to 1 and
+//     thereby trusts it in this. The minority is reported as lying once the
+//     height is validation.reorg_depth below the head; above that it may be late.
+//   - How high the chain is: the greatest height that a quorum has reached.
+//   - That something does not exist: not_found needs null from a quorum of
+//     providers, or from all that answered when none of them lied.
+//
+// A provider that answers eth_chainId with another chain takes no part.
+//
+// # Outcomes
+//
+// A failed check makes a verdict invalid. A skipped check makes it undecided,
+// unless it does not apply: a block from before EIP-1559 has no base fee. That a
+// transaction was reverted is a failed check, because it did not do what it was
+// sent to do; a transaction that is in no block yet is undecided. A transaction
+// in a block that a quorum no longer names is invalid by the check canonical.
+//
+// Only what other chains are known to do differently is not failed: transaction
+// types above 4 and headers with unknown members that hash to something else
+// cannot be verified here and leave the verdict undecided. Fee, gas limit and
+// timestamp rules are failed on chains known to follow Ethereum's, noted on
+// others (validation.consensus_rules).
 package validation

@@ -1,0 +1,50 @@
+package validation
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+type metrics struct {
+	verdicts *prometheus.CounterVec
+	checks   *prometheus.CounterVec
+	lies     *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+}
+
+// newMetrics registers with reg, which may be nil.
+func newMetrics(reg prometheus.Registerer) *metrics {
+	f := promauto.With(reg)
+	m := &metrics{
+		verdicts: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "bizra_validation_verdicts_total",
+			Help: "Verdicts reached, by kind of subject and outcome; outcome error counts those that could not be reached.",
+		}, []string{"kind", "outcome"}),
+		checks: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "bizra_validation_checks_total",
+			Help: "Checks made for verdicts, by name and result.",
+		}, []string{"check", "status"}),
+		lies: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "bizra_validation_lies_total",
+			Help: "False answers of providers found out, by the check that found them.",
+		}, []string{"check"}),
+		seconds: f.NewHistogramVec(prometheus.HistogramOpts{
+			Name:                           "bizra_validation_seconds",
+			Help:                           "Time taken to reach a verdict.",
+			Buckets:                        []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+			NativeHistogramBucketFactor:    1.1,
+			NativeHistogramMaxBucketNumber: 160,
+		}, []string{"kind"}),
+	}
+	// Rates need the series before the first event.
+	for _, kind := range []Kind{KindTransaction, KindBlock, KindAddress} {
+		m.seconds.WithLabelValues(string(kind))
+		for _, outcome := range []Outcome{Valid, Invalid, NotFound, Undecided, outcomeError} {
+			m.verdicts.WithLabelValues(string(kind), string(outcome))
+		}
+	}
+	return m
+}
+
+// outcomeError is only a label: no verdict was reached.
+const outcomeError Outcome = "error"

@@ -1,0 +1,298 @@
+package validation
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+)
+
+// headHeight is how high the chain is: the greatest height that a quorum of
+// providers has reached, so that one provider alone can neither raise nor, while
+// there are others, lower it.
+type headHeight struct {
+	number uint64
+	err    error // when nobody says
+	asked  int
+}
+
+// nth returns the height that at least quorum of the heights reach.
+func nth(heights []uint64, quorum int) uint64 {
+	slices.Sort(heights)
+	return heights[max(len(heights)-quorum, 0)]
+}
+
+func (q *inquiry) findHead() headHeight {
+	heights, err := q.heights("eth_blockNumber", nil, decodeNumber)
+	if err != nil {
+		return headHeight{err: err}
+	}
+	return headHeight{number: nth(heights, q.set.Quorum.Get()), asked: len(heights)}
+}
+
+// tagged is the number that a quorum has reached for a tag.
+func (q *inquiry) tagged(tag string) (uint64, error) {
+	heights, err := q.heights("eth_getBlockByNumber", []any{tag, false}, func(raw json.RawMessage) (uint64, error) {
+		h, err := judgeHeader(raw, common.Hash{})
+		var other *foreign
+		if err != nil && !errors.As(err, &other) {
+			return 0, err
+		}
+		return h.number(), nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return nth(heights, q.set.Quorum.Get()), nil
+}
+
+func (q *inquiry) heights(method string, params []any, decode func(json.RawMessage) (uint64, error)) ([]uint64, error) {
+	var (
+		heights []uint64
+		first   error
+	)
+	for _, a := range q.src.CallEach(q.ctx, q.set.Witnesses.Get(), method, params...) {
+		if a.Err != nil {
+			first = cmp.Or(first, a.Err)
+			continue
+		}
+		if !q.use(a.Provider) {
+			continue
+		}
+		if isNull(a.Result) {
+			first = cmp.Or(first, errAbsent)
+			continue
+		}
+		n, err := decode(a.Result)
+		if err != nil {
+			var f *flaw
+			if errors.As(err, &f) {
+				q.caught(a.Provider, f.check, f.text)
+			} else {
+				q.caught(a.Provider, "confirmations", err.Error())
+			}
+			first = cmp.Or(first, err)
+			continue
+		}
+		heights = append(heights, n)
+	}
+	if len(heights) == 0 {
+		q.silence()
+		return nil, &silent{cmp.Or(first, errors.New("there is no provider to ask"))}
+	}
+	return heights, nil
+}
+
+func isNull(raw json.RawMessage) bool {
+	s := strings.TrimSpace(string(raw[:min(len(raw), 16)]))
+	return s == "" || s == "null"
+}
+
+// agreement is which block providers name at a height.
+type agreement struct {
+	header  headerAnswer // of the block that most name
+	decided bool         // a quorum names it, and more than name any other
+	absent  bool         // they know of no block there
+	err     error        // no block can be named: a flaw, foreign or silent
+	foreign string       // why the header's hash could not be recomputed
+	text    string       // the evidence
+	others  []dissent
+}
+
+type dissent struct {
+	provider string
+	hash     common.Hash
+}
+
+type votes struct {
+	header    headerAnswer
+	providers []string
+	foreign   string
+}
+
+// agree asks which block stands at a height. A header counts only when it
+// hashes to what its provider claims.
+func (q *inquiry) agree(number uint64) agreement {
+	var (
+		ballots = map[common.Hash]*votes{}
+		seen    = map[string]bool{}
+		absent  int
+		flaws   []error
+		errs    []error
+	)
+	quorum, witnesses := q.set.Quorum.Get(), q.set.Witnesses.Get()
+	for _, n := range []int{max(witnesses, quorum), maxWitnesses} {
+		answers := q.src.CallEach(q.ctx, n, "eth_getBlockByNumber", hexNumber(number), false)
+		for _, a := range answers {
+			if a.Err != nil {
+				errs = append(errs, a.Err)
+				continue
+			}
+			if seen[a.Provider] || !q.use(a.Provider) {
+				continue
+			}
+			seen[a.Provider] = true
+			if isNull(a.Result) {
+				absent++
+				continue
+			}
+			h, err := judgeHeader(a.Result, common.Hash{})
+			if err == nil && h.number() != number {
+				err = flawed("canonical", "asked for block %d, answers with block %d", number, h.number())
+			}
+			var (
+				f     *flaw
+				other *foreign
+			)
+			if errors.As(err, &f) {
+				flaws = append(flaws, err)
+				q.caught(a.Provider, f.check, f.text)
+				continue
+			}
+			v := ballots[h.hash]
+			if v == nil {
+				v = &votes{header: h}
+				ballots[h.hash] = v
+			}
+			if errors.As(err, &other) {
+				v.foreign = other.text
+			}
+			v.providers = append(v.providers, a.Provider)
+		}
+		if len(answers) < n || q.ctx.Err() != nil || settled(ballots, quorum) || len(ballots) == 0 && absent >= quorum {
+			break
+		}
+	}
+
+	switch {
+	case len(ballots) > 0:
+		return q.count(number, ballots, absent, quorum)
+	case absent > 0 && (len(flaws) == 0 || absent >= quorum):
+		return agreement{absent: true, err: errAbsent, text: "no provider knows a block there"}
+	case len(flaws) > 0:
+		return agreement{err: flaws[0], text: "no provider names a block that holds"}
+	}
+	q.silence()
+	if len(errs) == 0 {
+		errs = append(errs, errors.New("there is no provider to ask"))
+	}
+	return agreement{err: &silent{errs[0]}, text: "no provider answered"}
+}
+
+func settled(ballots map[common.Hash]*votes, quorum int) bool {
+	for _, v := range ballots {
+		if len(v.providers) >= quorum && len(ballots) == 1 {
+			return true
+		}
+	}
+	return false
+}
+
+// count decides between the blocks named, and reports the minority.
+func (q *inquiry) count(number uint64, ballots map[common.Hash]*votes, absent, quorum int) agreement {
+	ranked := make([]*votes, 0, len(ballots))
+	for _, v := range ballots {
+		slices.Sort(v.providers)
+		ranked = append(ranked, v)
+	}
+	slices.SortFunc(ranked, func(a, b *votes) int {
+		return cmp.Or(cmp.Compare(len(b.providers), len(a.providers)), a.header.hash.Cmp(b.header.hash))
+	})
+	best := ranked[0]
+	tie := len(ranked) > 1 && len(ranked[1].providers) == len(best.providers)
+	a := agreement{
+		header:  best.header,
+		foreign: best.foreign,
+		decided: len(best.providers) >= quorum && !tie,
+	}
+	a.text = fmt.Sprintf("%s at height %d is named by %s", best.header.hash, number, strings.Join(best.providers, ", "))
+	if absent > 0 {
+		a.text += fmt.Sprintf("; %d know none yet", absent)
+	}
+	for _, v := range ranked[1:] {
+		a.text += fmt.Sprintf("; %s by %s", v.header.hash, strings.Join(v.providers, ", "))
+		for _, p := range v.providers {
+			a.others = append(a.others, dissent{p, v.header.hash})
+		}
+	}
+	if !a.decided {
+		a.text += fmt.Sprintf("; %d must agree (validation.quorum)", quorum)
+		return a
+	}
+	if q.buried(number) {
+		for _, d := range a.others {
+			q.caught(d.provider, "canonical", fmt.Sprintf("names %s at height %d, against the quorum", d.hash, number))
+		}
+	}
+	return a
+}
+
+// buried says whether a height is so far below the head that honest providers
+// no longer differ about it.
+func (q *inquiry) buried(number uint64) bool {
+	head := q.head()
+	return head.err == nil && head.number >= number && head.number-number >= uint64(q.set.ReorgDepth.Get())
+}
+
+// chainAnswers is what the providers last said about which chain they are on.
+type chainAnswers struct {
+	at    time.Time
+	right []string
+	wrong map[string]uint64
+}
+
+// checkChain finds the providers that are on another chain, and leaves them out
+// of this inquiry. What they answer is remembered for a while.
+func (q *inquiry) checkChain() chainAnswers {
+	q.chainMu.Lock()
+	known := q.Validator.chain
+	q.chainMu.Unlock()
+	if len(known.right) == 0 || time.Since(known.at) >= q.set.ChainIDEvery.Get() {
+		fresh := chainAnswers{at: time.Now(), wrong: map[string]uint64{}}
+		for _, a := range q.src.CallEach(q.ctx, q.set.Witnesses.Get(), "eth_chainId") {
+			if a.Err != nil {
+				continue
+			}
+			switch id, err := decodeNumber(a.Result); {
+			case err != nil:
+				q.caught(a.Provider, "chain_id", err.Error())
+			case id == q.chainID:
+				fresh.right = append(fresh.right, a.Provider)
+			default:
+				fresh.wrong[a.Provider] = id
+			}
+		}
+		if len(fresh.right)+len(fresh.wrong) > 0 {
+			known = fresh
+			q.chainMu.Lock()
+			q.Validator.chain = known
+			q.chainMu.Unlock()
+		}
+	}
+	for provider, id := range known.wrong {
+		q.mu.Lock()
+		q.strayed[provider] = true
+		q.mu.Unlock()
+		q.caught(provider, "chain_id", fmt.Sprintf("is on chain %d", id))
+	}
+	return known
+}
+
+// recordChain records the check that the providers are on the right chain.
+func (q *inquiry) recordChain(c chainAnswers) {
+	switch {
+	case len(c.right) > 0:
+		q.pass("chain_id", "", "%d of %d providers asked are on chain %d", len(c.right), len(c.right)+len(c.wrong), q.chainID)
+	case len(c.wrong) > 0:
+		for provider, id := range c.wrong {
+			q.fail("chain_id", provider, "the provider is on chain %d, not %d", id, q.chainID)
+		}
+	default:
+		q.skip("chain_id", "no provider said which chain it is on")
+	}
+}

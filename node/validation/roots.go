@@ -1,0 +1,151 @@
+package validation
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/crypto"
+	"github.com/ethereum/go-ethereum/ethdb/memorydb"
+	"github.com/ethereum/go-ethereum/rlp"
+	"github.com/ethereum/go-ethereum/trie"
+	"github.com/holiman/uint256"
+)
+
+func rootOf(list types.DerivableList) common.Hash {
+	return types.DeriveSha(list, trie.NewStackTrie(nil))
+}
+
+// checkBody rebuilds the roots over what a block carries with it.
+func (q *inquiry) checkBody(b blockAnswer) error {
+	if b.bodyForeign == "" {
+		if root := rootOf(b.txs); root != b.TxHash {
+			return flawed("transactions_root", "%d transactions give the root %s, the header has %s", b.count, root, b.TxHash)
+		}
+	}
+	if b.WithdrawalsHash == nil {
+		if len(b.withdrawals) > 0 {
+			return flawed("withdrawals_root", "withdrawals without a root for them in the header")
+		}
+		return nil
+	}
+	if root := rootOf(b.withdrawals); root != *b.WithdrawalsHash && !(q.lenient() && len(b.withdrawals) == 0) {
+		return flawed("withdrawals_root", "%d withdrawals give the root %s, the header has %s", len(b.withdrawals), root, b.WithdrawalsHash)
+	}
+	return nil
+}
+
+// receiptsAnswer is the receipts of a block, proved by its receiptsRoot.
+type receiptsAnswer struct{ types.Receipts }
+
+// judgeReceipts proves receipts against a block that was proved before.
+func judgeReceipts(raw json.RawMessage, b blockAnswer) (receiptsAnswer, error) {
+	receipts, err := decodeReceipts(raw)
+	var other *foreign
+	if errors.As(err, &other) {
+		return receiptsAnswer{}, err
+	}
+	if err != nil {
+		return receiptsAnswer{}, flawed("receipts_root", "the answer is not a list of receipts: %v", err)
+	}
+	root := rootOf(receipts)
+	if root == b.ReceiptHash && len(receipts) == b.count {
+		return receiptsAnswer{receipts}, nil
+	}
+	if b.bodyForeign != "" {
+		// Receipts of foreign transactions carry foreign fields.
+		return receiptsAnswer{}, &foreign{"the block holds transactions that are not Ethereum's"}
+	}
+	return receiptsAnswer{}, flawed("receipts_root", "%d receipts of %d transactions give the root %s, the header has %s",
+		len(receipts), b.count, root, b.ReceiptHash)
+}
+
+// gasOf is what transaction i used, from the cumulative figures.
+func (r receiptsAnswer) gasOf(i int) uint64 {
+	if i == 0 {
+		return r.Receipts[0].CumulativeGasUsed
+	}
+	return r.Receipts[i].CumulativeGasUsed - r.Receipts[i-1].CumulativeGasUsed
+}
+
+// maxProofNodes is above what a trie of 32-byte keys can need.
+const maxProofNodes = 65
+
+// emptyAccount is what an absence proof proves.
+func emptyAccount() *types.StateAccount { return types.NewEmptyStateAccount() }
+
+// judgeAccount verifies an answer to eth_getProof against a state root, and the
+// claims beside the proof against what it proves. The account is the empty one
+// when the proof is of its absence.
+func judgeAccount(raw json.RawMessage, addr common.Address, root common.Hash) (accountAnswer, error) {
+	claim, err := decodeProof(raw)
+	if err != nil {
+		return accountAnswer{}, flawed("account_proof", "the answer is not a proof: %v", err)
+	}
+	if claim.Address != nil && *claim.Address != addr {
+		return accountAnswer{}, flawed("account_proof", "the proof is of %s", claim.Address)
+	}
+	a, err := proveAccount(claim, addr, root)
+	if err != nil {
+		return accountAnswer{}, flawed("account_proof", "%v", err)
+	}
+	switch {
+	case claim.balance().Cmp(a.Balance.ToBig()) != 0:
+		return a, flawed("balance", "claims %s wei, but %s is proved", claim.balance(), a.Balance.Dec())
+	case uint64(*claim.Nonce) != a.Nonce:
+		return a, flawed("nonce", "claims %d, but %d is proved", uint64(*claim.Nonce), a.Nonce)
+	case *claim.CodeHash != common.BytesToHash(a.CodeHash) && !(!a.exists && *claim.CodeHash == common.Hash{}):
+		return a, flawed("code_hash", "claims %s, but %x is proved", claim.CodeHash, a.CodeHash)
+	case *claim.StorageHash != a.Root && !(!a.exists && *claim.StorageHash == common.Hash{}):
+		return a, flawed("storage_hash", "claims %s, but %s is proved", claim.StorageHash, a.Root)
+	}
+	return a, nil
+}
+
+// accountAnswer is an account proved by a state root.
+type accountAnswer struct {
+	*types.StateAccount
+	exists bool
+	nodes  int
+}
+
+func proveAccount(claim proofAnswer, addr common.Address, root common.Hash) (accountAnswer, error) {
+	a := accountAnswer{StateAccount: emptyAccount(), nodes: len(claim.AccountProof)}
+	if len(claim.AccountProof) == 0 {
+		// Only an empty state proves an absence without a node.
+		if root == types.EmptyRootHash {
+			return a, nil
+		}
+		return a, errors.New("the proof is empty, the state is not")
+	}
+	if len(claim.AccountProof) > maxProofNodes {
+		return a, fmt.Errorf("a proof of %d nodes is longer than any can be", len(claim.AccountProof))
+	}
+	nodes := memorydb.New()
+	for _, node := range claim.AccountProof {
+		if err := nodes.Put(crypto.Keccak256(node), node); err != nil {
+			return a, err
+		}
+	}
+	value, err := trie.VerifyProof(root, crypto.Keccak256(addr[:]), nodes)
+	if err != nil {
+		return a, err
+	}
+	if len(value) == 0 {
+		return a, nil
+	}
+	leaf := types.StateAccount{Balance: new(uint256.Int)}
+	if err := rlp.DecodeBytes(value, &leaf); err != nil || leaf.Balance == nil || len(leaf.CodeHash) != common.HashLength {
+		return a, fmt.Errorf("the leaf is not an account: %v", err)
+	}
+	a.StateAccount, a.exists = &leaf, true
+	return a, nil
+}
+
+// codeMatches compares code with its proved hash.
+func codeMatches(code []byte, a accountAnswer) bool {
+	return bytes.Equal(crypto.Keccak256(code), a.CodeHash)
+}
