@@ -263,7 +263,7 @@ func (n *Node) name() string {
 // finalised says whether a block is so deep that no reorganisation is expected
 // to change it.
 func (n *Node) finalised(block uint64) bool {
-	return n.upstreams.Head() >= block+uint64(n.settings.Validation.FinalDepth.Get())
+	return n.upstreams.Head() >= block+uint64(n.settings.Validation.ConfirmationsFinal.Get())
 }
 
 // source lets the validator ask the providers.

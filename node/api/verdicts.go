@@ -35,7 +35,7 @@ var classOf = map[validation.Kind]cache.Class{
 
 // of returns the verdict on one subject as JSON, and where it came from.
 func (v *verdicts) of(ctx context.Context, kind validation.Kind, subject string) ([]byte, cache.Tier, error) {
-	key, err := canonicalSubject(kind, subject)
+	key, err := cacheKey(kind, subject)
 	if err != nil {
 		return nil, "", err
 	}
@@ -103,6 +103,35 @@ func outcomeStatus(body []byte) int {
 		return http.StatusNotFound
 	}
 	return http.StatusOK
+}
+
+// cacheKey returns what tells one question from another. The checksum of an
+// address is part of the question, so addresses stay as they were written.
+func cacheKey(kind validation.Kind, text string) (string, error) {
+	switch kind {
+	case validation.KindTransaction:
+		return validation.ParseHash(text)
+	case validation.KindBlock:
+		id, err := validation.ParseBlockID(text)
+		return id.String(), err
+	default:
+		if _, err := validation.ParseAddress(text); err != nil {
+			return "", err
+		}
+		return "0x" + text[2:], nil
+	}
+}
+
+// inLedger returns a subject as the ledger writes it: hashes in lower case,
+// addresses in EIP-55 form.
+func inLedger(text string) string {
+	if hash, err := validation.ParseHash(text); err == nil {
+		return hash
+	}
+	if address, err := validation.ParseAddress(text); err == nil {
+		return address.Hex()
+	}
+	return text
 }
 
 // subject is one member of a batch.
@@ -182,15 +211,7 @@ func (v *verdicts) list(w http.ResponseWriter, r *http.Request) {
 			*at = t
 		}
 	}
-	// The ledger holds canonical subjects.
-	if query.Subject != "" {
-		for kind := range classOf {
-			if key, err := canonicalSubject(kind, query.Subject); err == nil && len(query.Subject) >= 42 {
-				query.Subject = key
-				break
-			}
-		}
-	}
+	query.Subject = inLedger(query.Subject)
 	records, err := v.ledger.Find(r.Context(), query)
 	if err != nil {
 		refuse(w, err)

@@ -17,11 +17,17 @@ const (
 	loadWorkers = 24
 	// loadWave is how long the rate takes to go from low to high and back.
 	loadWave = 40 * time.Second
+	// reportEvery, reportFor and reporters say when how many clients read the
+	// ledger all at once: enough to fill a small pool for a moment.
+	reportEvery = 15 * time.Second
+	reportFor   = 2 * time.Second
+	reporters   = 6
 )
 
 // Load asks a node about this chain as its clients would: mostly for what is
 // new, some of it through the JSON-RPC gateway, now and then for what does not
-// exist. The rate goes up and down around Rate.
+// exist. The rate goes up and down around Rate, and now and then several clients
+// read the ledger at once.
 type Load struct {
 	Chain *Chain
 	Node  string  // "http://127.0.0.1:3000"
@@ -42,6 +48,7 @@ func (l Load) Run(ctx context.Context) {
 			}
 		})
 	}
+	wg.Go(func() { l.report(ctx, client) })
 	defer wg.Wait()
 	defer close(jobs)
 	began, due := time.Now(), 0.0
@@ -65,9 +72,36 @@ func (l Load) Run(ctx context.Context) {
 	}
 }
 
+// report lets several clients read the ledger at once, now and then.
+func (l Load) report(ctx context.Context, client *http.Client) {
+	tick := time.NewTicker(reportEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		until := time.Now().Add(reportFor)
+		var wg sync.WaitGroup
+		for range reporters {
+			wg.Go(func() {
+				for ctx.Err() == nil && time.Now().Before(until) {
+					l.send(ctx, client, http.MethodGet, "/v1/validations?limit=500", "")
+				}
+			})
+		}
+		wg.Wait()
+	}
+}
+
 // ask makes one request. Its outcome is the node's to count.
 func (l Load) ask(ctx context.Context, client *http.Client, random *rand.Rand) {
 	method, path, body := l.next(random)
+	l.send(ctx, client, method, path, body)
+}
+
+func (l Load) send(ctx context.Context, client *http.Client, method, path, body string) {
 	req, err := http.NewRequestWithContext(ctx, method, l.Node+path, bytes.NewReader([]byte(body)))
 	if err != nil {
 		return
