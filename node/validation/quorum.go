@@ -260,6 +260,7 @@ func (q *inquiry) checkChain() chainAnswers {
 	q.chainMu.Lock()
 	known := q.Validator.chain
 	q.chainMu.Unlock()
+	report := q.note // what was reported when it was found out is not reported again
 	if len(known.right) == 0 || time.Since(known.at) >= q.set.ChainIDEvery.Get() {
 		fresh := chainAnswers{at: time.Now(), wrong: map[string]uint64{}}
 		for _, a := range q.src.CallEach(q.ctx, q.set.Witnesses.Get(), "eth_chainId") {
@@ -277,6 +278,10 @@ func (q *inquiry) checkChain() chainAnswers {
 		}
 		if len(fresh.right)+len(fresh.wrong) > 0 {
 			known = fresh
+			report = func(provider, check, text string) (string, bool) {
+				q.caught(provider, check, text)
+				return text, true
+			}
 			q.chainMu.Lock()
 			q.Validator.chain = known
 			q.chainMu.Unlock()
@@ -286,7 +291,7 @@ func (q *inquiry) checkChain() chainAnswers {
 		q.mu.Lock()
 		q.strayed[provider] = true
 		q.mu.Unlock()
-		q.caught(provider, "chain_id", fmt.Sprintf("is on chain %d", id))
+		report(provider, "chain_id", fmt.Sprintf("is on chain %d", id))
 	}
 	return known
 }

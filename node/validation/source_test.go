@@ -35,7 +35,7 @@ type httpSource struct {
 	distrusts map[string][]string
 }
 
-func newSource(t *testing.T, urls ...string) *httpSource {
+func newSource(t testing.TB, urls ...string) *httpSource {
 	s := &httpSource{
 		urls:      urls,
 		client:    &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{}},
