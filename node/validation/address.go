@@ -23,6 +23,10 @@ func (q *inquiry) address(a Address) error {
 		q.pass("eip55", "", "no checksum was given; in mixed case it is %s", a.Hex())
 	}
 	chain := q.checkChain()
+	if chain.astray() {
+		q.recordChain(chain)
+		return nil
+	}
 	head := q.head()
 	if head.err != nil {
 		return fmt.Errorf("address %s: %w", a, head.err)

@@ -30,11 +30,15 @@ type foreign struct{ text string }
 
 func (f *foreign) Error() string { return f.text }
 
+// ErrNoAnswer is what an error of [Validator] wraps, beside its cause, when no
+// provider answered what a verdict cannot do without.
+var ErrNoAnswer = errors.New("no provider answered")
+
 // silent is the judgement when no provider answered.
 type silent struct{ err error }
 
-func (s *silent) Error() string { return "no provider answered: " + s.err.Error() }
-func (s *silent) Unwrap() error { return s.err }
+func (s *silent) Error() string   { return ErrNoAnswer.Error() + ": " + s.err.Error() }
+func (s *silent) Unwrap() []error { return []error{ErrNoAnswer, s.err} }
 
 // reply is the best answer to a question. value means something when err is
 // nil, errPending or foreign.

@@ -117,18 +117,24 @@ func (q *inquiry) trouble(name, provider string, err error) {
 
 // caught reports a false answer; the same one only once.
 func (q *inquiry) caught(provider, check, text string) {
-	text = printable.Clean(text, maxEvidence/2)
-	l := lie{provider, check, text}
-	q.mu.Lock()
-	known := slices.Contains(q.lies, l)
-	if !known {
-		q.lies = append(q.lies, l)
-	}
-	q.mu.Unlock()
-	if !known {
+	if text, fresh := q.note(provider, check, text); fresh {
 		q.metrics.lies.WithLabelValues(check).Inc()
 		q.src.Distrust(provider, check+": "+text)
 	}
+}
+
+// note puts a false answer into the verdict, and says whether it was not there
+// yet.
+func (q *inquiry) note(provider, check, text string) (string, bool) {
+	text = printable.Clean(text, maxEvidence/2)
+	l := lie{provider, check, text}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if slices.Contains(q.lies, l) {
+		return text, false
+	}
+	q.lies = append(q.lies, l)
+	return text, true
 }
 
 // use notes that an answer went into the verdict, and says whether it may.

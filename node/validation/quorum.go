@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -159,8 +160,11 @@ func (q *inquiry) agree(number uint64) agreement {
 				v = &votes{header: h}
 				ballots[h.hash] = v
 			}
-			if errors.As(err, &other) {
+			switch foreign := errors.As(err, &other); {
+			case foreign && len(v.providers) == 0:
 				v.foreign = other.text
+			case !foreign: // one header that hashes to it proves the hash
+				v.header, v.foreign = h, ""
 			}
 			v.providers = append(v.providers, a.Provider)
 		}
@@ -246,12 +250,17 @@ type chainAnswers struct {
 	wrong map[string]uint64
 }
 
+// astray says that every provider asked is on another chain, which leaves nobody
+// to ask anything else.
+func (c chainAnswers) astray() bool { return len(c.right) == 0 && len(c.wrong) > 0 }
+
 // checkChain finds the providers that are on another chain, and leaves them out
 // of this inquiry. What they answer is remembered for a while.
 func (q *inquiry) checkChain() chainAnswers {
 	q.chainMu.Lock()
 	known := q.Validator.chain
 	q.chainMu.Unlock()
+	report := q.note // what was reported when it was found out is not reported again
 	if len(known.right) == 0 || time.Since(known.at) >= q.set.ChainIDEvery.Get() {
 		fresh := chainAnswers{at: time.Now(), wrong: map[string]uint64{}}
 		for _, a := range q.src.CallEach(q.ctx, q.set.Witnesses.Get(), "eth_chainId") {
@@ -269,6 +278,10 @@ func (q *inquiry) checkChain() chainAnswers {
 		}
 		if len(fresh.right)+len(fresh.wrong) > 0 {
 			known = fresh
+			report = func(provider, check, text string) (string, bool) {
+				q.caught(provider, check, text)
+				return text, true
+			}
 			q.chainMu.Lock()
 			q.Validator.chain = known
 			q.chainMu.Unlock()
@@ -278,7 +291,7 @@ func (q *inquiry) checkChain() chainAnswers {
 		q.mu.Lock()
 		q.strayed[provider] = true
 		q.mu.Unlock()
-		q.caught(provider, "chain_id", fmt.Sprintf("is on chain %d", id))
+		report(provider, "chain_id", fmt.Sprintf("is on chain %d", id))
 	}
 	return known
 }
@@ -288,10 +301,9 @@ func (q *inquiry) recordChain(c chainAnswers) {
 	switch {
 	case len(c.right) > 0:
 		q.pass("chain_id", "", "%d of %d providers asked are on chain %d", len(c.right), len(c.right)+len(c.wrong), q.chainID)
-	case len(c.wrong) > 0:
-		for provider, id := range c.wrong {
-			q.fail("chain_id", provider, "the provider is on chain %d, not %d", id, q.chainID)
-		}
+	case c.astray():
+		provider := slices.Min(slices.Collect(maps.Keys(c.wrong)))
+		q.fail("chain_id", provider, "all providers asked are on another chain: %s on %d, not %d", provider, c.wrong[provider], q.chainID)
 	default:
 		q.skip("chain_id", "no provider said which chain it is on")
 	}

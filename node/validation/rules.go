@@ -41,6 +41,12 @@ func (q *inquiry) recordParent(b blockAnswer, r reply[headerAnswer]) {
 	skew := q.set.ClockSkew.Get()
 	ahead := time.Until(time.Unix(int64(min(b.Time, 1<<40)), 0))
 	future := ahead > skew
+	if b.headForeign != "" {
+		for _, name := range []string{"parent", "gas_limit", "base_fee", "timestamp"} {
+			q.skip(name, "%s", b.headForeign)
+		}
+		return
+	}
 	if future {
 		q.fail("timestamp", "", "%d is %s ahead of this host's clock", b.Time, ahead.Round(time.Second))
 	}
@@ -54,8 +60,7 @@ func (q *inquiry) recordParent(b blockAnswer, r reply[headerAnswer]) {
 		return
 	}
 	parent := r.value
-	var f *flaw
-	if parent.Header == nil || errors.As(r.err, &f) {
+	if r.err != nil {
 		if errors.Is(r.err, errAbsent) {
 			q.skip("parent", "no provider has the parent %s", b.ParentHash)
 		} else {
@@ -69,12 +74,9 @@ func (q *inquiry) recordParent(b blockAnswer, r reply[headerAnswer]) {
 		}
 		return
 	}
-	switch {
-	case r.err != nil:
-		q.skip("parent", "%s", r.err)
-	case parent.number()+1 != b.number():
+	if parent.number()+1 != b.number() {
 		q.fail("parent", r.provider, "the block with the parent hash has the number %d", parent.number())
-	default:
+	} else {
 		q.pass("parent", r.provider, "block %d hashes to the parent hash %s", parent.number(), b.ParentHash)
 	}
 	if !future {

@@ -21,6 +21,10 @@ const maxPlaces = 3
 // a block; when that block does not hold, the blocks other providers name.
 func (q *inquiry) transaction(hash common.Hash) error {
 	chain := q.checkChain()
+	if chain.astray() {
+		q.recordChain(chain)
+		return nil
+	}
 	question := question[txAnswer]{
 		method: "eth_getTransactionByHash",
 		params: []any{hash.Hex()},

@@ -28,7 +28,7 @@ func New(src Source, chainID uint64, s Settings, reg prometheus.Registerer) *Val
 }
 
 // Transaction reaches a verdict on the transaction with a hash. The error is an
-// [*InputError], the context's, or wraps that no provider answered.
+// [*InputError], the context's, or wraps [ErrNoAnswer].
 func (v *Validator) Transaction(ctx context.Context, hash string) (Verdict, error) {
 	subject, err := ParseHash(hash)
 	if err != nil {
@@ -40,7 +40,7 @@ func (v *Validator) Transaction(ctx context.Context, hash string) (Verdict, erro
 }
 
 // Block reaches a verdict on a block, named as [ParseBlockID] reads it. The
-// error is an [*InputError], the context's, or wraps that no provider answered.
+// error is an [*InputError], the context's, or wraps [ErrNoAnswer].
 func (v *Validator) Block(ctx context.Context, numberOrHash string) (Verdict, error) {
 	id, err := ParseBlockID(numberOrHash)
 	if err != nil {
@@ -50,7 +50,7 @@ func (v *Validator) Block(ctx context.Context, numberOrHash string) (Verdict, er
 }
 
 // Address reaches a verdict on an account at the head of the chain. The error is
-// an [*InputError], the context's, or wraps that no provider answered.
+// an [*InputError], the context's, or wraps [ErrNoAnswer].
 func (v *Validator) Address(ctx context.Context, address string) (Verdict, error) {
 	addr, err := ParseAddress(address)
 	if err != nil {
