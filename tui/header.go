@@ -14,9 +14,9 @@ func (m *model) draw() []line {
 		return f.rows
 	}
 	parts := layoutScreen(m.w, m.h, len(m.loudAlerts()))
-	f.put(parts.header, []line{m.header(m.w)})
-	f.put(parts.tabs, []line{m.tabs(m.w)})
-	f.put(parts.strip, m.strip(m.w, parts.strip.h))
+	f.put(parts.header, []line{m.header(parts.header.w)})
+	f.put(parts.tabs, []line{m.tabs(parts.tabs.w)})
+	f.put(parts.strip, m.strip(parts.strip.w, parts.strip.h))
 	if m.lookAt.IsZero() {
 		f.put(parts.body, m.waiting(parts.body.w))
 	} else {
@@ -32,7 +32,7 @@ func (m *model) draw() []line {
 			f.rows[y] = grey
 		}
 	}
-	f.put(parts.footer, []line{m.footer(m.w)})
+	f.put(parts.footer, []line{m.footer(parts.footer.w)})
 	if m.overlay != nil {
 		m.drawOverlay(f)
 	}
@@ -135,28 +135,31 @@ func (m *model) lock() line {
 
 // tabs names the views; one with something wrong in it carries a mark.
 func (m *model) tabs(w int) line {
-	build := func(short bool) line {
+	build := func(gap string, names bool) line {
 		var l line
 		for v := viewOverview; v < viewEnd; v++ {
 			name := viewNames[v]
-			if short && v != m.view {
+			if !names && v != m.view {
 				name = ""
 			}
 			key, word := inkKey, inkMuted
 			if v == m.view {
 				key, word = inkKey|chosen, inkText|chosen
 			}
-			l = cat(l, txt(key, " "+strconv.Itoa(int(v))), txt(word, prefixed(" ", name)))
+			end := txt(word&chosen, " ")
 			if bad := m.trouble(v); bad != inkMuted {
-				l = cat(l, txt(bad|word&chosen, "!"))
+				end = txt(bad|word&chosen, "!")
 			}
-			l = cat(l, txt(word&chosen, " "))
+			l = cat(l, txt(key, gap+strconv.Itoa(int(v))), txt(word, prefixed(" ", name)), end)
 		}
 		return l
 	}
-	l := build(false)
+	l := build(" ", true)
 	if l.width() > w {
-		l = build(true)
+		l = build("", true)
+	}
+	if l.width() > w {
+		l = build("", false)
 	}
 	return l.fit(w)
 }
@@ -228,7 +231,11 @@ func (m *model) strip(w, h int) []line {
 		l := cat(txt(s.ink, s.glyph+" "+pad(s.word, 8)), txt(inkStrong, a.Name), txt(inkText, "  "+a.Summary))
 		right := txt(inkMuted, since(m.nodeNow(), a.Since))
 		if more := len(loud) - h; i == h-1 && more > 0 {
-			right = cat(right, txt(inkWarn, "  +"+strconv.Itoa(more)+" more: press 6"))
+			hint := " more: press 6"
+			if w < 70 {
+				hint = ""
+			}
+			right = cat(right, txt(inkWarn, "  +"+strconv.Itoa(more)+hint))
 		}
 		room := w - right.width() - 1
 		out = append(out, cat(l.fit(room), txt(inkText, " "), right).fit(w))
