@@ -243,6 +243,18 @@ func (m *model) strip(w, h int) []line {
 	return out
 }
 
+// join puts two spaces between parts.
+func join(parts []line) line {
+	var out line
+	for i, p := range parts {
+		if i > 0 {
+			out = append(out, span{"  ", inkText})
+		}
+		out = append(out, p...)
+	}
+	return out
+}
+
 // footer shows what was just said or typed, or the keys of the view.
 func (m *model) footer(w int) line {
 	if m.filtering {
@@ -251,7 +263,8 @@ func (m *model) footer(w int) line {
 	if len(m.status) > 0 {
 		return m.status.fit(w)
 	}
-	var l line
+	// The way to all else is never what is cut.
+	var own, always []line
 	for _, c := range m.keys {
 		if !c.footer || !c.in(m.view) {
 			continue
@@ -261,11 +274,18 @@ func (m *model) footer(w int) line {
 		if c.unavailable(m) != "" {
 			word = inkBorder
 		}
-		part := cat(txt(inkKey, h.Key), txt(word, " "+h.Desc+"  "))
-		if l.width()+part.width() > w {
-			break
+		part := cat(txt(inkKey, h.Key), txt(word, " "+h.Desc))
+		if len(c.views) > 0 {
+			own = append(own, part)
+		} else {
+			always = append(always, part)
 		}
-		l = cat(l, part)
 	}
-	return l.fit(w)
+	tail := join(always)
+	for n := len(own); n >= 0; n-- {
+		if l := join(append(own[:n:n], tail)); l.width() <= w {
+			return l.fit(w)
+		}
+	}
+	return tail.fit(w)
 }
