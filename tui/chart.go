@@ -29,10 +29,10 @@ var heavyStrokes = asciigraph.CharSet{
 const graphInk = 100
 
 // chartStep returns the wall time of one column so that n of them show at least
-// five minutes.
+// eight minutes.
 func chartStep(n int) time.Duration {
 	for _, s := range []time.Duration{1, 2, 3, 5, 10, 15, 20, 30, 60} {
-		if s*time.Second*time.Duration(n) >= 5*time.Minute {
+		if s*time.Second*time.Duration(n) >= 8*time.Minute {
 			return s * time.Second
 		}
 	}

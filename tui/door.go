@@ -51,8 +51,9 @@ func Run(ctx context.Context, door Door, o Options) error {
 
 // program returns the program that shows m.
 func (m *model) program(o Options, more ...tea.ProgramOption) *tea.Program {
-	// Sixty frames a second would only make bursts of keys dearer.
-	opts := []tea.ProgramOption{tea.WithContext(m.ctx), tea.WithFPS(30)}
+	// The renderer writes at its next frame, so frames bound how long a key
+	// waits; a frame in which nothing changed writes nothing.
+	opts := []tea.ProgramOption{tea.WithContext(m.ctx), tea.WithFPS(90)}
 	if m.mono {
 		opts = append(opts, tea.WithEnvironment(append(os.Environ(), "NO_COLOR=1")))
 	}

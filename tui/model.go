@@ -91,7 +91,7 @@ func newModel(ctx context.Context, door Door, o Options) (*model, error) {
 		sync: !o.NoSync, autoTheme: o.Theme == "",
 		history: newHistory(), panels: map[string]control.Panel{}, drafts: map[string]string{},
 		view: viewOverview, owner: o.Owner, forever: o.Unlocked,
-		refresh: cmp.Or(o.Refresh, time.Second),
+		refresh: max(cmp.Or(o.Refresh, time.Second), 100*time.Millisecond),
 	}
 	m.cursor[viewOverview] = -1
 	for i, t := range themes.All() {
