@@ -21,11 +21,11 @@ func (m *model) drawAlerts(f *frame, r rect) {
 
 func (m *model) alertTable(w, h int) []line {
 	cols := []column{
-		{title: "state", w: 10}, {title: "rule", w: 16, grow: 1},
+		{title: "state", w: 10}, {title: "rule", w: 20, grow: 1},
 		{title: "severity", w: 8, drop: 2}, {title: "part", w: 10, drop: 4},
 		{title: "since", w: 5, right: true}, {title: "value", w: 8, right: true, drop: 3},
 		{title: "summary", w: 20, grow: 3, drop: 1},
-		{title: "expression", w: 30, grow: 3, drop: 5},
+		{title: "expression", w: 40, grow: 3, drop: 5},
 	}
 	var rows []row
 	for _, a := range m.alerts() {

@@ -43,7 +43,7 @@ func (m *model) breakerTable(w, h int) []line {
 	cols := []column{
 		{title: "breaker", w: 16, grow: 1}, {title: "state", w: 15},
 		{title: "for", w: 4, right: true, drop: 1},
-		{title: "failed", w: 6, right: true}, {title: "against threshold", w: 10, grow: 2, drop: 6},
+		{title: "failed", w: 6, right: true}, {title: "│ opens", w: 10, grow: 2, drop: 6},
 		{title: "opens at", w: 8, right: true, drop: 5},
 		{title: "slow", w: 6, right: true, drop: 7},
 		{title: "calls", w: 6, right: true, drop: 4},

@@ -26,9 +26,9 @@ func (m *model) drawCache(f *frame, r rect) {
 	}
 	mid, rest := rest.splitTop(tiers)
 	f.put(mid, m.tierTable(mid.w, mid.h-1))
-	if rest.h >= 24 {
+	if rest.h >= 15 {
 		var over rect
-		over, rest = rest.splitTop(rest.h - min(len(m.settingsOf(viewCache))+3, rest.h/2))
+		over, rest = rest.splitTop(rest.h - min(len(m.settingsOf(viewCache))+2, rest.h/2))
 		f.put(over, chart(m.history, m.nodeNow(), "Hits by tier", control.UnitPerSecond, []plotted{
 			{name: "L2", panel: "cache_hit_rate", label: "l2", ink: inkChart2},
 			{name: "L1", panel: "cache_hit_rate", label: "l1", ink: inkChart1, heavy: true},

@@ -200,10 +200,7 @@ func bounds(s control.Setting) string {
 
 // withUnit returns a setting's text with what it counts.
 func withUnit(s control.Setting, text string) string {
-	if s.Unit == "" || text == "" {
-		return text
-	}
-	return text + " " + s.Unit
+	return inUnit(text, s.Unit)
 }
 
 // plausible checks text as far as the screen can; the node has the last word.
@@ -310,11 +307,13 @@ func (m *model) enter() tea.Cmd {
 	sel := m.selected(m.view)
 	switch m.view {
 	case viewOverview:
-		if sel != "" {
-			m.view = viewBreakers
-			m.filter[viewBreakers], m.cursorKey[viewBreakers] = "", sel
-			m.reseat()
+		if sel == "" {
+			m.say(inkMuted, "choose a row with ↑ and ↓ first")
+			return nil
 		}
+		m.view = viewBreakers
+		m.filter[viewBreakers], m.cursorKey[viewBreakers] = "", sel
+		m.reseat()
 	case viewSettings, viewPool, viewCache:
 		if why := m.whyNoEdit(); why != "" {
 			m.say(inkWarn, why)

@@ -29,10 +29,10 @@ var heavyStrokes = asciigraph.CharSet{
 const graphInk = 100
 
 // chartStep returns the wall time of one column so that n of them show at least
-// five minutes.
+// eight minutes.
 func chartStep(n int) time.Duration {
 	for _, s := range []time.Duration{1, 2, 3, 5, 10, 15, 20, 30, 60} {
-		if s*time.Second*time.Duration(n) >= 5*time.Minute {
+		if s*time.Second*time.Duration(n) >= 8*time.Minute {
 			return s * time.Second
 		}
 	}
@@ -71,7 +71,7 @@ func chart(h *history, now time.Time, title string, unit control.Unit, series []
 		if s.heavy {
 			stroke, set = "━", heavyStrokes
 		}
-		legend = cat(legend, txt(s.ink, stroke+stroke+" "), txt(inkMuted, s.name+" "), txt(inkStrong, pad(number(unit, live), 8)))
+		legend = cat(legend, txt(s.ink, stroke+stroke+" "), txt(inkMuted, s.name+" "), txt(inkStrong, lead(number(unit, live), 8)), txt(inkText, "  "))
 		if math.IsNaN(live) {
 			continue // nothing to plot; asciigraph needs a number
 		}
@@ -79,12 +79,15 @@ func chart(h *history, now time.Time, title string, unit control.Unit, series []
 		colors = append(colors, asciigraph.AnsiColor(graphInk+s.ink))
 		strokes = append(strokes, set)
 	}
+	if len(legend) > 0 {
+		legend = legend[:len(legend)-1]
+	}
 	head = titledRight(title, legend, w)
 	if len(data) == 0 {
 		return []line{head, nil, txt(inkMuted, "  no data yet")}
 	}
 	top = niceTop(unit, top)
-	every := max(1, (plotRows+2)/4)
+	plotRows, every := ticks(plotRows)
 	options = append(options,
 		asciigraph.Height(plotRows-1), asciigraph.LowerBound(0), asciigraph.UpperBound(top),
 		asciigraph.SeriesColors(colors...), asciigraph.SeriesChars(strokes...),
@@ -92,7 +95,7 @@ func chart(h *history, now time.Time, title string, unit control.Unit, series []
 		asciigraph.YAxisValueFormatter(func(v float64) string {
 			row := int(math.Round((top - v) / top * float64(plotRows-1)))
 			label := ""
-			if row%every == 0 && plotRows-1-row >= every || row == plotRows-1 {
+			if row%every == 0 {
 				label = number(unit, math.Max(v, 0))
 			}
 			return lead(label, gutter-2)
@@ -102,6 +105,19 @@ func chart(h *history, now time.Time, title string, unit control.Unit, series []
 		out = append(out, inked(text))
 	}
 	return append(out, timeAxis(gutter, n, step))
+}
+
+// ticks returns how many of the rows a plot takes, and how many lie between its
+// labels, so that the labels divide the scale evenly.
+func ticks(rows int) (plot, every int) {
+	for plot = rows; plot > max(2, rows-2); plot-- {
+		for _, parts := range []int{4, 5, 3, 2} {
+			if every := (plot - 1) / parts; every >= 2 && (plot-1)%parts == 0 {
+				return plot, every
+			}
+		}
+	}
+	return rows, rows - 1
 }
 
 // inked turns asciigraph's colours back into inks.

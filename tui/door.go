@@ -42,8 +42,18 @@ func Run(ctx context.Context, door Door, o Options) error {
 	if err != nil {
 		return err
 	}
-	// Sixty frames a second would only make bursts of keys dearer.
-	opts := []tea.ProgramOption{tea.WithContext(ctx), tea.WithFPS(30)}
+	_, err = m.program(o).Run()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// program returns the program that shows m.
+func (m *model) program(o Options, more ...tea.ProgramOption) *tea.Program {
+	// The renderer writes at its next frame, so frames bound how long a key
+	// waits; a frame in which nothing changed writes nothing.
+	opts := []tea.ProgramOption{tea.WithContext(m.ctx), tea.WithFPS(90)}
 	if m.mono {
 		opts = append(opts, tea.WithEnvironment(append(os.Environ(), "NO_COLOR=1")))
 	}
@@ -53,9 +63,5 @@ func Run(ctx context.Context, door Door, o Options) error {
 	if o.Output != nil {
 		opts = append(opts, tea.WithOutput(o.Output))
 	}
-	_, err = tea.NewProgram(m, opts...).Run()
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
+	return tea.NewProgram(m, append(opts, more...)...)
 }

@@ -142,8 +142,10 @@ func age(d time.Duration) string {
 		return fmt.Sprintf("%dm%02ds", s/60, s%60)
 	case s < 86400:
 		return fmt.Sprintf("%dh%02dm", s/3600, s/60%60)
-	default:
+	case s < 1000*86400:
 		return fmt.Sprintf("%dd%02dh", s/86400, s/3600%24)
+	default:
+		return coarse(d)
 	}
 }
 

@@ -14,9 +14,9 @@ func (m *model) draw() []line {
 		return f.rows
 	}
 	parts := layoutScreen(m.w, m.h, len(m.loudAlerts()))
-	f.put(parts.header, []line{m.header(m.w)})
-	f.put(parts.tabs, []line{m.tabs(m.w)})
-	f.put(parts.strip, m.strip(m.w, parts.strip.h))
+	f.put(parts.header, []line{m.header(parts.header.w)})
+	f.put(parts.tabs, []line{m.tabs(parts.tabs.w)})
+	f.put(parts.strip, m.strip(parts.strip.w, parts.strip.h))
 	if m.lookAt.IsZero() {
 		f.put(parts.body, m.waiting(parts.body.w))
 	} else {
@@ -32,7 +32,7 @@ func (m *model) draw() []line {
 			f.rows[y] = grey
 		}
 	}
-	f.put(parts.footer, []line{m.footer(m.w)})
+	f.put(parts.footer, []line{m.footer(parts.footer.w)})
 	if m.overlay != nil {
 		m.drawOverlay(f)
 	}
@@ -135,28 +135,31 @@ func (m *model) lock() line {
 
 // tabs names the views; one with something wrong in it carries a mark.
 func (m *model) tabs(w int) line {
-	build := func(short bool) line {
+	build := func(gap string, names bool) line {
 		var l line
 		for v := viewOverview; v < viewEnd; v++ {
 			name := viewNames[v]
-			if short && v != m.view {
+			if !names && v != m.view {
 				name = ""
 			}
 			key, word := inkKey, inkMuted
 			if v == m.view {
 				key, word = inkKey|chosen, inkText|chosen
 			}
-			l = cat(l, txt(key, " "+strconv.Itoa(int(v))), txt(word, prefixed(" ", name)))
+			end := txt(word&chosen, " ")
 			if bad := m.trouble(v); bad != inkMuted {
-				l = cat(l, txt(bad|word&chosen, "!"))
+				end = txt(bad|word&chosen, "!")
 			}
-			l = cat(l, txt(word&chosen, " "))
+			l = cat(l, txt(key, gap+strconv.Itoa(int(v))), txt(word, prefixed(" ", name)), end)
 		}
 		return l
 	}
-	l := build(false)
+	l := build(" ", true)
 	if l.width() > w {
-		l = build(true)
+		l = build("", true)
+	}
+	if l.width() > w {
+		l = build("", false)
 	}
 	return l.fit(w)
 }
@@ -228,10 +231,26 @@ func (m *model) strip(w, h int) []line {
 		l := cat(txt(s.ink, s.glyph+" "+pad(s.word, 8)), txt(inkStrong, a.Name), txt(inkText, "  "+a.Summary))
 		right := txt(inkMuted, since(m.nodeNow(), a.Since))
 		if more := len(loud) - h; i == h-1 && more > 0 {
-			right = cat(right, txt(inkWarn, "  +"+strconv.Itoa(more)+" more: press 6"))
+			hint := " more: press 6"
+			if w < 70 {
+				hint = ""
+			}
+			right = cat(right, txt(inkWarn, "  +"+strconv.Itoa(more)+hint))
 		}
 		room := w - right.width() - 1
 		out = append(out, cat(l.fit(room), txt(inkText, " "), right).fit(w))
+	}
+	return out
+}
+
+// join puts two spaces between parts.
+func join(parts []line) line {
+	var out line
+	for i, p := range parts {
+		if i > 0 {
+			out = append(out, span{"  ", inkText})
+		}
+		out = append(out, p...)
 	}
 	return out
 }
@@ -244,7 +263,8 @@ func (m *model) footer(w int) line {
 	if len(m.status) > 0 {
 		return m.status.fit(w)
 	}
-	var l line
+	// The way to all else is never what is cut.
+	var own, always []line
 	for _, c := range m.keys {
 		if !c.footer || !c.in(m.view) {
 			continue
@@ -254,11 +274,18 @@ func (m *model) footer(w int) line {
 		if c.unavailable(m) != "" {
 			word = inkBorder
 		}
-		part := cat(txt(inkKey, h.Key), txt(word, " "+h.Desc+"  "))
-		if l.width()+part.width() > w {
-			break
+		part := cat(txt(inkKey, h.Key), txt(word, " "+h.Desc))
+		if len(c.views) > 0 {
+			own = append(own, part)
+		} else {
+			always = append(always, part)
 		}
-		l = cat(l, part)
 	}
-	return l.fit(w)
+	tail := join(always)
+	for n := len(own); n >= 0; n-- {
+		if l := join(append(own[:n:n], tail)); l.width() <= w {
+			return l.fit(w)
+		}
+	}
+	return tail.fit(w)
 }

@@ -8,6 +8,9 @@ type screenParts struct{ header, tabs, strip, body, footer rect }
 func layoutScreen(w, h, loud int) screenParts {
 	var p screenParts
 	rest := rect{0, 0, w, h}
+	if w >= 100 {
+		rest = rest.inside(1)
+	}
 	p.header, rest = rest.splitTop(1)
 	if h >= 16 {
 		p.tabs, rest = rest.splitTop(1)
@@ -55,7 +58,7 @@ func layoutOverview(r rect, rows int) overviewParts {
 		p.vitals = r
 	case r.w < 110 || r.h < 30:
 		// One column: vitals, the table, sparklines, and events with what is left.
-		p.vitals, r = r.splitTop(4)
+		p.vitals, r = r.splitTop(3)
 		sparks := 3
 		p.circuits, r = r.splitTop(min(table, r.h-sparks))
 		if r.h > sparks {
@@ -66,8 +69,11 @@ func layoutOverview(r rect, rows int) overviewParts {
 			_, p.events = r.splitTop(1)
 		}
 	default:
-		bottom := max(11, r.h*2/5)
-		top, charts := r.splitTop(r.h - bottom)
+		need := max(14, table+8)
+		if r.w >= 180 {
+			need = max(need, 17)
+		}
+		top, charts := r.splitTop(min(need, r.h-12))
 		_, charts = charts.splitTop(1)
 		left := 42
 		if r.w >= 160 {

@@ -49,7 +49,6 @@ type model struct {
 	autoTheme bool
 	theme     int
 	pens      *pens
-	grey      *pens
 
 	// what the node said
 	look       control.Look
@@ -92,7 +91,7 @@ func newModel(ctx context.Context, door Door, o Options) (*model, error) {
 		sync: !o.NoSync, autoTheme: o.Theme == "",
 		history: newHistory(), panels: map[string]control.Panel{}, drafts: map[string]string{},
 		view: viewOverview, owner: o.Owner, forever: o.Unlocked,
-		refresh: cmp.Or(o.Refresh, time.Second),
+		refresh: max(cmp.Or(o.Refresh, time.Second), 100*time.Millisecond),
 	}
 	m.cursor[viewOverview] = -1
 	for i, t := range themes.All() {
@@ -112,8 +111,7 @@ func newModel(ctx context.Context, door Door, o Options) (*model, error) {
 func (m *model) setTheme(i int) {
 	all := themes.All()
 	m.theme = i % len(all)
-	m.pens = newPens(all[m.theme], m.mono)
-	m.grey = m.pens.greyed()
+	m.pens = newPens(all[m.theme], m.mono, !m.autoTheme)
 }
 
 // Init starts the ticks and asks the node for everything once.
@@ -136,10 +134,6 @@ func (m *model) View() tea.View {
 	v := tea.NewView(m.pens.paint(m.draw()))
 	v.AltScreen = true
 	v.WindowTitle = m.title()
-	if bg := m.pens.theme.Colors.Background; !m.autoTheme && !m.mono && bg.Set {
-		// One sequence, no bytes for each cell; it is taken back at the end.
-		v.BackgroundColor = bg
-	}
 	return v
 }
 

@@ -73,12 +73,18 @@ type confirm struct {
 func (c *confirm) answer(msg checkedMsg) {
 	c.checking = false
 	c.problem, c.warnings = msg.err, msg.warnings
-	if c.old == "" {
-		c.old = msg.old
+	// The node's word is the one that counts: it knows the value in force, and
+	// writes the new one its own way.
+	if msg.err == "" {
+		c.old, c.new = inUnit(msg.old, c.unit), inUnit(msg.new, c.unit)
 	}
-	if c.new == "" {
-		c.new = msg.new
+}
+
+func inUnit(text, unit string) string {
+	if text == "" || unit == "" {
+		return text
 	}
+	return text + " " + unit
 }
 
 func (c *confirm) press(m *model, k tea.KeyPressMsg) tea.Cmd {

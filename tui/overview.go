@@ -86,7 +86,7 @@ func (m *model) vitals(w, h int) []line {
 		m.vital("p50", "latency_p50", control.UnitSeconds, w, 0, inkChart1, inkStrong),
 		m.vital("p99", "latency_p99", control.UnitSeconds, w, 0, inkChart2, inkStrong),
 	}
-	tight := h < 16
+	tight := h < 14
 	if !tight {
 		out = append(out, nil)
 	}
@@ -154,7 +154,6 @@ func (m *model) vitalsWide(w int) []line {
 			labelled("L1 hits", number(control.UnitRatio, l1), inkStrong, bar(w-half-21, l1, 0, inkChart3))),
 		two(labelled("ledger", p.Backend, inkMuted, m.outboxNote()),
 			labelled("L2 hits", m.l2Number(l2), inkStrong, bar(w-half-21, l2, 0, inkChart3))),
-		nil,
 	}
 }
 
@@ -209,7 +208,7 @@ func (m *model) circuitTable(w, h int) []line {
 		{title: "provider", w: 12, grow: 1},
 		{title: "breaker", w: 15},
 		{title: "failed", w: 6, right: true},
-		{title: "against threshold", w: 12, grow: 1, drop: 3},
+		{title: "│ opens", w: 12, grow: 1, drop: 3},
 		{title: "calls", w: 7, right: true, drop: 2},
 		{title: "p50", w: 7, right: true, drop: 4},
 		{title: "p99", w: 7, right: true},
@@ -237,7 +236,7 @@ func (m *model) circuitTable(w, h int) []line {
 				txt(inkMuted, strconv.FormatUint(u.Head, 10)),
 				txt(lag, whole(u.Lag)))
 		} else {
-			r = append(r, txt(inkMuted, whole(c.breaker.Calls)), txt(inkMuted, noData), txt(inkMuted, noData), txt(inkMuted, noData), txt(inkMuted, noData))
+			r = append(r, txt(inkMuted, noData), txt(inkMuted, noData), txt(inkMuted, noData), txt(inkMuted, noData), txt(inkMuted, noData))
 		}
 		rows = append(rows, r)
 	}

@@ -45,7 +45,9 @@ var boldInks = [inkCount]bool{inkStrong: true, inkKey: true, inkBad: true, inkAl
 
 // newPens makes the pens of a theme; mono ones use no colours, only bold and
 // reverse.
-func newPens(t themes.Theme, mono bool) *pens {
+// With ground they paint the theme's background too, so that a light theme can
+// be read on a dark terminal; without, the terminal keeps its own.
+func newPens(t themes.Theme, mono, ground bool) *pens {
 	p := &pens{theme: t, mono: mono}
 	for i, c := range inkColors(t.Colors) {
 		n, s := ansi.Style{}, ansi.Style{}
@@ -62,6 +64,9 @@ func newPens(t themes.Theme, mono bool) *pens {
 			s = s.ForegroundColor(t.Colors.Background).BackgroundColor(c)
 		default:
 			n = n.ForegroundColor(c)
+			if ground && t.Colors.Background.Set {
+				n = n.BackgroundColor(t.Colors.Background)
+			}
 			// What is good, wrong or charted keeps its colour when selected, if
 			// it can be read there.
 			if themes.Contrast(c, t.Colors.SelectionBG) < 4.5 {
@@ -79,15 +84,6 @@ func sequence(s ansi.Style) string {
 		return ""
 	}
 	return s.String()
-}
-
-// greyed returns pens that write everything muted, for data that is old.
-func (p *pens) greyed() *pens {
-	g := &pens{theme: p.theme, mono: p.mono}
-	for i := range g.normal {
-		g.normal[i], g.chosen[i] = p.normal[inkMuted], p.chosen[inkMuted]
-	}
-	return g
 }
 
 func inkColors(c themes.Colors) [inkCount]themes.Color {

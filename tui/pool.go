@@ -23,7 +23,7 @@ func (m *model) drawPool(f *frame, r rect) {
 	}
 	over, list := rect{}, rest
 	if rest.h >= 22 {
-		over, list = rest.splitTop(rest.h - min(len(m.settingsOf(viewPool))+3, rest.h/2))
+		over, list = rest.splitTop(rest.h - min(len(m.settingsOf(viewPool))+2, rest.h/2))
 	}
 	if over.h > 0 {
 		f.put(over, chart(m.history, m.nodeNow(), "Connections", control.UnitCount, []plotted{

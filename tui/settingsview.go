@@ -22,10 +22,10 @@ func (m *model) drawSettings(f *frame, r rect) {
 // settingsTable lists the tunables of a view. One with a draft shows old → new.
 func (m *model) settingsTable(v viewID, w, h int) []line {
 	cols := []column{
-		{title: "", w: 1}, {title: "setting", w: 28, grow: 2},
+		{title: "", w: 1}, {title: "setting", w: 32, grow: 2},
 		{title: "value", w: 16, grow: 1}, {title: "default", w: 10, drop: 2},
 		{title: "bounds", w: 18, drop: 4}, {title: "risk", w: 6, drop: 3},
-		{title: "", w: 24, grow: 5, drop: 1},
+		{title: "", w: 20, grow: 5, drop: 1},
 	}
 	var rows []row
 	list := m.settingsOf(v)

@@ -5,17 +5,32 @@ import (
 	"strings"
 )
 
-var sparkRunes = []rune("▁▂▃▄▅▆▇█")
+// sparkRunes leave out the full block, so that sparklines of rows above each
+// other do not run together.
+var sparkRunes = []rune("▁▂▃▄▅▆▇")
 
-// spark draws values in one row, from zero to top; top 0 means the greatest
-// value. NaN is a gap.
-func spark(values []float64, top float64) string {
-	if top <= 0 {
-		for _, v := range values {
-			if v > top {
-				top = v
-			}
+// scale returns the bottom and the top of a sparkline without a fixed top: from
+// zero, unless all values are so close together that only their shape is news.
+func scale(values []float64) (low, top float64) {
+	low = math.Inf(1)
+	for _, v := range values {
+		if !math.IsNaN(v) {
+			low, top = min(low, v), max(top, v)
 		}
+	}
+	if low < top/2 || top <= 0 {
+		return 0, top
+	}
+	swing := max(top-low, top/4)
+	return max(0, low-swing/3), low + swing*4/3
+}
+
+// spark draws values in one row, from zero to top; top 0 chooses the scale by
+// the values. NaN is a gap.
+func spark(values []float64, top float64) string {
+	low := 0.0
+	if top <= 0 {
+		low, top = scale(values)
 	}
 	var b strings.Builder
 	for _, v := range values {
@@ -26,8 +41,8 @@ func spark(values []float64, top float64) string {
 			b.WriteRune(sparkRunes[0])
 		default:
 			// Something is always seen to be more than nothing.
-			i := int(math.Ceil(min(v/top, 1) * float64(len(sparkRunes)-1)))
-			b.WriteRune(sparkRunes[i])
+			i := int(math.Ceil(min((v-low)/(top-low), 1) * float64(len(sparkRunes)-1)))
+			b.WriteRune(sparkRunes[max(i, 0)])
 		}
 	}
 	return b.String()

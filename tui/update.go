@@ -4,6 +4,7 @@ import (
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/printable"
 )
 
@@ -82,8 +83,6 @@ func (m *model) looked(msg lookMsg) tea.Cmd {
 	restarted := !m.lookAt.IsZero() && !msg.look.Node.Started.Equal(m.look.Node.Started)
 	gap := !m.lookAt.IsZero() && msg.at.Sub(m.lookAt) > 30*time.Second
 	if restarted {
-		// Another process: its events count from one again.
-		m.sinceEvent = 0
 		cmds = append(cmds, m.fetchPanels())
 	}
 	if !m.lookAt.IsZero() && (back || restarted || gap) {
@@ -100,20 +99,29 @@ func (m *model) looked(msg lookMsg) tea.Cmd {
 	m.lost = ""
 	m.look, m.lookAt = msg.look, msg.at
 	m.history.add(msg.look.Time, msg.look.Panels)
-	for _, e := range msg.look.Events {
-		if n := len(m.events); n == 0 || e.Seq > m.events[n-1].Seq || restarted {
+	if restarted {
+		// Another process: its events count from one again, and this look was
+		// asked for those after an event of the one before.
+		m.events, m.sinceEvent = nil, 0
+		cmds = append(cmds, m.lookNow())
+	} else {
+		m.takeEvents(msg.look)
+	}
+	m.reseat()
+	return tea.Batch(cmds...)
+}
+
+// takeEvents appends a look's events to those that are kept.
+func (m *model) takeEvents(l control.Look) {
+	for _, e := range l.Events {
+		if n := len(m.events); n == 0 || e.Seq > m.events[n-1].Seq {
 			m.events = append(m.events, e)
 		}
 	}
 	if len(m.events) > maxKept {
 		m.events = append(m.events[:0], m.events[len(m.events)-maxKept:]...)
 	}
-	if restarted {
-		m.events = msg.look.Events
-	}
-	m.sinceEvent = msg.look.LastEvent
-	m.reseat()
-	return tea.Batch(cmds...)
+	m.sinceEvent = l.LastEvent
 }
 
 // targetsMoved tells whether what actions can be done to has changed.

@@ -1,0 +1,129 @@
+package tui
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/vt"
+)
+
+// tape is what a program wrote to its terminal.
+type tape struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (t *tape) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.buf.Write(p)
+}
+
+func (t *tape) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.buf.String()
+}
+
+// has waits until part was written.
+func (t *tape) has(part string) bool {
+	for range 200 {
+		if strings.Contains(t.String(), part) {
+			return true
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return false
+}
+
+// start runs the real program on a made-up terminal of 100x30.
+func start(t *testing.T, o Options) (out *tape, keys io.Writer, ended chan error) {
+	t.Helper()
+	in, w := io.Pipe()
+	out, ended = &tape{}, make(chan error, 1)
+	o.Input, o.Output = in, out
+	door, begun := newFakeDoor(), time.Now()
+	door.now = func() time.Time { return fakeStart.Add(10 * time.Since(begun)) }
+	m, err := newModel(t.Context(), door, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := m.program(o, tea.WithWindowSize(100, 30))
+	go func() {
+		_, err := p.Run()
+		ended <- err
+	}()
+	t.Cleanup(func() { p.Kill(); w.Close() })
+	return out, w, ended
+}
+
+// Over SSH, where bubbletea would not ask for it, output is synchronised when
+// the terminal can.
+func TestSynchronisedOutputOverSSH(t *testing.T) {
+	t.Setenv("SSH_TTY", "/dev/pts/9")
+	t.Setenv("TERM", "xterm-256color")
+	out, keys, ended := start(t, Options{Theme: "dark", Refresh: 100 * time.Millisecond})
+	if !out.has("\x1b[?2026$p") {
+		t.Fatal("the terminal was not asked for mode 2026")
+	}
+	io.WriteString(keys, "\x1b[?2026;2$y")
+	if !out.has("\x1b[?2026h") || !out.has("\x1b[?2026l") {
+		t.Error("output is not synchronised though the terminal can")
+	}
+	io.WriteString(keys, "q")
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Errorf("ended with %v", err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Fatal("q does not end the program")
+	}
+	if !strings.Contains(out.String(), "\x1b[?1049l") {
+		t.Error("the terminal is not given back")
+	}
+}
+
+func TestSynchronisedOutputCanBeOff(t *testing.T) {
+	t.Setenv("SSH_TTY", "/dev/pts/9")
+	t.Setenv("TERM", "xterm-256color")
+	out, _, _ := start(t, Options{Theme: "dark", NoSync: true})
+	if !out.has("Latency") && !out.has("Providers") {
+		t.Fatal("nothing was drawn")
+	}
+	if strings.Contains(out.String(), "2026") {
+		t.Error("mode 2026 is asked for though it is off")
+	}
+}
+
+// What reaches the terminal without colours has none, and makes the same screen.
+func TestTheTerminalShowsTheScreen(t *testing.T) {
+	t.Setenv("TERM", "xterm-256color")
+	out, _, _ := start(t, Options{NoColor: true})
+	if !out.has("upstream/beta refuses calls") {
+		t.Fatal("nothing was drawn")
+	}
+	time.Sleep(100 * time.Millisecond)
+	raw := out.String()
+	for _, bad := range []string{"38;", "48;", "\x1b[31m", "\x1b[32m"} {
+		if strings.Contains(raw, bad) {
+			t.Errorf("a colour reached the terminal: %q", bad)
+		}
+	}
+	screen := vt.NewEmulator(100, 30)
+	go io.Copy(io.Discard, screen) // its answers to queries
+	defer screen.Close()
+	// There is no terminal driver here to return the carriage.
+	io.WriteString(screen, strings.ReplaceAll(raw, "\n", "\r\n"))
+	text := screen.String()
+	for _, part := range []string{"bizra-top", "▲ firing", "○ open", "● closed", "Traffic", "[RO]"} {
+		if !strings.Contains(text, part) {
+			t.Errorf("the terminal does not show %q:\n%s", part, text)
+		}
+	}
+}

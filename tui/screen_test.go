@@ -1,0 +1,259 @@
+package tui
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/ansi"
+	"github.com/charmbracelet/x/exp/golden"
+
+	"github.com/bizra/bizra-top/node/control"
+)
+
+func TestMain(m *testing.M) {
+	time.Local = time.UTC
+	os.Unsetenv("NO_COLOR")
+	os.Exit(m.Run())
+}
+
+// screen is a model with a fake node, driven without a terminal.
+type screen struct {
+	*model
+	t    *testing.T
+	door *fakeDoor
+	at   time.Time
+}
+
+func newScreen(t *testing.T, w, h int, change ...func(*fakeDoor, *Options)) *screen {
+	t.Helper()
+	d, o := newFakeDoor(), Options{Theme: "dark"}
+	for _, c := range change {
+		c(d, &o)
+	}
+	m, err := newModel(context.Background(), d, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &screen{model: m, t: t, door: d, at: fakeStart}
+	m.now = func() time.Time { return s.at }
+	d.now = m.now
+	s.Update(tea.WindowSizeMsg{Width: w, Height: h})
+	for _, cmd := range []tea.Cmd{m.fetchHistory(), m.fetchPanels(), m.fetchSettings(), m.fetchActions(), m.lookNow()} {
+		s.run(cmd)
+	}
+	return s
+}
+
+// run does a command and what follows from it, except waiting.
+func (s *screen) run(cmd tea.Cmd) {
+	if cmd == nil {
+		return
+	}
+	switch msg := cmd().(type) {
+	case nil, tea.QuitMsg, tickMsg, tea.SuspendMsg:
+	case tea.BatchMsg:
+		for _, c := range msg {
+			s.run(c)
+		}
+	default:
+		_, next := s.Update(msg)
+		s.run(next)
+	}
+}
+
+// look is one tick of the screen, after a while.
+func (s *screen) after(d time.Duration) {
+	s.at = s.at.Add(d)
+	s.run(s.lookNow())
+}
+
+var keyCodes = map[string]tea.KeyPressMsg{
+	"enter": {Code: tea.KeyEnter}, "esc": {Code: tea.KeyEscape}, "tab": {Code: tea.KeyTab},
+	"up": {Code: tea.KeyUp}, "down": {Code: tea.KeyDown}, "left": {Code: tea.KeyLeft}, "right": {Code: tea.KeyRight},
+	"backspace": {Code: tea.KeyBackspace}, "ctrl+c": {Code: 'c', Mod: tea.ModCtrl}, "ctrl+u": {Code: 'u', Mod: tea.ModCtrl},
+	"pgdown": {Code: tea.KeyPgDown},
+}
+
+// keys presses keys: names such as enter, or single characters.
+func (s *screen) keys(keys ...string) *screen {
+	s.t.Helper()
+	for _, k := range keys {
+		msg, ok := keyCodes[k]
+		if !ok {
+			r := []rune(k)
+			if len(r) != 1 {
+				s.t.Fatalf("no key %q", k)
+			}
+			msg = tea.KeyPressMsg{Code: r[0], Text: k}
+		}
+		_, cmd := s.Update(msg)
+		s.run(cmd)
+	}
+	return s
+}
+
+func (s *screen) typed(text string) *screen { return s.keys(strings.Split(text, "")...) }
+
+func (s *screen) text() string { return ansi.Strip(s.View().Content) }
+
+func (s *screen) shows(parts ...string) {
+	s.t.Helper()
+	text := s.text()
+	for _, p := range parts {
+		if !strings.Contains(text, p) {
+			s.t.Errorf("the screen does not show %q:\n%s", p, text)
+		}
+	}
+}
+
+func (s *screen) hides(parts ...string) {
+	s.t.Helper()
+	text := s.text()
+	for _, p := range parts {
+		if strings.Contains(text, p) {
+			s.t.Errorf("the screen shows %q:\n%s", p, text)
+		}
+	}
+}
+
+var sizes = map[string][2]int{"40x10": {40, 10}, "80x24": {80, 24}, "120x40": {120, 40}, "200x50": {200, 50}}
+
+// The golden screens; go test ./tui -update writes them anew.
+func TestGoldenViews(t *testing.T) {
+	for v := viewOverview; v < viewEnd; v++ {
+		for size, wh := range sizes {
+			if v != viewOverview && (size == "40x10" || size == "200x50") {
+				continue
+			}
+			t.Run(viewNames[v]+"-"+size, func(t *testing.T) {
+				s := newScreen(t, wh[0], wh[1]).keys(fmt.Sprint(int(v)))
+				if v == viewBreakers || v == viewUpstreams {
+					s.keys("j")
+				}
+				golden.RequireEqual(t, s.text())
+			})
+		}
+	}
+}
+
+func TestGoldenDialogs(t *testing.T) {
+	for name, keys := range map[string][]string{
+		"unlock":     {"2", "e"},
+		"editor":     {"2", "ctrl+u", "y", "e", "right"},
+		"confirm":    {"2", "ctrl+u", "y", "e", "right", "enter"},
+		"act":        {"4", "j", "ctrl+u", "y", "o"},
+		"refused":    {"2", "ctrl+u", "y", "e", "6", "4", "enter"},
+		"palette":    {":", "b", "e", "t", "a"},
+		"help":       {"4", "?"},
+		"alert":      {"6", "j", "enter"},
+		"thresholds": {"6", "j", "j", "ctrl+u", "y", "e"},
+		"draft":      {"7", "G", "ctrl+u", "y", "left", "left"},
+		"quit":       {"q"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScreen(t, 80, 24, func(_ *fakeDoor, o *Options) { o.Owner = true }).keys(keys...)
+			golden.RequireEqual(t, s.text())
+		})
+	}
+}
+
+func TestGoldenText(t *testing.T) {
+	d := newFakeDoor()
+	look, _ := d.Look(t.Context(), 0)
+	panels, _ := d.Panels(t.Context())
+	text := Text(look, panels, 100)
+	if strings.ContainsRune(text, '\x1b') {
+		t.Error("an escape code in the plain text")
+	}
+	golden.RequireEqual(t, text)
+}
+
+// No size breaks a view, and none draws more than the terminal has.
+func TestEverySize(t *testing.T) {
+	s := newScreen(t, 80, 24)
+	var dims [][2]int
+	for w := 1; w <= 300; w += 1 + w/9 {
+		for h := 1; h <= 100; h += 1 + h/7 {
+			dims = append(dims, [2]int{w, h})
+		}
+	}
+	open := map[string]func(){
+		"nothing": func() { s.overlay = nil },
+		"palette": func() { s.openPalette() },
+		"help":    func() { s.openHelp() },
+		"confirm": func() { set, _ := s.setting("pool.limit"); s.askChange(set, "20") },
+		"editor":  func() { s.editSetting("pool.limit") },
+		"unlock":  func() { s.overlay = &unlockPrompt{} },
+		"quit":    func() { s.overlay = &quitPrompt{} },
+	}
+	for v := viewOverview; v < viewEnd; v++ {
+		s.view = v
+		for name, o := range open {
+			if v != viewOverview && name != "nothing" {
+				continue
+			}
+			o()
+			for _, d := range dims {
+				s.Update(tea.WindowSizeMsg{Width: d[0], Height: d[1]})
+				checkSize(t, s.draw(), d[0], d[1], viewNames[v]+" with "+name)
+			}
+		}
+		s.overlay = nil
+	}
+}
+
+func checkSize(t *testing.T, lines []line, w, h int, what string) {
+	t.Helper()
+	if len(lines) != h {
+		t.Fatalf("%s at %dx%d: %d rows", what, w, h, len(lines))
+	}
+	for y, l := range lines {
+		if n := l.width(); n != w {
+			t.Fatalf("%s at %dx%d: row %d has %d columns: %q", what, w, h, y, n, l.String())
+		}
+	}
+}
+
+// An empty node, one that has not answered, and one full of odd values are all
+// drawn at every size.
+func TestOddNodes(t *testing.T) {
+	for name, spoil := range map[string]func(*control.Look){
+		"empty": func(l *control.Look) { *l = control.Look{Time: l.Time} },
+		"nulls": func(l *control.Look) {
+			for id := range l.Panels {
+				l.Panels[id] = []control.Value{{}}
+			}
+		},
+		"wide": func(l *control.Look) {
+			for i := range l.Breakers {
+				l.Breakers[i].Name, l.Breakers[i].LastError = strings.Repeat("世界", 40), strings.Repeat("データ ", 90)
+			}
+			for i := range l.Upstreams {
+				l.Upstreams[i].Name = "e\u0301\u200d👩‍👩‍👧 " + strings.Repeat("é", 99)
+			}
+		},
+		"many": func(l *control.Look) {
+			for range 6 {
+				l.Breakers = append(l.Breakers, l.Breakers...)
+				l.Upstreams = append(l.Upstreams, l.Upstreams...)
+				l.Alerts = append(l.Alerts, l.Alerts...)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScreen(t, 80, 24, func(d *fakeDoor, _ *Options) { d.spoil = spoil })
+			for v := viewOverview; v < viewEnd; v++ {
+				s.view = v
+				for _, d := range [][2]int{{1, 1}, {17, 5}, {40, 10}, {80, 24}, {120, 40}, {200, 50}} {
+					s.Update(tea.WindowSizeMsg{Width: d[0], Height: d[1]})
+					checkSize(t, s.draw(), d[0], d[1], viewNames[v])
+				}
+			}
+		})
+	}
+}
