@@ -173,7 +173,7 @@ func (e *Evaluator) List() []control.Alert {
 		base := control.Alert{
 			Name: r.Name(), State: "inactive", Part: r.Labels().Get("part"), Severity: r.Labels().Get("severity"),
 			Expr: r.Query().String(), For: model.Duration(r.HoldDuration()).String(),
-			WhatToDo: r.Annotations().Get("what_to_do"), Since: r.GetEvaluationTimestamp(),
+			WhatToDo: printable.Clean(r.Annotations().Get("what_to_do"), 500), Since: r.GetEvaluationTimestamp(),
 		}
 		for _, m := range settingKey.FindAllStringSubmatch(base.Expr, -1) {
 			base.Thresholds = append(base.Thresholds, m[1])
@@ -189,12 +189,12 @@ func (e *Evaluator) List() []control.Alert {
 				one.Since = a.FiredAt
 			}
 			one.Summary = printable.Clean(a.Annotations.Get("summary"), 200)
-			one.Labels = a.Labels.Map()
+			one.Labels = a.Labels.DropReserved(func(n string) bool { return n == labels.AlertName || n == "severity" || n == "part" }).Map()
 			out = append(out, one)
 			active++
 		}
 		if active == 0 {
-			base.Summary = printable.Clean(base.WhatToDo, 200)
+			base.Summary = printable.Clean(r.Annotations().Get("description"), 200)
 			out = append(out, base)
 		}
 	}

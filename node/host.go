@@ -11,7 +11,6 @@ import (
 
 	"github.com/bizra/bizra-top/node/api"
 	"github.com/bizra/bizra-top/node/breaker"
-	"github.com/bizra/bizra-top/node/cache"
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/settings"
 )
@@ -77,10 +76,9 @@ func (n *Node) tiers() []control.Tier {
 	stats := n.cache.Stats()
 	out := make([]control.Tier, len(stats))
 	for i, s := range stats {
-		out[i] = control.Tier{Tier: string(s.Tier), Class: string(s.Class), Hits: s.Hits, Misses: s.Misses, TTL: n.cache.TTL(s.Class).String()}
-		if s.Tier == cache.L1 && i == 0 { // L1 counts entries and bytes for all its classes together
-			out[i].Entries, out[i].Bytes = uint64(n.cache.Entries()), n.cache.Bytes()
-		}
+		out[i] = control.Tier{Tier: string(s.Tier), Class: string(s.Class), Hits: s.Hits, Misses: s.Misses,
+			Entries: uint64(s.Entries), Bytes: uint64(s.Bytes), Evictions: s.Evictions,
+			TTL: settings.FormatNumber(settings.KindDuration, n.cache.TTL(s.Class).Seconds())}
 	}
 	return out
 }

@@ -49,6 +49,10 @@ type entry struct {
 	expires time.Time
 }
 
+func weight(key string, e entry) uint32 {
+	return uint32(min(len(key)+len(e.body)+entryOverhead, math.MaxUint32))
+}
+
 // Cache is a two-tier read-through cache. All methods may be called from any
 // goroutine.
 type Cache struct {
@@ -66,14 +70,12 @@ func New(s Settings, l2 *Redis, reg prometheus.Registerer) (*Cache, error) {
 	c := &Cache{settings: s, l2: l2, now: time.Now, metrics: newMetrics()}
 	l1, err := otter.New(&otter.Options[string, entry]{
 		MaximumWeight: c.bound(),
-		Weigher: func(key string, e entry) uint32 {
-			return uint32(min(len(key)+len(e.body)+entryOverhead, math.MaxUint32))
-		},
+		Weigher:       weight,
 		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[string, entry]) time.Duration {
 			return max(time.Until(e.Value.expires), 0)
 		}),
 		OnDeletion: func(e otter.DeletionEvent[string, entry]) {
-			c.metrics.evicted(e.Cause)
+			c.metrics.left(e.Key, e.Value, e.Cause)
 		},
 	})
 	if err != nil {
@@ -153,6 +155,7 @@ func (c *Cache) fill(ctx context.Context, class Class, full string, load func(co
 	if c.l2 != nil {
 		if e, ok := c.l2.get(ctx, full); ok && c.now().Before(e.expires) {
 			c.metrics.hit(L2, class)
+			e.class = class
 			c.keep(full, e)
 			return filled{e.body, L2}, nil
 		}
@@ -193,6 +196,7 @@ func (c *Cache) keep(full string, e entry) {
 		c.metrics.refused.Inc()
 		return
 	}
+	c.metrics.kept(full, e)
 	c.l1.Set(full, e)
 }
 

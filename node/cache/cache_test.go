@@ -329,3 +329,24 @@ func BenchmarkL1Hit(b *testing.B) {
 		c.Peek(cache.Block, "k")
 	}
 }
+
+func TestEntriesAndBytesAreCountedByClass(t *testing.T) {
+	c := build(t, false)
+	for i := range 50 {
+		get(t, c.Cache, fmt.Sprint(i%40), body("v"))
+	}
+	blocks := func() cache.Stat {
+		for _, s := range c.Stats() {
+			if s.Tier == cache.L1 && s.Class == cache.Block {
+				return s
+			}
+		}
+		t.Fatal("no such class")
+		return cache.Stat{}
+	}
+	if s := blocks(); s.Entries != 40 || uint64(s.Bytes) != c.Bytes() || s.Hits != 10 || s.Misses != 40 {
+		t.Fatalf("%+v, L1 says %d bytes", s, c.Bytes())
+	}
+	c.FlushL1()
+	eventually(t, "all are counted out", func() bool { s := blocks(); return s.Entries == 0 && s.Bytes == 0 })
+}

@@ -19,7 +19,11 @@ type metrics struct {
 	evictions *prometheus.CounterVec
 }
 
-type counter struct{ hits, misses atomic.Uint64 }
+// counter counts one tier and class. Entries, bytes and evictions are L1's.
+type counter struct {
+	hits, misses, evictions atomic.Uint64
+	entries, bytes          atomic.Int64
+}
 
 func newMetrics() *metrics {
 	histogram := func(name, help string) prometheus.Histogram {
@@ -54,7 +58,21 @@ func tierIndex(t Tier) int {
 func (m *metrics) hit(t Tier, c Class)  { m.counters[tierIndex(t)][c.index()].hits.Add(1) }
 func (m *metrics) miss(t Tier, c Class) { m.counters[tierIndex(t)][c.index()].misses.Add(1) }
 
-func (m *metrics) evicted(cause otter.DeletionCause) {
+// kept counts an entry in.
+func (m *metrics) kept(key string, e entry) {
+	n := &m.counters[tierIndex(L1)][e.class.index()]
+	n.entries.Add(1)
+	n.bytes.Add(int64(weight(key, e)))
+}
+
+// left counts an entry out.
+func (m *metrics) left(key string, e entry, cause otter.DeletionCause) {
+	n := &m.counters[tierIndex(L1)][e.class.index()]
+	n.entries.Add(-1)
+	n.bytes.Add(-int64(weight(key, e)))
+	if cause.IsEviction() {
+		n.evictions.Add(1)
+	}
 	name := "replaced"
 	switch cause {
 	case otter.CauseOverflow:
@@ -105,6 +123,10 @@ type Stat struct {
 	Tier         Tier
 	Class        Class
 	Hits, Misses uint64
+
+	// Of L1 only. Entries leave these counts a moment after they left the cache.
+	Entries, Bytes int64
+	Evictions      uint64
 }
 
 // Stats returns the counts of each tier that is configured, and each class.
@@ -116,7 +138,8 @@ func (c *Cache) Stats() []Stat {
 		}
 		for i, class := range Classes {
 			n := &c.metrics.counters[tierIndex(t)][i]
-			out = append(out, Stat{t, class, n.hits.Load(), n.misses.Load()})
+			out = append(out, Stat{t, class, n.hits.Load(), n.misses.Load(),
+				max(n.entries.Load(), 0), max(n.bytes.Load(), 0), n.evictions.Load()})
 		}
 	}
 	return out
