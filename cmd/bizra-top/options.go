@@ -98,8 +98,9 @@ func (o *options) load(d declared, config string) error {
 		return fmt.Errorf("environment: %w", err)
 	}
 	changes = nil
-	o.flags.Visit(func(f *pflag.Flag) {
-		if _, err := d.registry.Get(f.Name); err == nil {
+	// Not Visit: cobra parses a merged set, and only the flags themselves know.
+	o.flags.VisitAll(func(f *pflag.Flag) {
+		if _, err := d.registry.Get(f.Name); err == nil && f.Changed {
 			changes = append(changes, settings.Change{Key: f.Name, Value: f.Value.String()})
 		}
 	})

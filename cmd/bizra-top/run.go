@@ -33,6 +33,10 @@ func runRoot(cmd *cobra.Command, o *options) error {
 	if err := o.load(d, o.config); err != nil {
 		return err
 	}
+	if len(d.node.Upstream.Providers.Get()) == 0 && !o.headless {
+		return fmt.Errorf("no node answers on %s, and none can be started here: upstream.providers is empty; "+
+			"give a configuration with --config, another node with --socket, or try `bizra-top demo`", o.socketPath())
+	}
 	return o.serve(ctx, cmd, d, place{o.statePath(), o.socketPath(), "node"}, nil)
 }
 

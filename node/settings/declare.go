@@ -134,7 +134,7 @@ var floatCodec = codec[float64]{
 		}
 		return v / scale, nil
 	},
-	format: func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) },
+	format: func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) },
 	number: func(v float64) float64 { return v },
 }
 
