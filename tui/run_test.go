@@ -62,6 +62,17 @@ func start(t *testing.T, o Options) (out *tape, keys io.Writer, ended chan error
 	return out, w, ended
 }
 
+// emulated returns the terminal after raw was written to it.
+func emulated(raw string) *vt.Emulator {
+	screen := vt.NewEmulator(100, 30)
+	// Someone must take its answers to queries. Closing it would race with this,
+	// so it is left to the end of the process.
+	go io.Copy(io.Discard, screen)
+	// There is no terminal driver here to return the carriage.
+	io.WriteString(screen, strings.ReplaceAll(raw, "\n", "\r\n"))
+	return screen
+}
+
 // Over SSH, where bubbletea would not ask for it, output is synchronised when
 // the terminal can.
 func TestSynchronisedOutputOverSSH(t *testing.T) {
@@ -115,15 +126,38 @@ func TestTheTerminalShowsTheScreen(t *testing.T) {
 			t.Errorf("a colour reached the terminal: %q", bad)
 		}
 	}
-	screen := vt.NewEmulator(100, 30)
-	go io.Copy(io.Discard, screen) // its answers to queries
-	defer screen.Close()
-	// There is no terminal driver here to return the carriage.
-	io.WriteString(screen, strings.ReplaceAll(raw, "\n", "\r\n"))
+	screen := emulated(raw)
 	text := screen.String()
 	for _, part := range []string{"bizra-top", "▲ firing", "○ open", "● closed", "Traffic", "[RO]"} {
 		if !strings.Contains(text, part) {
 			t.Errorf("the terminal does not show %q:\n%s", part, text)
+		}
+	}
+}
+
+// A theme that was chosen covers every cell, so that a light one can be read on
+// a dark terminal; the automatic one leaves the terminal's ground.
+func TestAChosenThemeCoversTheTerminal(t *testing.T) {
+	for name, want := range map[string]bool{"light": true, "": false} {
+		t.Setenv("TERM", "xterm-256color")
+		t.Setenv("COLORTERM", "truecolor")
+		t.Setenv("TTY_FORCE", "1")
+		out, _, _ := start(t, Options{Theme: name})
+		if !out.has("upstream/beta refuses calls") {
+			t.Fatal("nothing was drawn")
+		}
+		time.Sleep(100 * time.Millisecond)
+		screen := emulated(out.String())
+		covered := 0
+		for y := range 30 {
+			for x := range 100 {
+				if c := screen.CellAt(x, y); c != nil && c.Style.Bg != nil {
+					covered++
+				}
+			}
+		}
+		if want && covered != 3000 || !want && covered > 300 {
+			t.Errorf("theme %q gives %d of 3000 cells a ground", name, covered)
 		}
 	}
 }

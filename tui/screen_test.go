@@ -177,8 +177,8 @@ func TestGoldenText(t *testing.T) {
 func TestEverySize(t *testing.T) {
 	s := newScreen(t, 80, 24)
 	var dims [][2]int
-	for w := 1; w <= 300; w += 1 + w/9 {
-		for h := 1; h <= 100; h += 1 + h/7 {
+	for w := 1; w <= 300; w += 1 + w/6 {
+		for h := 1; h <= 100; h += 1 + h/5 {
 			dims = append(dims, [2]int{w, h})
 		}
 	}
