@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
@@ -153,7 +154,7 @@ func (a *appender) metric(name string, m *dto.Metric) {
 
 func (a *appender) labels(name string, m *dto.Metric, extra, value string) labels.Labels {
 	pairs := make([]string, 0, 2*len(m.Label)+4)
-	pairs = append(pairs, labels.MetricName, name)
+	pairs = append(pairs, model.MetricNameLabel, name)
 	for _, l := range m.Label {
 		pairs = append(pairs, l.GetName(), l.GetValue())
 	}

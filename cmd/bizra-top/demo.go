@@ -25,7 +25,7 @@ var demoProviders = []string{"alpha", "bravo", "charlie"}
 
 // demoRate is the demo's load in requests a second: enough to move every panel,
 // little enough for a laptop on battery.
-const demoRate = 120
+const demoRate = 80
 
 // demoSchedule is what happens to the faulty provider, over and over.
 var demoSchedule = []devchain.Phase{
@@ -63,7 +63,7 @@ func runDemo(cmd *cobra.Command, o *options) error {
 	}
 	defer cleanUp()
 
-	chain, err := devchain.Start(ctx, devchain.Config{Interval: time.Second, Prefill: 90, Providers: len(demoProviders), Traffic: true, Reverts: 0.1})
+	chain, err := devchain.Start(ctx, devchain.Config{Interval: time.Second, Prefill: 90, History: 1024, Providers: len(demoProviders), Traffic: true, Reverts: 0.1})
 	if err != nil {
 		return fmt.Errorf("start the demo chain: %w", err)
 	}
