@@ -19,7 +19,7 @@ import (
 )
 
 // minGap keeps samples that are asked for apart, however often they are.
-const minGap = 20 * time.Millisecond
+const minGap = 100 * time.Millisecond
 
 // Sampler gathers the registry into the history, and answers the panels from
 // it. It implements [control.Observer].
