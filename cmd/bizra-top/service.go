@@ -54,12 +54,14 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger) (_ *
 		s.sampler.Nudge()
 		log.Log(context.Background(), level(e.Severity), e.Text, "kind", e.Kind, "subject", e.Subject, "actor", e.Actor)
 	}
+	// Rules are read before the node is built, so that a broken file stops nothing
+	// that runs; their events only come once everything runs.
+	if s.evaluator, err = alerts.New(ctx, s.history, d.alerts, metrics, quiet(log), func(e control.Event) { s.node.Events().Add(e) }); err != nil {
+		return nil, err
+	}
 	s.node, err = node.New(ctx, node.Options{Registry: d.registry, Settings: d.node, StateDir: p.stateDir, Socket: p.socket,
 		Mode: p.mode, Version: versionText(), Log: log, Metrics: metrics, Happened: happened})
 	if err != nil {
-		return nil, err
-	}
-	if s.evaluator, err = alerts.New(ctx, s.history, d.alerts, metrics, quiet(log), s.node.Events().Add); err != nil {
 		return nil, err
 	}
 	host := s.node.Host()
