@@ -117,10 +117,11 @@ func (m *model) change(key, value string, dry int) tea.Cmd {
 		res, err := m.door.Change(ctx, r)
 		old, new := firstChange(res)
 		if dry != 0 {
+			res.Warnings = owned(res.Warnings, 5)
 			for i := range res.Warnings {
 				cleanAll(textLength, &res.Warnings[i])
 			}
-			return checkedMsg{dry, old, new, bounded(res.Warnings, 5), cleanError(err)}
+			return checkedMsg{dry, old, new, res.Warnings, cleanError(err)}
 		}
 		return doneMsg{key + ": " + old + " → " + new, cleanError(err)}
 	})

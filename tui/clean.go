@@ -1,6 +1,8 @@
 package tui
 
 import (
+	"slices"
+
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/printable"
 )
@@ -24,6 +26,10 @@ func cleanAll(max int, texts ...*string) {
 
 func bounded[T any](list []T, max int) []T { return list[:min(len(list), max)] }
 
+// owned returns at most max of list as a copy: cleaning writes, and what a door
+// hands out may be its own.
+func owned[T any](list []T, max int) []T { return slices.Clone(bounded(list, max)) }
+
 // cleanLook cleans one tick.
 func cleanLook(l control.Look) control.Look {
 	n := &l.Node
@@ -32,31 +38,31 @@ func cleanLook(l control.Look) control.Look {
 	cleanAll(nameLength, &l.Pool.Backend)
 	panels := make(map[string][]control.Value, len(l.Panels))
 	for id, values := range l.Panels {
-		values = bounded(values, maxRows)
+		values = owned(values, maxRows)
 		for i := range values {
 			cleanAll(nameLength, &values[i].Label)
 		}
 		panels[printable.Clean(id, nameLength)] = values
 	}
 	l.Panels = panels
-	l.Breakers = bounded(l.Breakers, maxRows)
+	l.Breakers = owned(l.Breakers, maxRows)
 	for i := range l.Breakers {
 		b := &l.Breakers[i]
 		cleanAll(nameLength, &b.Name, &b.Class, &b.State)
 		cleanAll(textLength, &b.Reason, &b.LastError)
 	}
-	l.Upstreams = bounded(l.Upstreams, maxRows)
+	l.Upstreams = owned(l.Upstreams, maxRows)
 	for i := range l.Upstreams {
 		u := &l.Upstreams[i]
 		cleanAll(nameLength, &u.Name, &u.Host, &u.Breaker, &u.State)
 		cleanAll(textLength, &u.LastError)
 	}
-	l.Tiers = bounded(l.Tiers, maxRows)
+	l.Tiers = owned(l.Tiers, maxRows)
 	for i := range l.Tiers {
 		t := &l.Tiers[i]
 		cleanAll(nameLength, &t.Tier, &t.Class, &t.TTL)
 	}
-	l.Alerts = bounded(l.Alerts, maxRows)
+	l.Alerts = owned(l.Alerts, maxRows)
 	for i := range l.Alerts {
 		a := &l.Alerts[i]
 		cleanAll(nameLength, &a.Name, &a.Part, &a.State, &a.Severity, &a.For)
@@ -67,6 +73,7 @@ func cleanLook(l control.Look) control.Look {
 			labels[printable.Clean(k, nameLength)] = printable.Clean(v, nameLength)
 		}
 		a.Labels = labels
+		a.Thresholds = owned(a.Thresholds, maxRows)
 		for j := range a.Thresholds {
 			cleanAll(nameLength*2, &a.Thresholds[j])
 		}
@@ -76,7 +83,7 @@ func cleanLook(l control.Look) control.Look {
 }
 
 func cleanEvents(events []control.Event) []control.Event {
-	events = events[max(0, len(events)-maxKept):]
+	events = slices.Clone(events[max(0, len(events)-maxKept):])
 	for i := range events {
 		e := &events[i]
 		cleanAll(nameLength, &e.Kind, &e.Severity, &e.Subject, &e.Actor)
@@ -86,13 +93,13 @@ func cleanEvents(events []control.Event) []control.Event {
 }
 
 func cleanSettings(list []control.Setting) []control.Setting {
-	list = bounded(list, maxSettings)
+	list = owned(list, maxSettings)
 	for i := range list {
 		s := &list[i]
 		cleanAll(nameLength*2, &s.Key)
 		cleanAll(nameLength, &s.Part, &s.Kind, &s.Unit, &s.Risk, &s.Source)
 		cleanAll(textLength, &s.Value, &s.Default, &s.Started, &s.Doc)
-		s.Choices = bounded(s.Choices, maxRows)
+		s.Choices = owned(s.Choices, maxRows)
 		for j := range s.Choices {
 			cleanAll(nameLength, &s.Choices[j])
 		}
@@ -101,12 +108,12 @@ func cleanSettings(list []control.Setting) []control.Setting {
 }
 
 func cleanActions(list []control.Action) []control.Action {
-	list = bounded(list, maxRows)
+	list = owned(list, maxRows)
 	for i := range list {
 		a := &list[i]
 		cleanAll(nameLength, &a.ID, &a.Risk)
 		cleanAll(textLength, &a.Title, &a.Doc)
-		a.Targets = bounded(a.Targets, maxRows)
+		a.Targets = owned(a.Targets, maxRows)
 		for j := range a.Targets {
 			cleanAll(nameLength, &a.Targets[j])
 		}
@@ -116,7 +123,7 @@ func cleanActions(list []control.Action) []control.Action {
 
 func cleanPanels(list []control.Panel) map[string]control.Panel {
 	out := map[string]control.Panel{}
-	for _, p := range bounded(list, maxRows) {
+	for _, p := range owned(list, maxRows) {
 		cleanAll(nameLength, &p.ID, &p.Title, &p.Part, &p.Legend)
 		cleanAll(textLength, &p.Doc)
 		cleanAll(exprLength, &p.Expr)
@@ -128,7 +135,7 @@ func cleanPanels(list []control.Panel) map[string]control.Panel {
 func cleanHistory(past map[string][]control.Series) map[string][]control.Series {
 	out := make(map[string][]control.Series, len(past))
 	for id, list := range past {
-		list = bounded(list, maxRows)
+		list = owned(list, maxRows)
 		for i := range list {
 			cleanAll(nameLength, &list[i].Label)
 		}

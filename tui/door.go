@@ -53,7 +53,7 @@ func Run(ctx context.Context, door Door, o Options) error {
 func (m *model) program(o Options, more ...tea.ProgramOption) *tea.Program {
 	// The renderer writes at its next frame, so frames bound how long a key
 	// waits; a frame in which nothing changed writes nothing.
-	opts := []tea.ProgramOption{tea.WithContext(m.ctx), tea.WithFPS(75)}
+	opts := []tea.ProgramOption{tea.WithContext(m.ctx), tea.WithFPS(60)}
 	if m.mono {
 		opts = append(opts, tea.WithEnvironment(append(os.Environ(), "NO_COLOR=1")))
 	}

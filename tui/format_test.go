@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/charmbracelet/x/ansi"
+
 	"github.com/bizra/bizra-top/node/control"
 )
 
@@ -52,6 +54,25 @@ func TestAges(t *testing.T) {
 	for d, want := range map[time.Duration]string{-time.Second: "0s", 3 * time.Second: "3s", 130 * time.Second: "2m10s", 3*time.Hour + 12*time.Minute: "3h12m", 98 * time.Hour: "4d02h"} {
 		if got := age(d); got != want {
 			t.Errorf("age(%v) = %q; want %q", d, got, want)
+		}
+	}
+}
+
+// The short way to count columns agrees with the long one.
+func TestNarrowRunes(t *testing.T) {
+	for r := rune(' '); r < 0x3000; r++ {
+		s := "a" + string(r) + "b"
+		if n, ok := narrow(s); ok && n != ansi.StringWidth(s) {
+			t.Errorf("%U counts as %d columns; it takes %d", r, n-2, ansi.StringWidth(s)-2)
+		}
+	}
+	for _, s := range []string{"abc", "━━─│", "p50 340µs → 1.2", "a世界b"} {
+		for from := range 5 {
+			for to := from; to < 6; to++ {
+				if got, want := slice(s, from, to), ansi.Cut(s, from, to); got != want {
+					t.Errorf("slice(%q, %d, %d) = %q; want %q", s, from, to, got, want)
+				}
+			}
 		}
 	}
 }

@@ -2,7 +2,6 @@ package tui
 
 import (
 	"strings"
-	"unicode/utf8"
 
 	"github.com/charmbracelet/x/ansi"
 )
@@ -29,12 +28,44 @@ func cat(parts ...line) line {
 
 // width returns the columns that s takes.
 func width(s string) int {
-	for i := range len(s) {
-		if s[i] >= utf8.RuneSelf {
-			return ansi.StringWidth(s)
+	if n, ok := narrow(s); ok {
+		return n
+	}
+	return ansi.StringWidth(s)
+}
+
+// narrow counts the runes of s if each is one that takes one column by itself:
+// Latin letters and what the screen draws with, which is nearly all there is.
+// The whole of Unicode takes a hundred times as long.
+func narrow(s string) (n int, ok bool) {
+	for _, r := range s {
+		switch {
+		case r >= ' ' && r < 0x7f, r >= 0xa1 && r < 0x180 && r != 0xad,
+			r >= 0x2500 && r < 0x25f0, r == '–', r == '…', r == '→', r == '↑', r == '↓':
+			n++
+		default:
+			return 0, false
 		}
 	}
-	return len(s)
+	return n, true
+}
+
+// slice returns the columns of s from start to end.
+func slice(s string, start, end int) string {
+	if _, ok := narrow(s); !ok {
+		return ansi.Cut(s, start, end)
+	}
+	n, from := 0, len(s)
+	for i := range s {
+		if n == start {
+			from = i
+		}
+		if n == end {
+			return s[from:i]
+		}
+		n++
+	}
+	return s[from:]
 }
 
 func (l line) width() int {
@@ -70,7 +101,7 @@ func (l line) cut(start, end int) line {
 		case from == 0 && to == w:
 			out = append(out, s)
 		default:
-			out = append(out, span{ansi.Cut(s.text, from, to), s.ink})
+			out = append(out, span{slice(s.text, from, to), s.ink})
 		}
 	}
 	return out
