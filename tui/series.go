@@ -86,18 +86,6 @@ func (h *history) seed(past map[string][]control.Series) {
 	}
 }
 
-// labels returns the series of a panel in a stable order.
-func (h *history) labels(panel string) []string {
-	var out []string
-	for k := range h.rings {
-		if k.panel == panel {
-			out = append(out, k.label)
-		}
-	}
-	sort.Strings(out)
-	return out
-}
-
 // columns returns the greatest value in each of n spans of wall time, the last
 // one being that of now. A span without points takes the value before it for a
 // short while, then it is NaN. Spans are aligned to the clock, so a column keeps
