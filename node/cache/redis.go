@@ -135,7 +135,7 @@ func (r *Redis) call(ctx context.Context, timeout time.Duration, do func(context
 	switch {
 	case err == nil || errors.Is(err, redis.Nil):
 		permit.Success()
-	case ctx.Err() != nil:
+	case errors.Is(ctx.Err(), context.Canceled):
 		permit.Ignore()
 	default:
 		r.metrics.l2Errors.WithLabelValues("call").Inc()

@@ -3,6 +3,7 @@ package pool_test
 import (
 	"context"
 	"errors"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -10,9 +11,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/bizra/bizra-top/node/breaker"
 	"github.com/bizra/bizra-top/node/pool"
 	"github.com/bizra/bizra-top/node/settings"
 )
@@ -159,6 +162,41 @@ func TestPostgresAddressErrorsHideThePassword(t *testing.T) {
 	_, err := pool.OpenPostgres("postgres://user:hunter2@host:notaport/db", pool.Declare(settings.NewRegistry(), 2), g, nil)
 	if err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Fatalf("%v", err)
+	}
+}
+
+// A server that takes connections and says nothing is a failing one, though it
+// is the caller's deadline that ends the wait.
+func TestAHungDatabaseCountsAsFailing(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	reg := settings.NewRegistry()
+	s, bs := pool.Declare(reg, 2), breaker.Declare(reg, "database")
+	b := breaker.New("database", "database", bs, breaker.WithProber())
+	p, err := pool.OpenPostgres("postgres://u@"+l.Addr().String()+"/db?sslmode=disable", s, pool.NewGate(s, prometheus.NewRegistry()), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	use := func(context.Context, *pgxpool.Conn) error { return nil }
+	if err := p.Do(ctx, use); err == nil {
+		t.Fatal("no error")
+	}
+	if s := b.Snapshot(); s.Failures != 1 || p.LastError() == "" {
+		t.Fatalf("%+v, last error %q", s, p.LastError())
+	}
+	left, leave := context.WithCancel(t.Context())
+	leave()
+	if err := p.Do(left, use); err == nil {
+		t.Fatal("no error")
+	}
+	if s := b.Snapshot(); s.Failures != 1 {
+		t.Fatalf("a caller that left counts as a failure: %+v", s)
 	}
 }
 

@@ -71,14 +71,15 @@ func (p *Postgres) Do(ctx context.Context, use func(context.Context, *pgxpool.Co
 }
 
 // report tells the breaker what happened. Only what is wrong with the database
-// counts: not a caller that left, nor an error in the statement.
+// counts, a deadline that passed included: not a caller that left, nor an error
+// in the statement.
 func (p *Postgres) report(ctx context.Context, permit *breaker.Permit, err error) {
 	var statement *pgconn.PgError
 	switch {
 	case err == nil:
 		permit.Success()
 		p.lastErr.Store(nil)
-	case ctx.Err() != nil || errors.Is(err, ErrSaturated):
+	case errors.Is(ctx.Err(), context.Canceled) || errors.Is(err, ErrSaturated):
 		permit.Ignore()
 	case errors.As(err, &statement) && !isServerFault(statement.Code):
 		permit.Success()
