@@ -83,6 +83,9 @@ func New(s Settings, newBreaker func(provider string) *breaker.Breaker, reg prom
 	return set, nil
 }
 
+// Len returns how many providers are configured.
+func (s *Set) Len() int { return len(s.providers) }
+
 // ChainID returns the chain the providers serve; 0 until one has said.
 func (s *Set) ChainID() uint64 { return s.chain.Load() }
 
