@@ -291,6 +291,8 @@ func (s source) CallEach(ctx context.Context, count int, method string, params .
 	return out
 }
 
+func (s source) Providers() int { return s.set.Len() }
+
 func (s source) Distrust(provider, lie string) { s.set.Distrust(provider, lie) }
 
 func encode(params []any) (json.RawMessage, error) {

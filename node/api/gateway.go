@@ -1,28 +1,16 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/bizra/bizra-top/node/cache"
 	"github.com/bizra/bizra-top/node/printable"
 	"github.com/bizra/bizra-top/node/upstream"
-)
-
-// JSON-RPC error codes: those of the specification, and EIP-1474's.
-const (
-	codeParse       = -32700
-	codeInvalid     = -32600
-	codeNoMethod    = -32601
-	codeParams      = -32602
-	codeInternal    = -32603
-	codeUnavailable = -32002
-	codeLimit       = -32005
 )
 
 // batchWorkers bounds the members of one batch that run at once.
@@ -35,19 +23,6 @@ type gateway struct {
 	upstreams *upstream.Set
 	finalised func(block uint64) bool
 	metrics   *metrics
-}
-
-type rpcRequest struct {
-	Version string          `json:"jsonrpc"`
-	ID      json.RawMessage `json:"id"`
-	Method  string          `json:"method"`
-	Params  json.RawMessage `json:"params"`
-}
-
-// rpcReply is one answer; status is the HTTP status it would have alone.
-type rpcReply struct {
-	body   []byte // nil for a notification
-	status int
 }
 
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -69,51 +44,6 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", "1")
 	}
 	write(w, reply.status, reply.body)
-}
-
-type requestProblem struct {
-	status, code int
-	text         string
-}
-
-// readBody reads a JSON body within the bounds.
-func readBody(w http.ResponseWriter, r *http.Request, s Settings) ([]byte, *requestProblem) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.MaxBody.Get()))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		return nil, &requestProblem{http.StatusRequestEntityTooLarge, codeLimit, "the body is over api.max_body"}
-	case err != nil:
-		return nil, &requestProblem{http.StatusBadRequest, codeParse, "the body could not be read"}
-	}
-	if body = bytes.TrimSpace(body); len(body) == 0 {
-		return nil, &requestProblem{http.StatusBadRequest, codeInvalid, "the body is empty: send a JSON-RPC request"}
-	}
-	if tooDeep(body, s.MaxDepth.Get()) {
-		return nil, &requestProblem{http.StatusBadRequest, codeInvalid, "the JSON is nested deeper than api.max_depth"}
-	}
-	return body, nil
-}
-
-// tooDeep says whether JSON nests deeper than limit, without parsing it.
-func tooDeep(data []byte, limit int) bool {
-	depth, quoted := 0, false
-	for i := 0; i < len(data); i++ {
-		switch c := data[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '[' || c == '{':
-			if depth++; depth > limit {
-				return true
-			}
-		case c == ']' || c == '}':
-			depth--
-		}
-	}
-	return false
 }
 
 func (g *gateway) batch(w http.ResponseWriter, r *http.Request, body []byte) {
@@ -158,21 +88,25 @@ func (g *gateway) batch(w http.ResponseWriter, r *http.Request, body []byte) {
 	write(w, http.StatusOK, append(out, ']'))
 }
 
-// one answers one request.
-func (g *gateway) one(ctx context.Context, body []byte) rpcReply {
-	var req rpcRequest
-	if err := json.Unmarshal(body, &req); err != nil {
-		return rpcReply{rpcError(nil, codeParse, "the request is not a JSON-RPC object"), http.StatusBadRequest}
+// one answers one request. Members of a batch run in goroutines of their own,
+// where net/http does not catch a panic: one answer may be lost to a bug, the
+// node may not.
+func (g *gateway) one(ctx context.Context, body []byte) (reply rpcReply) {
+	req, problem := parseRequest(body)
+	if problem != nil {
+		return rpcReply{rpcError(req.ID, problem.code, problem.text), problem.status}
 	}
-	if req.Version != "2.0" || req.Method == "" || !validID(req.ID) {
-		return rpcReply{rpcError(nil, codeInvalid, "the request needs \"jsonrpc\": \"2.0\", a method and an id that is a string or a number"), http.StatusBadRequest}
-	}
+	outcome := "error"
+	defer func() {
+		if p := recover(); p != nil {
+			reply = rpcReply{rpcError(req.ID, codeInternal, "internal error"), http.StatusInternalServerError}
+		}
+		g.metrics.rpc.WithLabelValues(methodLabel(req.Method), outcome).Inc()
+	}()
 	result, status, code, err := g.call(ctx, req.Method, req.Params)
-	outcome := "success"
-	if err != nil {
-		outcome = "error"
+	if err == nil {
+		outcome = "success"
 	}
-	g.metrics.rpc.WithLabelValues(methodLabel(req.Method), outcome).Inc()
 	switch {
 	case req.ID == nil:
 		return rpcReply{nil, http.StatusNoContent}
@@ -183,20 +117,7 @@ func (g *gateway) one(ctx context.Context, body []byte) rpcReply {
 	if errors.As(err, &rpc) {
 		return rpcReply{rpcFull(req.ID, rpc), http.StatusOK}
 	}
-	return rpcReply{rpcError(req.ID, code, printable.Clean(err.Error(), 300)), status}
-}
-
-// validID says whether an id may be echoed: absent, null, a number or a string,
-// and short.
-func validID(id json.RawMessage) bool {
-	if len(id) == 0 {
-		return true
-	}
-	if len(id) > 256 {
-		return false
-	}
-	c := id[0]
-	return c == '"' || c == '-' || (c >= '0' && c <= '9') || string(id) == "null"
+	return rpcReply{rpcError(req.ID, code, errorText(err)), status}
 }
 
 // call serves one method. On error it returns the HTTP status and JSON-RPC code
@@ -212,6 +133,11 @@ func (g *gateway) call(ctx context.Context, method string, raw json.RawMessage) 
 	params, err := canonical(raw)
 	if err != nil {
 		return nil, http.StatusOK, codeParams, errors.New("params must be an array")
+	}
+	if ctx.Err() != nil {
+		// A load outlives who started it: none is started for who has left.
+		status, code := failure(ctx.Err())
+		return nil, status, code, ctx.Err()
 	}
 	if p.once {
 		a, err := g.upstreams.Once(ctx, method, params)
@@ -233,8 +159,12 @@ func (g *gateway) call(ctx context.Context, method string, raw json.RawMessage) 
 		case string(a.Result) == "null":
 			l.Class = cache.NotFound
 		case p.subject:
-			n, ok := restsOn(a.Result)
-			l.Unsettled = !ok || !g.finalised(n)
+			n, mined := restsOn(a.Result)
+			if !mined {
+				l.Class = cache.RPC // the next block may hold it
+				break
+			}
+			l.Unsettled = !g.finalised(n)
 		case p.block >= 0 && !fixed:
 			l.Class = cache.RPC // "latest" and its like move with the head
 		case p.block >= 0 && number != 0:
@@ -248,41 +178,28 @@ func (g *gateway) call(ctx context.Context, method string, raw json.RawMessage) 
 
 // failure says how an error of the providers is told to clients.
 func failure(err error) (status, code int) {
+	var failed *upstream.Failure
 	switch {
 	case err == nil:
 		return http.StatusOK, 0
 	case errors.Is(err, upstream.ErrUnavailable):
 		return http.StatusServiceUnavailable, codeUnavailable
-	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, upstream.ErrDeadline):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, upstream.ErrDeadline):
 		return http.StatusGatewayTimeout, codeUnavailable
 	case errors.Is(err, context.Canceled):
 		return 499, codeInternal // nginx's "client closed request"; nobody reads it
+	case errors.As(err, &failed) && failed.Kind == "timeout":
+		return http.StatusGatewayTimeout, codeUnavailable
+	case errors.As(err, &failed) && failed.Kind == "breaker":
+		return http.StatusServiceUnavailable, codeUnavailable
 	}
 	return http.StatusBadGateway, codeInternal
 }
 
-func rpcResult(id json.RawMessage, result []byte) []byte {
-	out := make([]byte, 0, len(id)+len(result)+40)
-	out = append(out, `{"jsonrpc":"2.0","id":`...)
-	out = append(out, id...)
-	out = append(out, `,"result":`...)
-	out = append(out, result...)
-	return append(out, '}')
-}
-
-func rpcError(id json.RawMessage, code int, text string) []byte {
-	return rpcFull(id, &upstream.RPCError{Code: code, Message: text})
-}
-
-func rpcFull(id json.RawMessage, e *upstream.RPCError) []byte {
-	if id == nil {
-		id = json.RawMessage("null")
+// errorText is an error as clients read it.
+func errorText(err error) string {
+	if err == context.DeadlineExceeded { // the request's own, which says nothing of what was waited for
+		return "no answer within api.deadline"
 	}
-	// Every member is ours or was parsed as JSON: this cannot fail.
-	out, _ := json.Marshal(struct {
-		Version string             `json:"jsonrpc"`
-		ID      json.RawMessage    `json:"id"`
-		Error   *upstream.RPCError `json:"error"`
-	}{"2.0", id, e})
-	return out
+	return printable.Clean(strings.ReplaceAll(err.Error(), "\n", "; "), 300)
 }

@@ -25,8 +25,7 @@ type policy struct {
 	subject bool
 }
 
-// policies is the table of methods with a treatment of their own. Others in the
-// namespaces eth_, net_ and web3_ are passed on, uncached.
+// policies is the table of methods with a treatment of their own.
 var policies = map[string]policy{
 	"eth_getTransactionByHash":                {class: cache.Transaction, block: -1, keep: true, subject: true},
 	"eth_getTransactionReceipt":               {class: cache.Transaction, block: -1, keep: true, subject: true},
@@ -53,27 +52,52 @@ var policies = map[string]policy{
 	"eth_getLogs":                             {class: cache.RPC, block: -1, keep: true},
 	"web3_clientVersion":                      {class: cache.RPC, block: -1, keep: true},
 	"eth_estimateGas":                         {class: cache.RPC, block: -1},
+	"eth_createAccessList":                    {class: cache.RPC, block: -1},
+	"eth_simulateV1":                          {class: cache.RPC, block: -1},
+	"eth_syncing":                             {class: cache.RPC, block: -1, keep: true},
+	"net_listening":                           {class: cache.RPC, block: -1, keep: true},
+	"net_peerCount":                           {class: cache.RPC, block: -1, keep: true},
 	"eth_sendRawTransaction":                  {class: cache.RPC, block: -1, once: true},
 }
 
+// refused are the starts of methods that need a provider's keys or keep state
+// there.
+var refused = []string{"eth_sign", "eth_sendTransaction", "eth_newFilter", "eth_newBlockFilter", "eth_newPendingTransactionFilter",
+	"eth_getFilter", "eth_uninstallFilter", "eth_subscribe", "eth_unsubscribe", "eth_accounts", "eth_requestAccounts"}
+
 // policyFor returns the treatment of a method, and false for one that is not
-// served: what changes a provider, needs its keys or keeps state there.
+// served. A method of the namespaces eth_, net_ and web3_ that is not in the table
+// is passed on as a write is, to one provider once: nobody here knows that it is
+// safe to repeat.
 func policyFor(method string) (policy, bool) {
 	if p, ok := policies[method]; ok {
 		return p, true
 	}
-	for _, refused := range []string{"eth_sign", "eth_sendTransaction", "eth_newFilter", "eth_newBlockFilter",
-		"eth_newPendingTransactionFilter", "eth_getFilter", "eth_uninstallFilter", "eth_subscribe", "eth_unsubscribe", "eth_accounts"} {
-		if strings.HasPrefix(method, refused) {
+	if !isMethod(method) {
+		return policy{}, false
+	}
+	for _, start := range refused {
+		if strings.HasPrefix(method, start) {
 			return policy{}, false
 		}
 	}
 	for _, namespace := range []string{"eth_", "net_", "web3_"} {
 		if strings.HasPrefix(method, namespace) {
-			return policy{class: cache.RPC, block: -1}, true
+			return policy{class: cache.RPC, block: -1, once: true}, true
 		}
 	}
 	return policy{}, false
+}
+
+// isMethod says whether a text can be the name of a method, so that nothing else
+// a client sends reaches a provider in that place.
+func isMethod(text string) bool {
+	for _, c := range []byte(text) {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_') {
+			return false
+		}
+	}
+	return len(text) <= 64
 }
 
 // methodLabel bounds the values of a metric's label.

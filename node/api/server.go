@@ -112,34 +112,62 @@ func (s *Server) Draining() bool { return s.draining.Load() }
 func (s *Server) routes(p Parts) http.Handler {
 	v := &verdicts{s.settings, p.Validator, p.Cache, p.Ledger}
 	g := &gateway{s.settings, p.Cache, p.Upstreams, p.Finalised, s.metrics}
-	mux := http.NewServeMux()
-	limited := func(pattern string, h http.HandlerFunc) {
-		mux.Handle(pattern, s.measure(pattern, s.limit(h)))
+	mux, known := http.NewServeMux(), http.NewServeMux()
+	open := func(pattern string, h http.Handler) {
+		mux.Handle(pattern, s.measure(pattern, h))
+		known.Handle(pattern, h)
 	}
+	limited := func(pattern string, h http.HandlerFunc) { open(pattern, s.limit(h, problemJSON)) }
 	limited("GET /v1/transactions/{hash}", v.handle(validation.KindTransaction, "hash"))
 	limited("GET /v1/blocks/{id}", v.handle(validation.KindBlock, "id"))
 	limited("GET /v1/addresses/{address}", v.handle(validation.KindAddress, "address"))
 	limited("POST /v1/validations", v.batch)
 	limited("GET /v1/validations", v.list)
-	limited("POST /{$}", g.ServeHTTP)
+	open("POST /{$}", s.limit(g.ServeHTTP, func(w http.ResponseWriter, status int, text string) {
+		write(w, status, rpcError(nil, codeUnavailable, text))
+	}))
 	// Health and metrics answer also under overload: that is when they are read.
-	open := func(pattern string, h http.Handler) { mux.Handle(pattern, s.measure(pattern, h)) }
 	open("GET /metrics", promhttp.HandlerFor(p.Registry, promhttp.HandlerOpts{Registry: p.Registry, MaxRequestsInFlight: 4, Timeout: 10 * time.Second}))
 	open("GET /health", s.health(p, true))
 	open("GET /health/ready", s.health(p, false))
 	open("GET /health/live", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/health+json")
 		writeJSON(w, http.StatusOK, Health{Status: "pass"})
 	}))
-	mux.Handle("/", s.measure("other", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	mux.Handle("/", s.measure("other", nothing(known)))
+	return mux
+}
+
+// nothing answers what no route takes. A mux knows whether a path has other
+// methods, but says so in plain text.
+func nothing(routes *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h, _ := routes.Handler(r)
+		said := &discarded{header: http.Header{}}
+		h.ServeHTTP(said, r)
+		if said.status != http.StatusMethodNotAllowed {
+			problemJSON(w, http.StatusNotFound, "there is nothing here; verdicts are under /v1/transactions, /v1/blocks and /v1/addresses")
+			return
+		}
+		allow := said.header.Get("Allow")
+		w.Header().Set("Allow", allow)
 		if r.URL.Path == "/" {
-			w.Header().Set("Allow", "POST")
 			problemJSON(w, http.StatusMethodNotAllowed, "JSON-RPC requests are sent with POST; verdicts are under /v1")
 			return
 		}
-		problemJSON(w, http.StatusNotFound, "there is nothing here; verdicts are under /v1/transactions, /v1/blocks and /v1/addresses")
-	})))
-	return mux
+		problemJSON(w, http.StatusMethodNotAllowed, "this is asked for with "+allow)
+	})
 }
+
+// discarded keeps the head of an answer and forgets its body.
+type discarded struct {
+	header http.Header
+	status int
+}
+
+func (d *discarded) Header() http.Header         { return d.header }
+func (d *discarded) WriteHeader(status int)      { d.status = status }
+func (d *discarded) Write(p []byte) (int, error) { return len(p), nil }
 
 func (s *Server) health(p Parts, details bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -160,13 +188,13 @@ func (s *Server) health(p Parts, details bool) http.Handler {
 }
 
 // limit sheds load: what cannot be served soon is refused at once.
-func (s *Server) limit(next http.HandlerFunc) http.Handler {
+func (s *Server) limit(next http.HandlerFunc, refuse func(w http.ResponseWriter, status int, text string)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.inFlight.Add(1) > int64(s.settings.MaxInFlight.Get()) {
 			s.inFlight.Add(-1)
 			s.metrics.shed.Inc()
 			w.Header().Set("Retry-After", "1")
-			problemJSON(w, http.StatusServiceUnavailable, "the node is at api.max_in_flight; try again in a second")
+			refuse(w, http.StatusServiceUnavailable, "the node is at api.max_in_flight; try again in a second")
 			return
 		}
 		defer s.inFlight.Add(-1)

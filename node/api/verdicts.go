@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -123,13 +123,14 @@ func cacheKey(kind validation.Kind, text string) (string, error) {
 }
 
 // inLedger returns a subject as the ledger writes it: hashes in lower case,
-// addresses in EIP-55 form.
+// numbers in decimal, addresses in EIP-55 form. An address whose checksum is wrong
+// is another subject than the right one, and stays as it is.
 func inLedger(text string) string {
-	if hash, err := validation.ParseHash(text); err == nil {
-		return hash
-	}
 	if address, err := validation.ParseAddress(text); err == nil {
-		return address.Hex()
+		return address.String()
+	}
+	if id, err := validation.ParseBlockID(text); err == nil {
+		return id.String()
 	}
 	return text
 }
@@ -191,7 +192,21 @@ func (v *verdicts) batch(w http.ResponseWriter, r *http.Request) {
 
 // list answers GET /v1/validations from the ledger, newest first.
 func (v *verdicts) list(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		problemJSON(w, http.StatusBadRequest, "the query cannot be read: "+printable.Clean(err.Error(), 100))
+		return
+	}
+	if _, ok := classOf[validation.Kind(q.Get("kind"))]; !ok && q.Get("kind") != "" {
+		problemJSON(w, http.StatusBadRequest, "kind must be transaction, block or address")
+		return
+	}
+	switch validation.Outcome(q.Get("outcome")) {
+	case "", validation.Valid, validation.Invalid, validation.NotFound, validation.Undecided:
+	default:
+		problemJSON(w, http.StatusBadRequest, "outcome must be valid, invalid, not_found or undecided")
+		return
+	}
 	query := store.Query{Kind: q.Get("kind"), Subject: q.Get("subject"), Outcome: q.Get("outcome"), Limit: 100}
 	if text := q.Get("limit"); text != "" {
 		n, err := strconv.Atoi(text)
@@ -230,18 +245,16 @@ func explain(err error) (status int, text string) {
 	if errors.As(err, &input) {
 		return http.StatusBadRequest, input.Error()
 	}
-	text = printable.Clean(strings.ReplaceAll(err.Error(), "\n", "; "), 300)
-	switch {
-	case errors.Is(err, upstream.ErrUnavailable):
-		return http.StatusServiceUnavailable, text
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, upstream.ErrDeadline):
-		return http.StatusGatewayTimeout, "no answer in time: " + text
+	text = errorText(err)
+	var (
+		failed *upstream.Failure
+		rpc    *upstream.RPCError
+	)
+	switch status, _ = failure(err); {
+	case status != http.StatusBadGateway, errors.As(err, &failed), errors.As(err, &rpc):
+		return status, text
 	}
-	var failed *upstream.Failure
-	if errors.As(err, &failed) {
-		return http.StatusBadGateway, text
-	}
-	return http.StatusServiceUnavailable, text
+	return http.StatusServiceUnavailable, text // of this node: the ledger cannot be written, nobody can be asked
 }
 
 func refuse(w http.ResponseWriter, err error) {

@@ -152,6 +152,11 @@ func (c *Cache) fill(ctx context.Context, class Class, full string, load func(co
 			err = fmt.Errorf("load panicked: %v\n%s", p, debug.Stack())
 		}
 	}()
+	// A load for the same key may have ended between the look into L1 and the
+	// start of this one.
+	if e, ok := c.l1.GetIfPresent(full); ok && c.now().Before(e.expires) {
+		return filled{e.body, L1}, nil
+	}
 	if c.l2 != nil {
 		if e, ok := c.l2.get(ctx, full); ok && c.now().Before(e.expires) {
 			c.metrics.hit(L2, class)

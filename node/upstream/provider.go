@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,7 +12,9 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +26,7 @@ import (
 type provider struct {
 	name    string
 	url     *url.URL
+	secrets *strings.Replacer
 	client  *http.Client
 	breaker *breaker.Breaker
 	maxBody func() int64
@@ -118,14 +122,15 @@ func (p *provider) read(status int, data []byte, id uint64) (json.RawMessage, er
 	overloaded := status == http.StatusTooManyRequests || status >= 500
 	switch {
 	case err == nil && a.Error != nil && !overloaded && !limitCodes[a.Error.Code]:
-		a.Error.Message = printable.Clean(a.Error.Message, maxMessage)
+		a.Error.Message = p.text(a.Error.Message, maxMessage)
+		a.Error.Data = json.RawMessage(p.secrets.Replace(string(a.Error.Data)))
 		return nil, a.Error
 	case status != http.StatusOK:
 		return nil, &Failure{p.name, "status", fmt.Sprintf("answered HTTP %d", status)}
 	case err != nil:
-		return nil, &Failure{p.name, "malformed", "the answer is not JSON-RPC: " + printable.Clean(string(data[:min(len(data), 80)]), 60)}
+		return nil, &Failure{p.name, "malformed", "the answer is not JSON-RPC: " + p.text(string(data[:min(len(data), 400)]), 60)}
 	case a.Error != nil:
-		return nil, &Failure{p.name, "status", "refuses for now: " + printable.Clean(a.Error.Message, maxMessage)}
+		return nil, &Failure{p.name, "status", "refuses for now: " + p.text(a.Error.Message, maxMessage)}
 	case a.ID == nil || *a.ID != id:
 		return nil, &Failure{p.name, "malformed", "the answer is to another request"}
 	case len(a.Result) == 0:
@@ -148,7 +153,43 @@ func (p *provider) transportFailure(ctx context.Context, err error) error {
 	if errors.As(err, &u) {
 		err = u.Err
 	}
-	return &Failure{p.name, "connection", printable.Clean(err.Error(), maxMessage)}
+	return &Failure{p.name, "connection", p.text(err.Error(), maxMessage)}
+}
+
+// text makes what a provider says fit to be shown: without the secrets of its
+// own address, which some quote where they refuse.
+func (p *provider) text(s string, max int) string {
+	return printable.Clean(p.secrets.Replace(s), max)
+}
+
+// secretsOf returns what hides the secrets of an address: the whole path, user and
+// password, the query, and parts of the path that are long enough to be keys.
+func secretsOf(u *url.URL) *strings.Replacer {
+	const shortest, keyLength = 4, 8
+	var secrets []string
+	add := func(length int, texts ...string) {
+		for _, s := range texts {
+			if len(s) >= length {
+				secrets = append(secrets, s)
+			}
+		}
+	}
+	add(shortest, u.Path, u.EscapedPath(), u.RawQuery)
+	for _, values := range u.Query() {
+		add(shortest, values...)
+	}
+	if password, ok := u.User.Password(); ok {
+		add(shortest, password)
+	}
+	add(keyLength, u.User.Username())
+	add(keyLength, strings.Split(u.Path, "/")...)
+	// The longest first: a part must not be taken out of a whole.
+	slices.SortFunc(secrets, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	var pairs []string
+	for _, s := range secrets {
+		pairs = append(pairs, s, "[secret]")
+	}
+	return strings.NewReplacer(pairs...)
 }
 
 // observe takes a latency into the moving average and the histogram.
@@ -177,7 +218,9 @@ func (p *provider) usable(chain uint64) (bool, string) {
 	switch got := p.chain.Load(); {
 	case p.drained.Load():
 		return false, "drained"
-	case chain != 0 && got != 0 && got != chain:
+	case chain != 0 && got == 0:
+		return false, "chain not known yet"
+	case chain != 0 && got != chain:
 		return false, "wrong chain"
 	case !p.breaker.Allows():
 		return false, string(p.breaker.State())

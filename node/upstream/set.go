@@ -72,7 +72,7 @@ func New(s Settings, newBreaker func(provider string) *breaker.Breaker, reg prom
 			return nil, fmt.Errorf("upstream.providers: %w", err)
 		}
 		set.providers = append(set.providers, &provider{
-			name: a.name, url: a.url, client: client, breaker: newBreaker(a.name), maxBody: s.MaxBody.Get,
+			name: a.name, url: a.url, secrets: secretsOf(a.url), client: client, breaker: newBreaker(a.name), maxBody: s.MaxBody.Get,
 		})
 	}
 	if len(set.providers) == 0 {
@@ -82,6 +82,9 @@ func New(s Settings, newBreaker func(provider string) *breaker.Breaker, reg prom
 	reg.MustRegister(set.metrics.collectors(set)...)
 	return set, nil
 }
+
+// Len returns how many providers are configured.
+func (s *Set) Len() int { return len(s.providers) }
 
 // ChainID returns the chain the providers serve; 0 until one has said.
 func (s *Set) ChainID() uint64 { return s.chain.Load() }
@@ -149,7 +152,7 @@ func (s *Set) Drain(name string, out bool) error {
 // Status is one provider at one moment.
 type Status struct {
 	Name, Host, Breaker   string
-	State                 string // of its breaker, or "drained" or "wrong chain"
+	State                 string // of its breaker, or why it is not asked
 	Healthy, Drained      bool
 	Head, Lag             uint64
 	P50, P95              time.Duration

@@ -149,7 +149,7 @@ func (p *poll[T]) best() reply[T] {
 		return *p.proved
 	case p.weak != nil:
 		return *p.weak
-	case len(p.absent) > 0 && (len(p.flaws) == 0 || len(p.absent) >= p.q.set.Quorum.Get()):
+	case len(p.absent) > 0 && (len(p.flaws) == 0 || len(p.absent) >= p.q.quorum()):
 		return reply[T]{provider: p.absent[0], err: errAbsent}
 	case len(p.flaws) > 0:
 		return p.flaws[0]

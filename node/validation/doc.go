@@ -25,9 +25,11 @@
 //     more when they do not settle it. A block is canonical when at least
 //     validation.quorum providers name it, each with a header that hashes to it,
 //     and more than name any other. With fewer the check is skipped and the
-//     verdict undecided: a node with a single provider sets the quorum to 1 and
-//     thereby trusts it in this. The minority is reported as lying once the
-//     height is validation.reorg_depth below the head; above that it may be late.
+//     verdict undecided. Where fewer are configured than the quorum asks for, all
+//     of them must agree: who configures a single provider trusts it in this, and
+//     the evidence says "1 of 1 providers". Providers that are only unhealthy do
+//     not lower the quorum. The minority is reported as lying once the height is
+//     validation.reorg_depth below the head; above that it may be late.
 //   - How high the chain is: the greatest height that a quorum has reached.
 //   - That something does not exist: not_found needs null from a quorum of
 //     providers, or from all that answered when none of them lied.

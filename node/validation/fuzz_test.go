@@ -80,4 +80,6 @@ func (nowhere) Call(context.Context, string, ...any) (Answer, error) {
 	return Answer{}, errors.New("nobody")
 }
 func (nowhere) CallEach(context.Context, int, string, ...any) []Answer { return nil }
-func (nowhere) Distrust(string, string)                                {}
+func (nowhere) Providers() int                                         { return 3 }
+
+func (nowhere) Distrust(string, string) {}

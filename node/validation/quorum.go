@@ -33,7 +33,7 @@ func (q *inquiry) findHead() headHeight {
 	if err != nil {
 		return headHeight{err: err}
 	}
-	return headHeight{number: nth(heights, q.set.Quorum.Get()), asked: len(heights)}
+	return headHeight{number: nth(heights, q.quorum()), asked: len(heights)}
 }
 
 // tagged is the number that a quorum has reached for a tag.
@@ -49,7 +49,7 @@ func (q *inquiry) tagged(tag string) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return nth(heights, q.set.Quorum.Get()), nil
+	return nth(heights, q.quorum()), nil
 }
 
 func (q *inquiry) heights(method string, params []any, decode func(json.RawMessage) (uint64, error)) ([]uint64, error) {
@@ -126,7 +126,7 @@ func (q *inquiry) agree(number uint64) agreement {
 		flaws   []error
 		errs    []error
 	)
-	quorum, witnesses := q.set.Quorum.Get(), q.set.Witnesses.Get()
+	quorum, witnesses := q.quorum(), q.set.Witnesses.Get()
 	for _, n := range []int{max(witnesses, quorum), maxWitnesses} {
 		answers := q.src.CallEach(q.ctx, n, "eth_getBlockByNumber", hexNumber(number), false)
 		for _, a := range answers {
@@ -214,7 +214,8 @@ func (q *inquiry) count(number uint64, ballots map[common.Hash]*votes, absent, q
 		foreign: best.foreign,
 		decided: len(best.providers) >= quorum && !tie,
 	}
-	a.text = fmt.Sprintf("%s at height %d is named by %s", best.header.hash, number, strings.Join(best.providers, ", "))
+	a.text = fmt.Sprintf("%s at height %d is named by %d of %d providers: %s",
+		best.header.hash, number, len(best.providers), q.src.Providers(), strings.Join(best.providers, ", "))
 	if absent > 0 {
 		a.text += fmt.Sprintf("; %d know none yet", absent)
 	}

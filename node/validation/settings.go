@@ -33,7 +33,7 @@ func Declare(r *settings.Registry) Settings {
 	s := Settings{
 		Quorum: settings.Int(r, settings.Spec{
 			Key: "validation.quorum", Unit: "providers", Min: 1, Max: maxWitnesses, Step: 1, Risk: settings.RiskHigh,
-			Doc: "Providers that must agree which block stands at a height; with fewer answering, verdicts are undecided.",
+			Doc: "Providers that must agree which block stands at a height; with fewer answering, verdicts are undecided. Where fewer are configured, all of them must.",
 		}, 2),
 		Witnesses: settings.Int(r, settings.Spec{
 			Key: "validation.witnesses", Unit: "providers", Min: 1, Max: maxWitnesses, Step: 1, Risk: settings.RiskMedium,

@@ -26,6 +26,10 @@ type Source interface {
 	// answers in no particular order; fewer when fewer are healthy.
 	CallEach(ctx context.Context, n int, method string, params ...any) []Answer
 
+	// Providers returns how many providers are configured, whatever their
+	// state: a quorum is never asked of more than these.
+	Providers() int
+
 	// Distrust counts a lie against a provider and lowers it in the choice.
 	Distrust(provider, lie string)
 }

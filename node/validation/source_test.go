@@ -118,6 +118,8 @@ func (s *httpSource) CallEach(ctx context.Context, n int, method string, params 
 	return out
 }
 
+func (s *httpSource) Providers() int { return len(s.urls) }
+
 func (s *httpSource) Distrust(provider, lie string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -388,15 +388,30 @@ func TestRevertedIsInvalid(t *testing.T) {
 	t.Error("nothing was reverted")
 }
 
-func TestTooFewForAQuorum(t *testing.T) {
+func TestQuorumIsLoweredToTheProvidersConfigured(t *testing.T) {
 	n := start(t, devchain.Config{Prefill: 5, Traffic: true, Providers: 1})
-	s := n.Chain.RecentTransactions(1)[0]
-	got := ask(t, newValidator(t, newSource(t, n.URLs()...), n.Chain.ChainID()), "transaction", s)
-	if got.Outcome != validation.Undecided || find(t, got, "canonical").Status != validation.Skipped {
+	v := newValidator(t, newSource(t, n.URLs()...), n.Chain.ChainID(), set("quorum", "3"))
+	for kind, subject := range map[string]string{
+		"transaction": n.Chain.RecentTransactions(1)[0], "block": "3", "address": n.Chain.Accounts()[0],
+	} {
+		got := ask(t, v, kind, subject)
+		if got.Outcome != validation.Valid || !strings.Contains(find(t, got, "canonical").Evidence, "1 of 1 providers") {
+			t.Errorf("%s", show(got))
+		}
+	}
+	if got := ask(t, v, "transaction", "0x"+strings.Repeat("12", 32)); got.Outcome != validation.NotFound {
 		t.Errorf("%s", show(got))
 	}
-	v := newValidator(t, newSource(t, n.URLs()...), n.Chain.ChainID(), set("quorum", "1"), set("witnesses", "1"))
-	if got = ask(t, v, "transaction", s); got.Outcome != validation.Valid {
+}
+
+func TestUnhealthyProvidersDoNotLowerTheQuorum(t *testing.T) {
+	n := start(t, devchain.Config{Prefill: 5, Traffic: true, Providers: 3})
+	for _, p := range n.Providers[1:] {
+		p.SetFault(devchain.Fault{ErrorRate: 1})
+	}
+	got := ask(t, newValidator(t, newSource(t, n.URLs()...), n.Chain.ChainID()), "transaction", n.Chain.RecentTransactions(1)[0])
+	canonical := find(t, got, "canonical")
+	if got.Outcome != validation.Undecided || canonical.Status != validation.Skipped || !strings.Contains(canonical.Evidence, "1 of 3 providers") {
 		t.Errorf("%s", show(got))
 	}
 }

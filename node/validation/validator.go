@@ -59,6 +59,13 @@ func (v *Validator) Address(ctx context.Context, address string) (Verdict, error
 	return v.reach(ctx, KindAddress, addr.String(), func(q *inquiry) error { return q.address(addr) })
 }
 
+// quorum is how many providers must agree: those the setting asks for, and all
+// of them where fewer are configured. Providers that are merely not healthy still
+// count, or whoever silences the others would be believed alone.
+func (v *Validator) quorum() int {
+	return max(1, min(v.set.Quorum.Get(), v.src.Providers()))
+}
+
 func (v *Validator) reach(ctx context.Context, kind Kind, subject string, work func(*inquiry) error) (Verdict, error) {
 	start := time.Now()
 	q := newInquiry(ctx, v, kind, subject)
