@@ -199,16 +199,22 @@ func (s *Set) Run(ctx context.Context) {
 	s.transport.CloseIdleConnections()
 }
 
-// Discover asks the providers which chain they serve until one has said, and
-// returns it. With a chain configured it returns that at once.
+// Discover asks all providers at once which chain they serve, again and again
+// until one that can be used has said, and returns the chain. With a chain
+// configured it asks each once only: a node starts without its providers.
 func (s *Set) Discover(ctx context.Context) (uint64, error) {
-	for s.ChainID() == 0 {
+	for {
+		var wg sync.WaitGroup
 		for _, p := range s.providers {
 			if permit, err := p.breaker.Acquire(); err == nil {
-				s.checkChain(ctx, p, permit)
+				wg.Go(func() { s.checkChain(ctx, p, permit) })
 			}
 		}
-		if s.ChainID() == 0 && !sleep(ctx, 250*time.Millisecond) {
+		wg.Wait()
+		if id := s.ChainID(); id != 0 {
+			return id, nil
+		}
+		if !sleep(ctx, 250*time.Millisecond) {
 			var last error = ErrUnavailable
 			for _, st := range s.Status() {
 				if st.LastError != "" {
@@ -218,5 +224,4 @@ func (s *Set) Discover(ctx context.Context) (uint64, error) {
 			return 0, fmt.Errorf("no provider says which chain it serves: %w; mend upstream.providers, or set upstream.chain_id to start without them", last)
 		}
 	}
-	return s.ChainID(), nil
 }

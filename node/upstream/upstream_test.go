@@ -293,3 +293,21 @@ func TestSecretsInURLsAreNotShown(t *testing.T) {
 		t.Fatalf("%v", err)
 	}
 }
+
+func TestDiscover(t *testing.T) {
+	r := build(t, 3, nil)
+	r.net.Providers[0].SetFault(devchain.Fault{ErrorRate: 1})
+	if id, err := r.Discover(t.Context()); id != 1337 || err != nil {
+		t.Fatal(id, err)
+	}
+	configured := set(t, []string{"http://127.0.0.1:1"}, map[string]string{"upstream.chain_id": "5"})
+	if id, err := configured.Discover(t.Context()); id != 5 || err != nil {
+		t.Fatal(id, err)
+	}
+	unknown := set(t, []string{"http://127.0.0.1:1/k3yk3yk3y"}, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := unknown.Discover(ctx); err == nil || !strings.Contains(err.Error(), "upstream.chain_id") || strings.Contains(err.Error(), "k3y") {
+		t.Fatal(err)
+	}
+}
