@@ -200,8 +200,9 @@ func (s *Set) Run(ctx context.Context) {
 }
 
 // Discover asks all providers at once which chain they serve, again and again
-// until one that can be used has said, and returns the chain. With a chain
-// configured it asks each once only: a node starts without its providers.
+// until enough have said, and returns the chain: the configured one, or else the
+// one that most of those who answer serve. With a chain configured it asks each
+// once only: a node starts without its providers.
 func (s *Set) Discover(ctx context.Context) (uint64, error) {
 	for {
 		var wg sync.WaitGroup
@@ -214,14 +215,42 @@ func (s *Set) Discover(ctx context.Context) (uint64, error) {
 		if id := s.ChainID(); id != 0 {
 			return id, nil
 		}
+		id, err := s.majority()
+		if err == nil {
+			s.chain.Store(id)
+			return id, nil
+		}
 		if !sleep(ctx, 250*time.Millisecond) {
-			var last error = ErrUnavailable
-			for _, st := range s.Status() {
-				if st.LastError != "" {
-					last = errors.New(st.LastError)
-				}
-			}
-			return 0, fmt.Errorf("no provider says which chain it serves: %w; mend upstream.providers, or set upstream.chain_id to start without them", last)
+			return 0, fmt.Errorf("%w; mend upstream.providers, or set upstream.chain_id", err)
 		}
 	}
+}
+
+// majority returns the chain that more providers serve than any other: the
+// first to answer must not decide, it may be the one that lies.
+func (s *Set) majority() (uint64, error) {
+	votes := map[uint64]int{}
+	var best uint64
+	for _, p := range s.providers {
+		if id := p.chain.Load(); id != 0 {
+			if votes[id]++; votes[id] > votes[best] {
+				best = id
+			}
+		}
+	}
+	for id, n := range votes {
+		if id != best && n == votes[best] {
+			return 0, fmt.Errorf("the providers disagree whether this is chain %d or %d", min(id, best), max(id, best))
+		}
+	}
+	if best != 0 {
+		return best, nil
+	}
+	var last error = ErrUnavailable
+	for _, st := range s.Status() {
+		if st.LastError != "" {
+			last = errors.New(st.LastError)
+		}
+	}
+	return 0, fmt.Errorf("no provider says which chain it serves: %w", last)
 }

@@ -30,7 +30,7 @@ func Declare(r *settings.Registry) Settings {
 		Providers: settings.List(r, settings.Spec{Key: "upstream.providers", Restart: true, Secret: true, Check: checkProviders,
 			Doc: "JSON-RPC providers as name=URL; the URL may hold a key and is never shown."}, nil),
 		ChainID: settings.Int(r, settings.Spec{Key: "upstream.chain_id", Restart: true, Min: 0, Max: 1 << 53,
-			Doc: "Chain the providers must serve; 0 takes the chain of the first that answers."}, 0),
+			Doc: "Chain the providers must serve; 0 takes the one most of them serve at start."}, 0),
 		Deadline: settings.Duration(r, settings.Spec{Key: "upstream.deadline", Min: 0.05, Max: 120, Step: 0.5,
 			Doc: "Time one call may take, with all its attempts, retries and hedges.", Risk: settings.RiskHigh}, 8*time.Second),
 		AttemptLimit: settings.Duration(r, settings.Spec{Key: "upstream.attempt_timeout", Min: 0.02, Max: 60, Step: 0.25,

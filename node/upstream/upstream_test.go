@@ -300,6 +300,14 @@ func TestDiscover(t *testing.T) {
 	if id, err := r.Discover(t.Context()); id != 1337 || err != nil {
 		t.Fatal(id, err)
 	}
+	r.net.Providers[0].SetFault(devchain.Fault{ChainID: 5})
+	r.net.Providers[1].SetFault(devchain.Fault{Latency: 50 * time.Millisecond})
+	r.net.Providers[2].SetFault(devchain.Fault{Latency: 50 * time.Millisecond})
+	liar := set(t, r.net.URLs(), nil)
+	if id, err := liar.Discover(t.Context()); id != 1337 || err != nil {
+		t.Fatalf("the fastest decided: %d %v", id, err)
+	}
+	liar.runOnce(t)
 	configured := set(t, []string{"http://127.0.0.1:1"}, map[string]string{"upstream.chain_id": "5"})
 	if id, err := configured.Discover(t.Context()); id != 5 || err != nil {
 		t.Fatal(id, err)

@@ -116,8 +116,8 @@ func (s *Set) checkChain(ctx context.Context, p *provider, permit *breaker.Permi
 		return false
 	}
 	before := p.chain.Swap(id)
-	s.chain.CompareAndSwap(0, id)
 	switch want := s.chain.Load(); {
+	case want == 0: // Discover decides
 	case id != want && before != id:
 		text := fmt.Sprintf("serves chain %d, not %d: it is not asked", id, want)
 		p.remember(errors.New(text))
