@@ -5,6 +5,8 @@ import (
 
 	"github.com/maypok86/otter/v2"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/bizra/bizra-top/node/latency"
 )
 
 // metrics counts on the hot path with plain atomics and is read at scrape time.
@@ -27,9 +29,7 @@ type counter struct {
 
 func newMetrics() *metrics {
 	histogram := func(name, help string) prometheus.Histogram {
-		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help,
-			Buckets:                     []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .5, 1, 5, 15},
-			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160})
+		return prometheus.NewHistogram(latency.Options(name, help))
 	}
 	count := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/bizra/bizra-top/node/latency"
 	"github.com/bizra/bizra-top/node/settings"
 )
 
@@ -75,9 +76,7 @@ type Gate struct {
 // registers its metrics with reg. Call Resized after the limit has changed.
 func NewGate(s Settings, reg prometheus.Registerer) *Gate {
 	histogram := func(name, help string) prometheus.Histogram {
-		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help,
-			Buckets:                     []float64{.0001, .0005, .001, .005, .01, .05, .1, .5, 1, 5, 15, 60},
-			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160})
+		return prometheus.NewHistogram(latency.Options(name, help))
 	}
 	g := &Gate{
 		settings: s,

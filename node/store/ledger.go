@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/bizra/bizra-top/node/latency"
 	"github.com/bizra/bizra-top/node/pool"
 	"github.com/bizra/bizra-top/node/printable"
 )
@@ -92,10 +93,7 @@ func newLedger(primary backend, reg prometheus.Registerer) *Ledger {
 		stop:    make(chan struct{}),
 		written: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_ledger_verdicts_total",
 			Help: "Verdicts committed to disk, by where."}, []string{"store"}),
-		commit: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "bizra_ledger_commit_seconds",
-			Help:                        "Time of one group commit.",
-			Buckets:                     []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5, 15},
-			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160}),
+		commit: prometheus.NewHistogram(latency.Options("bizra_ledger_commit_seconds", "Time of one group commit.")),
 		group: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "bizra_ledger_group_verdicts",
 			Help: "Verdicts in one group commit.", Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128, 256}}),
 		notify: func(string, string) {},

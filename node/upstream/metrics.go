@@ -1,6 +1,10 @@
 package upstream
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/bizra/bizra-top/node/latency"
+)
 
 type metrics struct {
 	requests    *prometheus.CounterVec
@@ -18,10 +22,7 @@ func newMetrics() *metrics {
 	return &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_upstream_requests_total",
 			Help: "Calls to providers, by outcome: success, rpc_error, failure, cancelled."}, []string{"provider", "outcome"}),
-		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "bizra_upstream_request_seconds",
-			Help:                        "Time of calls to providers that were not cancelled.",
-			Buckets:                     []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
-			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160}, []string{"provider"}),
+		latency:     prometheus.NewHistogramVec(latency.Options("bizra_upstream_request_seconds", "Time of calls to providers that were not cancelled."), []string{"provider"}),
 		retries:     count("bizra_upstream_retries_total", "Calls tried again after a failure."),
 		hedges:      count("bizra_upstream_hedges_total", "Second calls started because the first was slow."),
 		hedgeWins:   count("bizra_upstream_hedge_wins_total", "Second calls that answered first."),

@@ -31,7 +31,7 @@ type provider struct {
 	breaker *breaker.Breaker
 	maxBody func() int64
 
-	latency  latency
+	latency  recent
 	expected atomic.Uint64 // moving average in seconds, as float bits
 	p50      atomic.Int64
 	p95      atomic.Int64

@@ -3,6 +3,8 @@ package validation
 import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/bizra/bizra-top/node/latency"
 )
 
 type metrics struct {
@@ -28,13 +30,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "bizra_validation_lies_total",
 			Help: "False answers of providers found out, by the check that found them.",
 		}, []string{"check"}),
-		seconds: f.NewHistogramVec(prometheus.HistogramOpts{
-			Name:                           "bizra_validation_seconds",
-			Help:                           "Time taken to reach a verdict.",
-			Buckets:                        []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
-			NativeHistogramBucketFactor:    1.1,
-			NativeHistogramMaxBucketNumber: 160,
-		}, []string{"kind"}),
+		seconds: f.NewHistogramVec(latency.Options("bizra_validation_seconds", "Time taken to reach a verdict."), []string{"kind"}),
 	}
 	// Rates need the series before the first event.
 	for _, kind := range []Kind{KindTransaction, KindBlock, KindAddress} {

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// latency is a log-linear histogram of microseconds over the last one to two
+// recent is a log-linear histogram of microseconds over the last one to two
 // spans of time: 32 steps an octave, so a quantile is at most 1/32 too high
 // (HdrHistogram's layout with 5 significant bits).
-type latency struct {
+type recent struct {
 	windows [2][octaves * steps]atomic.Uint32
 	current atomic.Uint32
 	turned  atomic.Int64 // Unix nanoseconds of the last turn
@@ -38,13 +38,13 @@ func upper(i int) uint64 {
 	return uint64(i%steps+steps+1)<<shift - 1
 }
 
-func (l *latency) observe(d time.Duration) {
+func (l *recent) observe(d time.Duration) {
 	w := l.turn(time.Now())
 	l.windows[w][bucket(uint64(max(d, 0).Microseconds()))].Add(1)
 }
 
 // turn starts a new window when the current one is a span old.
-func (l *latency) turn(now time.Time) uint32 {
+func (l *recent) turn(now time.Time) uint32 {
 	w, t := l.current.Load(), l.turned.Load()
 	if now.UnixNano()-t < int64(span) || !l.turned.CompareAndSwap(t, now.UnixNano()) {
 		return w
@@ -59,7 +59,7 @@ func (l *latency) turn(now time.Time) uint32 {
 
 // quantiles returns the latency below which each share of the calls stayed, and
 // 0 for all when there were no calls.
-func (l *latency) quantiles(shares ...float64) []time.Duration {
+func (l *recent) quantiles(shares ...float64) []time.Duration {
 	var counts [octaves * steps]uint64
 	var total uint64
 	for i := range counts {
