@@ -17,7 +17,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/rulefmt"
@@ -57,7 +56,7 @@ type Evaluator struct {
 // New loads the shipped rules and the files of the settings; a broken file is
 // an error that names it and its line. notify is told of every alert that turns
 // pending, fires or resolves.
-func New(ctx context.Context, h *probes.History, s Settings, reg prometheus.Registerer, log *slog.Logger, notify func(control.Event)) (*Evaluator, error) {
+func New(ctx context.Context, h *probes.History, s Settings, log *slog.Logger, notify func(control.Event)) (*Evaluator, error) {
 	engine, queryable, appendable, p := h.Storage()
 	e := &Evaluator{every: s.EvaluateEvery.Get(), notify: notify, known: map[string]rules.AlertState{}}
 	e.manager = rules.NewManager(&rules.ManagerOptions{
@@ -69,7 +68,6 @@ func New(ctx context.Context, h *probes.History, s Settings, reg prometheus.Regi
 		Appendable:           appendable,
 		Queryable:            queryable,
 		Logger:               log,
-		Registerer:           reg,
 		OutageTolerance:      time.Hour,
 		ForGracePeriod:       10 * time.Second,
 		ResendDelay:          time.Minute,

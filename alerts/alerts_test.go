@@ -63,7 +63,7 @@ func build(t *testing.T, files ...string) (*rig, error) {
 	r.metrics.MustRegister(settings.Collector(reg))
 	sampler := probes.NewSampler(h, r.metrics, hs, log)
 	ctx, cancel := context.WithCancel(context.Background())
-	if r.Evaluator, err = alerts.New(ctx, h, as, r.metrics, log, r.add); err != nil {
+	if r.Evaluator, err = alerts.New(ctx, h, as, log, r.add); err != nil {
 		cancel()
 		return nil, err
 	}

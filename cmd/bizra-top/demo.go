@@ -127,7 +127,7 @@ func demoSettings(chain *devchain.Net, redis string, o *options) []settings.Chan
 		{Key: "upstream.attempt_timeout", Value: "1s"},
 		{Key: "cache.ttl.address", Value: "10s"},
 		// Small, so that L1 evicts and L2 has something to answer.
-		{Key: "cache.l1.max_bytes", Value: "1MiB"},
+		{Key: "cache.l1.max_bytes", Value: "2MiB"},
 		{Key: "cache.ttl.unfinalised", Value: "1m"},
 		{Key: "pool.limit", Value: "4"},
 	}
