@@ -45,6 +45,7 @@ type rig struct {
 	url      string
 	net      *devchain.Net
 	set      *upstream.Set
+	server   *api.Server
 	registry *settings.Registry
 	breakers map[string]*breaker.Breaker
 	client   *http.Client
@@ -164,7 +165,7 @@ func (r *rig) build(o options) {
 			r.Error(err)
 		}
 	})
-	r.url = "http://" + server.Address()
+	r.server, r.url = server, "http://"+server.Address()
 	if o.faults == nil {
 		r.await("the providers' heads", func() bool {
 			for _, s := range r.set.Status() {

@@ -2,11 +2,13 @@ package api
 
 import (
 	"context"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -19,6 +21,11 @@ import (
 	"github.com/bizra/bizra-top/node/upstream"
 	"github.com/bizra/bizra-top/node/validation"
 )
+
+// openAPI describes every route.
+//
+//go:embed openapi.json
+var openAPI []byte
 
 // Parts are what the API answers from.
 type Parts struct {
@@ -60,6 +67,7 @@ type Server struct {
 	inFlight atomic.Int64
 	draining atomic.Bool
 	metrics  *metrics
+	patterns []string // of all routes
 }
 
 // New returns a server that listens but does not answer yet; Serve does.
@@ -80,6 +88,9 @@ func New(s Settings, parts Parts) (*Server, error) {
 	}
 	return srv, nil
 }
+
+// Routes returns the patterns of what is served, as net/http writes them.
+func (s *Server) Routes() []string { return slices.Clone(s.patterns) }
 
 // Address returns where the server listens.
 func (s *Server) Address() string { return s.listener.Addr().String() }
@@ -114,6 +125,7 @@ func (s *Server) routes(p Parts) http.Handler {
 	g := &gateway{s.settings, p.Cache, p.Upstreams, p.Finalised, s.metrics}
 	mux, known := http.NewServeMux(), http.NewServeMux()
 	open := func(pattern string, h http.Handler) {
+		s.patterns = append(s.patterns, pattern)
 		mux.Handle(pattern, s.measure(pattern, h))
 		known.Handle(pattern, h)
 	}
@@ -125,6 +137,9 @@ func (s *Server) routes(p Parts) http.Handler {
 	limited("GET /v1/validations", v.list)
 	open("POST /{$}", s.limit(g.ServeHTTP, func(w http.ResponseWriter, status int, text string) {
 		write(w, status, rpcError(nil, codeUnavailable, text))
+	}))
+	open("GET /v1/openapi.json", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		write(w, http.StatusOK, openAPI)
 	}))
 	// Health and metrics answer also under overload: that is when they are read.
 	open("GET /metrics", promhttp.HandlerFor(p.Registry, promhttp.HandlerOpts{Registry: p.Registry, MaxRequestsInFlight: 4, Timeout: 10 * time.Second}))
