@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -99,7 +100,9 @@ func (r *rig) build(o options) {
 	}
 	with := map[string]string{
 		"upstream.providers": strings.Join(providers, ","), "upstream.chain_id": fmt.Sprint(r.net.Chain.ChainID()),
-		"upstream.hedge_after": "1", "upstream.poll_every": "100ms",
+		// Requests are counted, so none may be made on the side but the first one,
+		// which asks for the chain.
+		"upstream.hedge_after": "1", "upstream.poll_every": "60s",
 		"api.listen": "127.0.0.1:0", "api.drain_timeout": "2s",
 	}
 	for k, v := range o.with {
@@ -167,16 +170,9 @@ func (r *rig) build(o options) {
 	})
 	r.server, r.url = server, "http://"+server.Address()
 	if o.faults == nil {
-		r.await("the providers' heads", func() bool {
-			for _, s := range r.set.Status() {
-				if s.Head == 0 {
-					return false
-				}
-			}
-			return true
+		r.await("the providers", func() bool {
+			return !slices.ContainsFunc(r.set.Status(), func(s upstream.Status) bool { return !s.Healthy })
 		})
-		// From here on requests are counted, so none may be made on the side.
-		r.apply("upstream.poll_every", "60s")
 	}
 }
 
@@ -249,13 +245,6 @@ func (r *rig) requests() (n uint64) {
 		n += p.Requests()
 	}
 	return n
-}
-
-func (r *rig) apply(key, value string) {
-	r.Helper()
-	if _, err := r.registry.Apply([]settings.Change{{Key: key, Value: value}}); err != nil {
-		r.Fatal(err)
-	}
 }
 
 type answer struct {
