@@ -233,6 +233,30 @@ func TestCallEachReplacesWhoFails(t *testing.T) {
 	}
 }
 
+func TestAHungProviderDoesNotHoldUpAQuorum(t *testing.T) {
+	r := build(t, 3, map[string]string{"upstream.hedge_after": "0.95", "upstream.hedge_floor": "30ms"})
+	r.net.Providers[1].SetFault(devchain.Fault{Hang: true})
+	for range 10 {
+		began := time.Now()
+		good, behind := 0, 0
+		for _, a := range r.CallEach(t.Context(), 3, "eth_chainId", json.RawMessage("[]")) {
+			var f *upstream.Failure
+			switch {
+			case a.Err == nil:
+				good++
+			case errors.As(a.Err, &f) && (f.Kind == "slow" || f.Kind == "breaker"):
+				behind++
+			}
+		}
+		if took := time.Since(began); good != 2 || took > 2*time.Second {
+			t.Fatalf("%d answers, %d left behind, after %s", good, behind, took)
+		}
+	}
+	if s := r.breakers["p1"].Snapshot(); s.Slow == 0 && s.State == breaker.Closed {
+		t.Fatalf("being left behind does not count: %+v", s)
+	}
+}
+
 func TestDrainAndRestore(t *testing.T) {
 	r := build(t, 2, nil)
 	if err := r.Drain("p0", true); err != nil {

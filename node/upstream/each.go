@@ -1,0 +1,113 @@
+package upstream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"time"
+)
+
+// CallEach asks up to n different providers at once and returns what each said,
+// in no particular order. A provider that fails is replaced by the next that has
+// not been asked; failures stay in the answer, with Err set.
+//
+// Once more than half have answered, the others are given twice the time that
+// those usually take, and are then left behind: one hung provider must not decide
+// how long a quorum takes. Whoever is left behind counts as slow, as in a lost
+// hedge. Without hedging everyone is waited for.
+func (s *Set) CallEach(ctx context.Context, n int, method string, params json.RawMessage) []Answer {
+	ctx, cancel := context.WithTimeout(ctx, s.settings.Deadline.Get())
+	defer cancel()
+	s.active.Add(1)
+	defer s.active.Add(-1)
+	queue := &candidateQueue{left: s.candidates()}
+	n = min(n, len(queue.left))
+
+	type said struct {
+		by *provider
+		Answer
+		last bool // of this worker
+	}
+	heard := make(chan said)
+	left := make(chan struct{}) // closed when whoever is still at it is left behind
+	worker := func(p *provider) {
+		for {
+			result, err := s.attempt(ctx, p, method, params, left)
+			if errors.Is(err, context.Canceled) && isClosed(left) {
+				err = &Failure{p.name, "slow", "slower than the others"}
+			}
+			now := said{by: p, Answer: Answer{p.name, result, err}, last: true}
+			if err != nil && !isAnswer(err) && ctx.Err() == nil {
+				p = queue.next()
+				now.last = p == nil
+			}
+			heard <- now
+			if now.last {
+				return
+			}
+		}
+	}
+	// Handed out before anyone starts: a worker that fails at once must not take
+	// another's first.
+	var first []*provider
+	for range n {
+		first = append(first, queue.next())
+	}
+	for _, p := range first {
+		go worker(p) // sends until its last, which is waited for below
+	}
+
+	var answers []Answer
+	var usual time.Duration // of the slowest that has answered
+	var grace <-chan time.Time
+	for working, good := n, 0; working > 0; {
+		select {
+		case a := <-heard:
+			answers = append(answers, a.Answer)
+			if a.last {
+				working--
+			}
+			if a.Err == nil || isAnswer(a.Err) {
+				good++
+				usual = max(usual, s.hedgeAfter(a.by))
+			}
+			if grace == nil && usual > 0 && good > n/2 && working > 0 && !isClosed(left) {
+				t := time.NewTimer(2 * usual)
+				defer t.Stop()
+				grace = t.C
+			}
+		case <-grace:
+			grace = nil
+			close(left)
+			cancel()
+		}
+	}
+	return answers
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// candidateQueue hands out each candidate once.
+type candidateQueue struct {
+	mu   sync.Mutex
+	left []*provider
+}
+
+func (q *candidateQueue) next() *provider {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.left) == 0 {
+		return nil
+	}
+	p := q.left[0]
+	q.left = q.left[1:]
+	return p
+}
