@@ -45,11 +45,11 @@ func DeclareOverrides(r *settings.Registry, classes ...string) *settings.Value[[
 				if class := classOf(o.breaker); !slices.Contains(classes, class) {
 					return fmt.Errorf("%q: no class of breakers is called %q; there are %s", entry, class, strings.Join(classes, ", "))
 				}
-				if at := o.breaker + "." + o.field; seen[at] {
+				at := o.breaker + "." + o.field
+				if seen[at] {
 					return fmt.Errorf("%s is given twice", at)
-				} else {
-					seen[at] = true
 				}
+				seen[at] = true
 				if _, err := o.settings(); err != nil {
 					return fmt.Errorf("%q: %w", entry, err)
 				}
