@@ -93,8 +93,9 @@ type Breaker struct {
 	// What an ordinary call touches; see page.
 	page     atomic.Pointer[page]
 	at       atomic.Int64 // time since start, in nanoseconds, as of the last tick
+	_        [48]byte     // what follows is written by others: not on the same cache line
 	rejected atomic.Uint64
-	_        [40]byte
+	_        [56]byte
 
 	name, class  string
 	prober       bool
@@ -116,7 +117,8 @@ type Breaker struct {
 	window     window
 	fresh      bool          // window was made for limits
 	opened     time.Duration // when the page was published
-	flying     []*page       // former pages of this generation with calls under way, oldest first
+	collected  uint32        // successes on the page that are in its slice
+	flying     []former      // pages of this generation before that one, oldest first
 	overdue    uint64        // calls under way that are slow already
 	armed      bool          // the next success may open the breaker
 	wait       time.Duration

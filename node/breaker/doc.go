@@ -22,9 +22,10 @@
 //
 // # Cost
 //
-// A call that goes well costs three atomic additions, some loads, and no
-// allocation: one addition counts it in, one out, one into the window. It takes
-// no lock and reads no clock. An addition is 3 ns where a reading of the clock is
+// A call that goes well costs two atomic additions to one word, some loads, and
+// no allocation. The first counts it in, the second counts it out and into the
+// window, unless it lasted so long that this takes two. It takes no lock and
+// reads no clock. An addition is 3 ns where a reading of the clock is
 // 40 (time.Since) or 80 (time.Now), so a breaker that read the clock twice a call
 // could not be cheaper than 80 ns. Instead each breaker in use has a timer whose
 // beats write down the time, 100 of them in slow_after but none shorter than 5 ms
@@ -35,22 +36,25 @@
 // twice a call after all. Failures, slow calls, probes and changes of state take
 // the lock and read the clock, 0.4 microseconds in all.
 //
-// What remains between this and the limit, which is one addition, is the two that
-// know calls under way. Under contention all
-// processors add to the same two cache lines; counters for each processor would
-// help on many cores, and cost what they cost to sum up at each judgement.
+// What remains between this and the limit, which is one addition, is the other
+// one, by which calls under way are known, and four loads to see that nothing has
+// changed. Under contention all processors add to one cache line; counters for
+// each processor would help on many cores, but Go does not tell on which one a
+// goroutine runs. A window of calls costs one more addition, to claim a place.
 //
 // # What is exact and what is not
 //
-// Ratios are compared in whole numbers. The totals of a window of calls equal its
-// bits once its writers are quiet, and no result of an earlier generation is ever
-// counted in the window of a later one that was emptied. Settings changed while
-// the breaker is in use are in force at the next beat or the next failure,
-// whichever is first; so is a threshold reached by nothing but old successes
-// leaving the window. A success that makes up minimum_calls opens the breaker by
-// itself if it is the only call under way, and otherwise at the latest with the
-// next beat. A call under way is known to be slow at most a 64th of slow_after
-// and a beat too late. A time window moves in tenths.
+// Ratios are compared in whole numbers. The totals equal what was reported once
+// the writers are quiet, those of a window of calls also bit by bit, and no result
+// of an earlier generation counts in a window that was emptied after it. A success
+// that makes up minimum_calls opens the breaker by itself if it is the only call
+// under way, and otherwise at the latest with the next beat. Settings changed
+// while the breaker is in use are in force at the next beat or the next failure,
+// whichever is first; so is a threshold that is reached because old successes
+// leave the window. A time window moves in tenths. A call under way is known to be
+// slow at most a 64th of slow_after and a beat too late. One success is lost if its
+// goroutine stands still for a tenth of a second between the instruction that
+// looks where to count and the one that counts.
 //
 // # Memory
 //

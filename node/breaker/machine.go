@@ -75,10 +75,13 @@ func (b *Breaker) tick() {
 	if pg := b.page.Load(); pg != nil && b.elapsed-b.opened >= b.pageFor() {
 		b.publish()
 	}
+	if pg := b.page.Load(); pg != nil {
+		pg.collect(&b.collected)
+	}
 	b.overdue = 0
 	keep := b.flying[:0]
 	for _, pg := range b.flying {
-		age, n := b.elapsed-pg.closed, pg.flying.Load()
+		age, n := b.elapsed-pg.closed, pg.collect(&pg.collected)
 		if n <= 0 && age > grace || age > l.slowAfter+l.window {
 			continue
 		}
@@ -127,14 +130,15 @@ func (b *Breaker) publish() {
 			return
 		}
 		if cur.generation == b.generation && allows {
-			cur.closed = b.before
 			if len(b.flying) == maxFlying {
 				b.flying = slices.Delete(b.flying, 0, 1)
 			}
-			b.flying = append(b.flying, cur)
+			b.flying = append(b.flying, former{cur, b.before, b.collected})
+		} else {
+			cur.collect(&b.collected)
 		}
 	}
-	b.opened = b.elapsed
+	b.opened, b.collected = b.elapsed, 0
 	b.page.Store(&page{view: v})
 }
 
@@ -180,10 +184,12 @@ func (b *Breaker) beat() {
 		return
 	}
 	n := b.window.recorded()
-	busy := n != b.seen || b.page.Load().flying.Load() > 0
+	underWay, _ := b.page.Load().read()
 	for _, pg := range b.flying {
-		busy = busy || pg.flying.Load() > 0
+		more, _ := pg.read()
+		underWay += max(more, 0)
 	}
+	busy := n != b.seen || underWay > 0
 	if b.seen = n; busy {
 		b.idle = 0
 	} else if b.idle++; b.idle >= sleepAfter {

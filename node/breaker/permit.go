@@ -30,17 +30,50 @@ type view struct {
 // there are calls, which is how calls under way are told apart by age.
 type page struct {
 	view
-	flying atomic.Int64  // calls that have not reported yet
-	closed time.Duration // when the last call can have been let through on it; under the lock
+	// calls counts two things at once: calls let through on this page that have
+	// not reported yet, in units of flying, and successes since it was published
+	// when the window is one of time, in units of landed.
+	calls atomic.Int64
+}
+
+const (
+	flying = 1
+	landed = 1 << 32
+)
+
+// read returns the calls under way and the successes on the page, which wrap
+// around: what counts is their increase.
+func (p *page) read() (underWay int64, successes uint32) {
+	word := p.calls.Load()
+	underWay = int64(int32(word)) // below zero if copies of a permit report
+	return underWay, uint32((word - underWay) / landed)
 }
 
 // success counts a call that was neither failed nor slow.
-func (v *view) success() {
-	if s := v.slice; s != nil {
-		s.calls.Add(1)
+func (p *page) success() {
+	if p.ring != nil {
+		p.ring.record(false, false)
 	} else {
-		v.ring.record(false, false)
+		p.calls.Add(landed)
 	}
+}
+
+// former is a page that is not in place any more.
+type former struct {
+	*page
+	closed    time.Duration // when the last call can have been let through on it
+	collected uint32
+}
+
+// collect moves the successes on a page since the last time, which were
+// collected, to the page's slice, and returns the calls under way.
+func (p *page) collect(collected *uint32) (underWay int64) {
+	underWay, successes := p.read()
+	if p.slice != nil {
+		p.slice.calls.Add(uint64(successes - *collected))
+	}
+	*collected = successes
+	return underWay
 }
 
 // Permit allows one call. Exactly one of Success, Slow, Failure and Ignore should
@@ -68,7 +101,7 @@ type Permit struct {
 func (b *Breaker) Acquire() (Permit, error) {
 	pg := b.page.Load()
 	if pg.enter {
-		pg.flying.Add(1)
+		pg.calls.Add(flying)
 		return Permit{page: pg, began: time.Duration(b.at.Load())}, nil
 	}
 	return b.acquire(pg)
@@ -98,7 +131,7 @@ func (b *Breaker) acquire(pg *page) (Permit, error) {
 	if pg.exact && !b.manual {
 		p.began = time.Since(b.start)
 	}
-	pg.flying.Add(1)
+	pg.calls.Add(flying)
 	return p, nil
 }
 
@@ -126,8 +159,12 @@ func (p *Permit) Success() {
 	b := pg.b
 	cur := b.page.Load()
 	if cur.leave && p.probe == 0 && cur.generation == pg.generation && time.Duration(b.at.Load())-p.began <= cur.slowAfter {
-		pg.flying.Add(-1)
-		cur.success()
+		if cur == pg && cur.ring == nil {
+			cur.calls.Add(landed - flying)
+		} else {
+			pg.calls.Add(-flying)
+			cur.success()
+		}
 		return
 	}
 	b.finish(pg, p.began, p.probe, result{})
@@ -159,7 +196,7 @@ func (p *Permit) finish(r result) {
 
 func (b *Breaker) finish(pg *page, began time.Duration, probe uint64, r result) {
 	if probe == 0 {
-		pg.flying.Add(-1)
+		pg.calls.Add(-flying)
 		cur := b.page.Load()
 		switch {
 		case r.ignored || cur.generation != pg.generation:

@@ -65,11 +65,10 @@ func (w window) recorded() uint64 {
 // steps is the number of steps in which a time window moves.
 const steps = 10
 
-// slice counts the outcomes of a tenth of a time window. It fills a cache line
-// of its own.
+// slice counts the outcomes of a tenth of a time window. Successes reach it
+// through the pages on which they were counted.
 type slice struct {
 	calls, failures, slow atomic.Uint64
-	_                     [40]byte
 }
 
 func (s *slice) record(failed, slow bool) {
@@ -125,6 +124,7 @@ func (w *timeWindow) totals() (c counts) {
 // exactly what the bits do: once the writers are quiet they equal the popcount.
 type callWindow struct {
 	next           atomic.Uint64 // calls ever recorded; the next place, modulo size
+	_              [56]byte      // a cache line of its own: every call writes it
 	size           uint64
 	failures, slow bitRing
 }

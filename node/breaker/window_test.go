@@ -75,3 +75,38 @@ func TestRatiosAreExact(t *testing.T) {
 		t.Error("not exact")
 	}
 }
+
+// One word counts calls under way and successes without the one reaching into
+// the other, whatever their order, and the slice gets each success once.
+func TestPageCountsTwoThings(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := &page{view: view{slice: new(slice)}}
+		underWay, successes, collected := int64(0), uint64(0), uint32(0)
+		if rapid.Bool().Draw(t, "about to wrap") {
+			p.calls.Store(-5 * landed)
+			_, collected = p.read()
+		}
+		for range rapid.IntRange(0, 100).Draw(t, "steps") {
+			switch rapid.IntRange(0, 4).Draw(t, "step") {
+			case 0:
+				p.calls.Add(flying)
+				underWay++
+			case 1:
+				p.calls.Add(-flying)
+				underWay--
+			case 2:
+				p.calls.Add(landed - flying)
+				underWay--
+				successes++
+			case 3:
+				p.success()
+				successes++
+			case 4:
+				p.collect(&collected)
+			}
+		}
+		if got := p.collect(&collected); got != underWay || p.slice.calls.Load() != successes {
+			t.Fatalf("%d under way, %d successes; want %d, %d", got, p.slice.calls.Load(), underWay, successes)
+		}
+	})
+}
