@@ -13,8 +13,9 @@ test: ## every test, with the race detector, on private PostgreSQL, Redis and Et
 unit: ## the tests that need nothing but Go
 	go test -race ./...
 
-bench: ## benchmarks of the hot paths
+bench: ## benchmarks of the hot paths, then a table of ratios to other libraries
 	go test -run '^$$' -bench . -benchmem ./node/... ./tui/...
+	cd node/bench && go run .
 
 lint: ## what CI checks besides the tests
 	.ci/lint

@@ -111,7 +111,8 @@ func New(ctx context.Context, o Options) (_ *Node, err error) {
 }
 
 func (n *Node) newBreaker(name, class string, s breaker.Settings) *breaker.Breaker {
-	b := breaker.New(name, class, s, breaker.WithProber(), breaker.OnTransition(n.transition))
+	b := breaker.New(name, class, s, breaker.WithProber(),
+		breaker.WithOverrides(n.settings.Overrides), breaker.OnTransition(n.transition))
 	n.breakers = append(n.breakers, b)
 	return b
 }

@@ -25,6 +25,7 @@ type Settings struct {
 	Upstreams  breaker.Settings
 	Database   breaker.Settings
 	Redis      breaker.Settings
+	Overrides  *settings.Value[[]string] // of single breakers
 }
 
 // The classes of circuit breakers.
@@ -48,5 +49,6 @@ func Declare(r *settings.Registry) Settings {
 		Upstreams:  breaker.Declare(r, classUpstream),
 		Database:   breaker.Declare(r, classDatabase),
 		Redis:      breaker.Declare(r, classRedis),
+		Overrides:  breaker.DeclareOverrides(r, classUpstream, classDatabase, classRedis),
 	}
 }

@@ -3,10 +3,12 @@ package breaker
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/bizra/bizra-top/node/printable"
+	"github.com/bizra/bizra-top/node/settings"
 )
 
 // ErrOpen is returned instead of a permit by a breaker that refuses calls.
@@ -28,7 +30,13 @@ const (
 // States lists every state.
 var States = []State{Closed, Open, HalfOpen, ForcedOpen, ForcedClosed, MetricsOnly}
 
-// Transition is a change of state.
+func (s State) allows() bool { return s == Closed || s == ForcedClosed || s == MetricsOnly }
+
+// judged says whether the window decides something in this state.
+func (s State) judged() bool { return s == Closed || s == MetricsOnly }
+
+// Transition is a change of state. One from metrics-only to itself says that the
+// breaker would have opened.
 type Transition struct {
 	Name     string
 	From, To State
@@ -36,13 +44,16 @@ type Transition struct {
 	At       time.Time
 }
 
+// HistoryLength is how many transitions a breaker remembers.
+const HistoryLength = 64
+
 // Snapshot is a breaker at one moment.
 type Snapshot struct {
 	Name, Class             string
 	State                   State
 	Reason                  string // why it is in this state
 	Since                   time.Time
-	Calls, Failures, Slow   uint64 // in the window
+	Calls, Failures, Slow   uint64 // in the window; slow calls still under way are in Calls and Slow
 	FailureRatio, SlowRatio float64
 	Threshold               float64   // failure ratio that opens it
 	NextProbe               time.Time // zero unless open
@@ -58,335 +69,154 @@ type Option func(*Breaker)
 // ordinary calls are never spent as probes.
 func WithProber() Option { return func(b *Breaker) { b.prober = true } }
 
-// WithClock replaces time.Now, for tests.
-func WithClock(now func() time.Time) Option { return func(b *Breaker) { b.now = now } }
+// WithOverrides lets the breaker differ from its class in what the list, from
+// [DeclareOverrides], says of its name.
+func WithOverrides(list *settings.Value[[]string]) Option {
+	return func(b *Breaker) { b.overrides = list }
+}
+
+// WithClock replaces the clock, for tests: now is read at every call, and nothing
+// happens between calls. Tests that run under testing/synctest do not need it.
+func WithClock(now func() time.Time) Option {
+	return func(b *Breaker) { b.now, b.manual = now, true }
+}
 
 // OnTransition calls f after each change of state, outside the breaker's lock,
-// in the goroutine that caused it. f may use the breaker.
+// in the goroutine that caused it, which may be one of the breaker's timer. f may
+// use the breaker.
 func OnTransition(f func(Transition)) Option {
 	return func(b *Breaker) { b.onTransition = append(b.onTransition, f) }
 }
 
 // Breaker is a circuit breaker. All methods may be called from any goroutine.
 type Breaker struct {
+	// What an ordinary call touches; see page.
+	page     atomic.Pointer[page]
+	at       atomic.Int64 // time since start, in nanoseconds, as of the last tick
+	_        [48]byte     // what follows is written by others: not on the same cache line
+	rejected atomic.Uint64
+	_        [56]byte
+
 	name, class  string
-	settings     Settings
 	prober       bool
+	manual       bool // the clock is a test's
 	now          func() time.Time
 	start        time.Time
 	onTransition []func(Transition)
+	declared     Settings
+	overrides    *settings.Value[[]string]
 
 	mu         sync.Mutex
+	settings   Settings // of the class, with overrides
+	overridden []string // the list that settings was made with
+	limits     limits   // settings as of the last tick
 	state      State
 	reason     string
 	since      time.Time
 	generation uint64
 	window     window
-	windowFor  windowShape
-	wait       time.Duration // before the next probe
-	nextProbe  time.Time
-	probes     map[uint64]time.Time // outstanding probes by permit id, with their deadlines
+	fresh      bool          // window was made for limits
+	opened     time.Duration // when the page was published
+	collected  uint32        // successes on the page that are in its slice
+	flying     []former      // pages of this generation before that one, oldest first
+	overdue    uint64        // calls under way that are slow already
+	armed      bool          // the next success may open the breaker
+	wait       time.Duration
+	nextProbe  time.Duration            // since start
+	probes     map[uint64]time.Duration // outstanding probes by id, with their deadlines
 	probeID    uint64
 	passed     int // probes that succeeded in a row
 	lastError  string
-	opened     uint64
-	rejected   uint64
-	wouldOpen  bool // metrics-only has reported
+	trips      uint64 // times opened
+	wouldOpen  bool   // metrics-only has reported
+	history    []Transition
 	pending    []Transition
+
+	// The clock; see tick and beat.
+	read    time.Duration // what the clock said last
+	elapsed time.Duration // time since start; never goes back
+	before  time.Duration // elapsed at the tick before
+	timer   *time.Timer
+	due     time.Duration // when timer fires; 0 when it is not set
+	asleep  bool
+	idle    int    // beats without a call
+	seen    uint64 // window.recorded at the last beat
 }
 
-type windowShape struct {
-	kind  string
-	span  time.Duration
-	calls int
-}
-
-// New returns a closed breaker.
+// New returns a closed breaker. It needs no closing: between calls it holds
+// neither a goroutine nor a timer.
 func New(name, class string, s Settings, options ...Option) *Breaker {
-	b := &Breaker{name: name, class: class, settings: s, now: time.Now, state: Closed,
-		reason: "started", probes: map[uint64]time.Time{}}
+	b := &Breaker{name: name, class: class, declared: s, settings: s, now: time.Now, state: Closed,
+		reason: "started", probes: map[uint64]time.Duration{}, asleep: true}
 	for _, o := range options {
 		o(b)
 	}
 	b.start = b.now()
 	b.since = b.start
+	b.asleep = !b.manual
+	b.lock()
+	b.unlock()
 	return b
 }
 
 // Name returns the breaker's name.
 func (b *Breaker) Name() string { return b.name }
 
-// Permit allows one call. Exactly one of its methods should be called with the
-// call's result; the first counts, further ones do nothing. A permit of a probe
-// that is never answered fails at its deadline.
-type Permit struct {
-	b          *Breaker
-	generation uint64
-	probe      uint64 // 0 for an ordinary call
-	began      time.Time
-	done       bool
-}
+// State returns the state in force. It takes no lock.
+func (b *Breaker) State() State { return States[b.page.Load().state] }
 
-// Acquire asks to make a call. It returns ErrOpen, at once, when the breaker
-// refuses.
-func (b *Breaker) Acquire() (*Permit, error) {
-	now := b.now()
-	b.mu.Lock()
-	defer b.flush()
-	switch b.state {
-	case Open, HalfOpen:
-		if !b.prober {
-			if p := b.probeLocked(now); p != nil {
-				return p, nil
-			}
-		}
-		fallthrough
-	case ForcedOpen:
-		b.rejected++
-		return nil, ErrOpen
-	}
-	return &Permit{b: b, generation: b.generation, began: now}, nil
-}
-
-// Probe asks for a permit to try whether the other side works again. It returns
-// nil unless the breaker is open, its wait is over and fewer probes than needed
-// are under way.
-func (b *Breaker) Probe() *Permit {
-	now := b.now()
-	b.mu.Lock()
-	defer b.flush()
-	return b.probeLocked(now)
-}
-
-func (b *Breaker) probeLocked(now time.Time) *Permit {
-	if b.state == Open && !now.Before(b.nextProbe) {
-		b.move(HalfOpen, "probing after "+b.wait.String(), now)
-		b.passed = 0
-	}
-	if b.state != HalfOpen {
-		return nil
-	}
-	for id, deadline := range b.probes {
-		if now.After(deadline) {
-			delete(b.probes, id)
-			b.probeFailed("a probe was not answered in time", now)
-			return nil
-		}
-	}
-	if len(b.probes)+b.passed >= b.settings.Probes.Get() {
-		return nil
-	}
-	b.probeID++
-	b.probes[b.probeID] = now.Add(b.settings.ProbeTimeout.Get())
-	return &Permit{b: b, generation: b.generation, probe: b.probeID, began: now}
-}
-
-// Success reports that the call worked. Whether it was slow is measured from
-// the moment the permit was given.
-func (p *Permit) Success() { p.finish(nil, result{}) }
-
-// Slow reports that the call would have worked but another was faster: it
-// counts as slow, however long it took.
-func (p *Permit) Slow() { p.finish(nil, result{slow: true}) }
-
-// Failure reports that the call failed with err.
-func (p *Permit) Failure(err error) { p.finish(err, result{}) }
-
-// Ignore reports that the call says nothing about the other side: the caller
-// left, or was not ready.
-func (p *Permit) Ignore() { p.finish(nil, result{ignore: true}) }
-
-type result struct{ slow, ignore bool }
-
-func (p *Permit) finish(err error, r result) {
-	b := p.b
-	now := b.now()
-	b.mu.Lock()
-	defer b.flush()
-	if p.done || p.generation != b.generation {
-		p.done = true
-		return
-	}
-	p.done = true
-	if err != nil {
-		b.lastError = printable.Clean(err.Error(), 160)
-	}
-	if p.probe != 0 {
-		b.finishProbe(p, err, r.ignore, now)
-		return
-	}
-	if r.ignore {
-		return
-	}
-	slow := r.slow || now.Sub(p.began) > b.settings.SlowAfter.Get()
-	b.measure().record(now.Sub(b.start), err != nil, slow)
-	b.judge(now)
-}
-
-func (b *Breaker) finishProbe(p *Permit, err error, ignore bool, now time.Time) {
-	if _, ok := b.probes[p.probe]; !ok {
-		return // given up at its deadline
-	}
-	delete(b.probes, p.probe)
-	switch {
-	case ignore:
-	case err != nil:
-		b.probeFailed("probe failed: "+b.lastError, now)
-	default:
-		if b.passed++; b.passed >= b.settings.Probes.Get() {
-			b.move(Closed, fmt.Sprintf("%d probes in a row succeeded", b.passed), now)
-			b.wait = 0
-			b.window = nil
-		}
-	}
-}
-
-func (b *Breaker) probeFailed(reason string, now time.Time) {
-	b.open(reason, now)
-}
-
-// open moves to open with a wait that doubles each time in a row.
-func (b *Breaker) open(reason string, now time.Time) {
-	longest := max(b.settings.OpenForMax.Get(), b.settings.OpenFor.Get())
-	if b.wait == 0 {
-		b.wait = b.settings.OpenFor.Get()
-	} else {
-		b.wait = min(b.wait*2, longest)
-	}
-	b.nextProbe = now.Add(b.wait)
-	if b.state == Closed {
-		b.opened++
-	}
-	b.move(Open, reason, now)
-}
-
-// judge opens a closed breaker whose window says so.
-func (b *Breaker) judge(now time.Time) {
-	if b.state != Closed && b.state != MetricsOnly {
-		return
-	}
-	c := b.measure().totals(now.Sub(b.start))
-	over, reason := b.over(c)
-	if b.state == MetricsOnly {
-		if over && !b.wouldOpen {
-			b.pending = append(b.pending, Transition{b.name, MetricsOnly, MetricsOnly, "would have opened: " + reason, now})
-		}
-		b.wouldOpen = over
-		return
-	}
-	if over {
-		b.open(reason, now)
-	}
-}
-
-// over compares exactly: no ratio is rounded.
-func (b *Breaker) over(c counts) (bool, string) {
-	if c.calls == 0 || c.calls < uint64(b.settings.MinimumCalls.Get()) {
-		return false, ""
-	}
-	calls := float64(c.calls)
-	if limit := b.settings.FailureRatio.Get(); float64(c.failures) >= limit*calls {
-		return true, fmt.Sprintf("%d of %d calls failed, threshold %.4g %%", c.failures, c.calls, limit*100)
-	}
-	if limit := b.settings.SlowRatio.Get(); float64(c.slow) >= limit*calls {
-		return true, fmt.Sprintf("%d of %d calls took over %s, threshold %.4g %%", c.slow, c.calls, b.settings.SlowAfter.Get(), limit*100)
-	}
-	return false, ""
-}
-
-// measure returns the window, built anew when its settings have changed.
-func (b *Breaker) measure() window {
-	shape := windowShape{b.settings.WindowKind.Get(), b.settings.Window.Get(), b.settings.WindowCalls.Get()}
-	if b.window == nil || b.windowFor != shape {
-		b.windowFor = shape
-		if shape.kind == "calls" {
-			b.window = newCallWindow(shape.calls)
-		} else {
-			b.window = newTimeWindow(shape.span)
-			b.window.totals(b.now().Sub(b.start))
-		}
-	}
-	return b.window
-}
-
-// move changes the state. Permits issued before it count no more.
-func (b *Breaker) move(to State, reason string, now time.Time) {
-	b.pending = append(b.pending, Transition{b.name, b.state, to, reason, now})
-	b.state, b.reason, b.since = to, reason, now
-	b.generation++
-	clear(b.probes)
-}
-
-// flush unlocks and reports the transitions that were made under the lock.
-func (b *Breaker) flush() {
-	pending := b.pending
-	b.pending = nil
-	b.mu.Unlock()
-	for _, t := range pending {
-		for _, f := range b.onTransition {
-			f(t)
-		}
-	}
-}
+// Allows says whether ordinary calls are let through. It takes no lock.
+func (b *Breaker) Allows() bool { return b.page.Load().allows }
 
 // Force puts the breaker into one of the operator's states. Reset takes it out.
 func (b *Breaker) Force(to State, reason string) error {
 	if to != ForcedOpen && to != ForcedClosed && to != MetricsOnly {
 		return fmt.Errorf("%s cannot be forced", to)
 	}
-	b.mu.Lock()
-	defer b.flush()
+	b.lock()
+	defer b.unlock()
 	if b.state != to {
 		b.wouldOpen = false
-		b.move(to, reason, b.now())
+		b.move(to, reason)
 	}
 	return nil
 }
 
 // Reset closes the breaker and forgets its window.
 func (b *Breaker) Reset(reason string) {
-	b.mu.Lock()
-	defer b.flush()
-	b.window, b.wait, b.lastError = nil, 0, ""
+	b.lock()
+	defer b.unlock()
+	b.wait, b.lastError = 0, ""
+	b.forget()
 	if b.state != Closed {
-		b.move(Closed, reason, b.now())
+		b.move(Closed, reason)
 	}
 }
 
-// State returns the state in force.
-func (b *Breaker) State() State {
+// History returns the last transitions, at most [HistoryLength], oldest first.
+func (b *Breaker) History() []Transition {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.state
-}
-
-// Allows says whether ordinary calls are let through.
-func (b *Breaker) Allows() bool {
-	switch b.State() {
-	case Open, HalfOpen, ForcedOpen:
-		return false
-	}
-	return true
+	return slices.Clone(b.history)
 }
 
 // Snapshot returns the breaker as it is now.
 func (b *Breaker) Snapshot() Snapshot {
-	now := b.now()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	c := b.measure().totals(now.Sub(b.start))
+	b.lock()
+	defer b.unlock() // opens nothing: who looks must not cause what he sees
+	c := b.totals()
 	s := Snapshot{
 		Name: b.name, Class: b.class, State: b.state, Reason: b.reason, Since: b.since,
 		Calls: c.calls, Failures: c.failures, Slow: c.slow,
-		Threshold: b.settings.FailureRatio.Get(), LastError: b.lastError,
-		Opened: b.opened, Rejected: b.rejected,
+		Threshold: b.limits.failureRatio, LastError: b.lastError,
+		Opened: b.trips, Rejected: b.rejected.Load(),
 	}
 	if c.calls > 0 {
 		s.FailureRatio = float64(c.failures) / float64(c.calls)
 		s.SlowRatio = float64(c.slow) / float64(c.calls)
 	}
 	if b.state == Open {
-		s.NextProbe = b.nextProbe
+		s.NextProbe = b.now().Add(b.nextProbe - b.elapsed)
 	}
 	return s
 }

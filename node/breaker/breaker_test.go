@@ -138,18 +138,27 @@ func open(t *testing.T, b *breaker.Breaker) {
 	}
 }
 
+func probe(t *testing.T, b *breaker.Breaker) breaker.Permit {
+	t.Helper()
+	p, ok := b.Probe()
+	if !ok {
+		t.Fatalf("no probe in state %s", b.State())
+	}
+	return p
+}
+
 func TestProbesClose(t *testing.T) {
 	b, c, _ := build(t, map[string]string{"probes": "2", "open_for": "250ms"}, breaker.WithProber())
 	open(t, b)
-	if b.Probe() != nil {
+	if _, ok := b.Probe(); ok {
 		t.Fatal("a probe before the wait was over")
 	}
 	c.add(time.Second)
 	if _, err := b.Acquire(); !errors.Is(err, breaker.ErrOpen) {
 		t.Fatal("a client's call was spent as a probe")
 	}
-	p1, p2 := b.Probe(), b.Probe()
-	if p1 == nil || p2 == nil || b.Probe() != nil {
+	p1, p2 := probe(t, b), probe(t, b)
+	if _, ok := b.Probe(); ok {
 		t.Fatal("want exactly two probes")
 	}
 	p1.Success()
@@ -174,7 +183,8 @@ func TestFailedProbeDoublesTheWait(t *testing.T) {
 			t.Fatalf("wait %s, want %s", got, want)
 		}
 		c.add(want)
-		b.Probe().Failure(errDown)
+		p := probe(t, b)
+		p.Failure(errDown)
 	}
 }
 
@@ -182,16 +192,15 @@ func TestLostProbeDoesNotLatchHalfOpen(t *testing.T) {
 	b, c, _ := build(t, map[string]string{"probes": "1", "probe_timeout": "5s"}, breaker.WithProber())
 	open(t, b)
 	c.add(time.Second)
-	if b.Probe() == nil {
-		t.Fatal("no probe")
-	}
+	probe(t, b)
 	c.add(6 * time.Second)
 	b.Probe() // gives the lost one up
 	if b.State() != breaker.Open {
 		t.Fatalf("state %s", b.State())
 	}
 	c.add(2 * time.Second)
-	b.Probe().Success()
+	p := probe(t, b)
+	p.Success()
 	if b.State() != breaker.Closed {
 		t.Fatalf("state %s", b.State())
 	}
@@ -205,12 +214,12 @@ func TestStaleResultFromBeforeTheTripDoesNotCount(t *testing.T) {
 	}
 	open(t, b)
 	c.add(time.Second)
-	probe := b.Probe()
+	p := probe(t, b)
 	stale.Success()
 	if b.State() != breaker.HalfOpen {
 		t.Fatal("a result from before the trip closed the breaker")
 	}
-	probe.Failure(errDown)
+	p.Failure(errDown)
 	if b.State() != breaker.Open {
 		t.Fatal("the probe did not count")
 	}
@@ -262,46 +271,65 @@ func TestMetricsOnlyReportsOnce(t *testing.T) {
 	}
 }
 
-// Writers, readers, an operator and a tuner at once: no deadlock, no race, and
-// callbacks may read the breaker.
+// Writers, readers, an operator and a tuner at once: no deadlock, no race,
+// callbacks may read the breaker, and what comes after is counted as ever.
 func TestChangesUnderLoad(t *testing.T) {
 	reg := settings.NewRegistry()
 	s := breaker.Declare(reg, "test")
 	var b *breaker.Breaker
-	b = breaker.New("x", "test", s, breaker.OnTransition(func(breaker.Transition) { b.Snapshot() }))
+	b = breaker.New("x", "test", s, breaker.OnTransition(func(breaker.Transition) {
+		b.Snapshot()
+		b.History()
+		b.State()
+	}))
 	var wg sync.WaitGroup
 	for i := range 4 {
 		wg.Go(func() {
-			for j := range 5000 {
-				if p, err := b.Acquire(); err == nil {
-					if (i+j)%3 == 0 {
-						p.Failure(errDown)
-					} else {
-						p.Success()
-					}
+			for j := range 20_000 {
+				p, err := b.Acquire()
+				if err != nil {
+					continue
+				}
+				switch (i + j) % 7 {
+				case 0, 1:
+					p.Failure(errDown)
+				case 2:
+					p.Slow()
+				case 3:
+					p.Ignore()
+				default:
+					p.Success()
 				}
 			}
 		})
 	}
 	wg.Go(func() {
 		for i := range 500 {
-			v := []string{"calls", "time"}[i%2]
-			if _, err := reg.Apply([]settings.Change{{Key: "breaker.test.window_kind", Value: v}}); err != nil {
+			pick := func(list ...string) string { return list[i%len(list)] }
+			var changes []settings.Change
+			for key, value := range map[string]string{
+				"window_kind": pick("calls", "time"), "window_calls": pick("10", "1000", "65"), "window": pick("1s", "1h", "10s"),
+				"minimum_calls": pick("1", "1000"), "failure_ratio": pick("0.001", "1", "0.5"),
+				"slow_after": pick("1ms", "2s"), "open_for": "10ms",
+			} {
+				changes = append(changes, settings.Change{Key: "breaker.test." + key, Value: value})
+			}
+			if _, err := reg.Apply(changes); err != nil {
 				t.Error(err)
 			}
-			_ = b.Force(breaker.ForcedOpen, "test")
+			_ = b.Force([]breaker.State{breaker.ForcedOpen, breaker.ForcedClosed, breaker.MetricsOnly}[i%3], "test")
+			b.Snapshot()
 			b.Reset("test")
 		}
 	})
 	wg.Wait()
-}
-
-func BenchmarkAcquireSuccess(bm *testing.B) {
-	reg := settings.NewRegistry()
-	b := breaker.New("x", "test", breaker.Declare(reg, "test"))
-	bm.ReportAllocs()
-	for bm.Loop() {
-		p, _ := b.Acquire()
-		p.Success()
+	_ = b.Force(breaker.ForcedClosed, "test")
+	b.Reset("test")
+	tune(t, reg, map[string]string{"window_kind": "calls", "window_calls": "10", "minimum_calls": "10", "failure_ratio": "0.5", "slow_after": "2s"})
+	for i := range 10 {
+		call(t, b, map[bool]error{true: errDown}[i >= 6])
+	}
+	if s := b.Snapshot(); s.Calls != 10 || s.Failures != 4 || s.Slow != 0 || s.State != breaker.Closed {
+		t.Errorf("%+v", s)
 	}
 }

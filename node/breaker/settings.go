@@ -6,7 +6,8 @@ import (
 	"github.com/bizra/bizra-top/node/settings"
 )
 
-// Settings are the live tunables of one class of breakers.
+// Settings are the live tunables of one class of breakers, or of one breaker
+// with overrides of its own.
 type Settings struct {
 	WindowKind   *settings.Value[string]        // "time" or "calls"
 	Window       *settings.Value[time.Duration] // length of a time window
@@ -56,4 +57,34 @@ func Declare(r *settings.Registry, class string) Settings {
 		ProbeTimeout: settings.Duration(r, spec("probe_timeout", "A probe without a result for this long has failed.",
 			settings.Spec{Min: 0.01, Max: 300, Step: 0.5}), 5*time.Second),
 	}
+}
+
+// limits are the settings in force at one moment.
+type limits struct {
+	windowKind   string
+	window       time.Duration
+	windowCalls  int
+	minimumCalls uint64
+	failureRatio float64
+	slowRatio    float64
+	slowAfter    time.Duration
+	openFor      time.Duration
+	openForMax   time.Duration
+	probes       int
+	probeTimeout time.Duration
+}
+
+func (s *Settings) read() limits {
+	return limits{
+		windowKind: s.WindowKind.Get(), window: s.Window.Get(), windowCalls: s.WindowCalls.Get(),
+		minimumCalls: uint64(s.MinimumCalls.Get()), failureRatio: s.FailureRatio.Get(),
+		slowRatio: s.SlowRatio.Get(), slowAfter: s.SlowAfter.Get(),
+		openFor: s.OpenFor.Get(), openForMax: s.OpenForMax.Get(),
+		probes: s.Probes.Get(), probeTimeout: s.ProbeTimeout.Get(),
+	}
+}
+
+// sameWindow says whether a window made for l serves o.
+func (l limits) sameWindow(o limits) bool {
+	return l.windowKind == o.windowKind && l.window == o.window && l.windowCalls == o.windowCalls
 }

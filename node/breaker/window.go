@@ -2,6 +2,7 @@ package breaker
 
 import (
 	"math/bits"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,116 +14,166 @@ type counts struct {
 	calls, failures, slow uint64
 }
 
-func (c *counts) add(o counts) {
-	c.calls += o.calls
-	c.failures += o.failures
-	c.slow += o.slow
+// window keeps the latest outcomes in fixed memory. One of its parts is nil.
+type window struct {
+	time *timeWindow
+	ring *callWindow
 }
 
-func (c *counts) sub(o counts) {
-	c.calls -= o.calls
-	c.failures -= o.failures
-	c.slow -= o.slow
+func newWindow(l limits, at time.Duration) window {
+	if l.windowKind == "calls" {
+		return window{ring: newCallWindow(l.windowCalls)}
+	}
+	return window{time: newTimeWindow(l.window, at)}
 }
 
-func outcome(failed, slow bool) counts {
-	c := counts{calls: 1}
+// advance makes the window end at at. The caller holds the breaker's lock.
+func (w window) advance(at time.Duration) {
+	if w.time != nil {
+		w.time.advance(at)
+	}
+}
+
+// record counts one call. It may be called from any goroutine for a window of
+// calls, and under the breaker's lock for one of time.
+func (w window) record(failed, slow bool) {
+	if w.ring != nil {
+		w.ring.record(failed, slow)
+		return
+	}
+	w.time.newest().record(failed, slow)
+}
+
+// totals counts the outcomes in the window. The caller holds the breaker's lock;
+// calls that are counted meanwhile may be missing.
+func (w window) totals() counts {
+	if w.ring != nil {
+		return w.ring.totals()
+	}
+	return w.time.totals()
+}
+
+// recorded returns a number that changes as calls are recorded, and may also
+// change when the window moves.
+func (w window) recorded() uint64 {
+	if w.ring != nil {
+		return w.ring.next.Load()
+	}
+	return w.time.newest().calls.Load()
+}
+
+// steps is the number of steps in which a time window moves.
+const steps = 10
+
+// slice counts the outcomes of a tenth of a time window. Successes reach it
+// through the pages on which they were counted.
+type slice struct {
+	calls, failures, slow atomic.Uint64
+}
+
+func (s *slice) record(failed, slow bool) {
+	s.calls.Add(1)
 	if failed {
-		c.failures = 1
+		s.failures.Add(1)
 	}
 	if slow {
-		c.slow = 1
+		s.slow.Add(1)
 	}
-	return c
 }
 
-// window keeps the latest outcomes in fixed memory with running totals.
-// at is a monotonic time since some start; it may stand still or go back.
-type window interface {
-	record(at time.Duration, failed, slow bool)
-	totals(at time.Duration) counts
-}
-
-// slices is the number of steps in which a time window moves.
-const slices = 10
-
-// timeWindow is a ring of slices, each a tenth of the window long.
+// timeWindow is a ring of slices. A slice that leaves is dropped, never used
+// again: who was about to write to it writes to nobody's slice.
 type timeWindow struct {
 	width   time.Duration // of one slice
-	ring    [slices]counts
-	sum     counts
+	ring    [steps]*slice
 	current int64 // index of the newest slice since the start
 }
 
-func newTimeWindow(length time.Duration) *timeWindow {
-	return &timeWindow{width: max(length/slices, time.Millisecond)}
+func newTimeWindow(length, at time.Duration) *timeWindow {
+	w := &timeWindow{width: max(length/steps, time.Millisecond)}
+	w.current = int64(at / w.width)
+	for i := range w.ring {
+		w.ring[i] = new(slice)
+	}
+	return w
 }
 
-func (w *timeWindow) record(at time.Duration, failed, slow bool) {
-	w.advance(at)
-	c := outcome(failed, slow)
-	w.ring[w.current%slices].add(c)
-	w.sum.add(c)
-}
+func (w *timeWindow) newest() *slice { return w.ring[w.current%steps] }
 
-func (w *timeWindow) totals(at time.Duration) counts {
-	w.advance(at)
-	return w.sum
-}
-
-// advance drops the slices that have left the window. A clock that went back
-// leaves the window where it is.
+// advance drops the slices that have left the window. at never goes back.
 func (w *timeWindow) advance(at time.Duration) {
 	now := int64(at / w.width)
-	steps := min(now-w.current, slices)
-	for i := range steps {
-		slot := &w.ring[(now-i)%slices]
-		w.sum.sub(*slot)
-		*slot = counts{}
+	for i := range min(now-w.current, steps) {
+		w.ring[(now-i)%steps] = new(slice)
 	}
 	w.current = max(w.current, now)
 }
 
+func (w *timeWindow) totals() (c counts) {
+	for _, s := range w.ring {
+		c.failures += s.failures.Load()
+		c.slow += s.slow.Load()
+		c.calls += s.calls.Load() // last, so that no ratio exceeds 1
+	}
+	return c
+}
+
 // callWindow is a bit-packed ring: one bit an outcome for failed, one for slow.
+// Any number of goroutines may write. Each claims a place and turns its bits by
+// an atomic operation that tells what they were, so the running counts move by
+// exactly what the bits do: once the writers are quiet they equal the popcount.
 type callWindow struct {
-	failed, slow []uint64
-	size, next   int
-	sum          counts
+	next           atomic.Uint64 // calls ever recorded; the next place, modulo size
+	_              [56]byte      // a cache line of its own: every call writes it
+	size           uint64
+	failures, slow bitRing
 }
 
 func newCallWindow(size int) *callWindow {
 	words := (size + 63) / 64
-	return &callWindow{failed: make([]uint64, words), slow: make([]uint64, words), size: size}
+	w := &callWindow{size: uint64(size)}
+	w.failures.words = make([]atomic.Uint64, words)
+	w.slow.words = make([]atomic.Uint64, words)
+	return w
 }
 
-func (w *callWindow) record(_ time.Duration, failed, slow bool) {
-	word, bit := w.next/64, uint64(1)<<(w.next%64)
-	if w.sum.calls == uint64(w.size) {
-		w.sum.sub(outcome(w.failed[word]&bit != 0, w.slow[word]&bit != 0))
-	}
-	set(&w.failed[word], bit, failed)
-	set(&w.slow[word], bit, slow)
-	w.sum.add(outcome(failed, slow))
-	if w.next++; w.next == w.size {
-		w.next = 0
-	}
+func (w *callWindow) record(failed, slow bool) {
+	place := (w.next.Add(1) - 1) % w.size
+	w.failures.set(place, failed)
+	w.slow.set(place, slow)
 }
 
-func (w *callWindow) totals(time.Duration) counts { return w.sum }
-
-// popcount counts the ring's bits, which the running totals must equal.
-func (w *callWindow) popcount() (failures, slow uint64) {
-	for i := range w.failed {
-		failures += uint64(bits.OnesCount64(w.failed[i]))
-		slow += uint64(bits.OnesCount64(w.slow[i]))
-	}
-	return failures, slow
+func (w *callWindow) totals() counts {
+	return counts{min(w.next.Load(), w.size), w.failures.count(), w.slow.count()}
 }
 
-func set(word *uint64, bit uint64, on bool) {
+// bitRing is a fixed row of bits and how many of them are set.
+type bitRing struct {
+	ones  atomic.Int64
+	words []atomic.Uint64
+}
+
+func (r *bitRing) set(place uint64, on bool) {
+	word, bit := &r.words[place/64], uint64(1)<<(place%64)
 	if on {
-		*word |= bit
-	} else {
-		*word &^= bit
+		if word.Or(bit)&bit == 0 {
+			r.ones.Add(1)
+		}
+	} else if word.Load()&bit != 0 { // seldom: most calls replace one that went well
+		if word.And(^bit)&bit != 0 {
+			r.ones.Add(-1)
+		}
 	}
+}
+
+// count returns the running count. Between a bit's turn and its count's a reader
+// may be early by as many as there are writers.
+func (r *bitRing) count() uint64 { return uint64(max(r.ones.Load(), 0)) }
+
+// popcount counts the bits themselves.
+func (r *bitRing) popcount() (n uint64) {
+	for i := range r.words {
+		n += uint64(bits.OnesCount64(r.words[i].Load()))
+	}
+	return n
 }

@@ -184,8 +184,8 @@ func (r *Redis) writeLoop(ctx context.Context) {
 }
 
 func (r *Redis) probe(ctx context.Context) {
-	permit := r.breaker.Probe()
-	if permit == nil {
+	permit, ok := r.breaker.Probe()
+	if !ok {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)

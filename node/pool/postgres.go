@@ -51,11 +51,19 @@ func OpenPostgres(dsn string, s Settings, gate *Gate, b *breaker.Breaker) (*Post
 // Do calls use with a connection. It returns breaker.ErrOpen at once while the
 // database is known to be away.
 func (p *Postgres) Do(ctx context.Context, use func(context.Context, *pgxpool.Conn) error) error {
+	// The breaker is asked at once, so that nobody stands in line for a database
+	// that is away, and at the head of the line: the wait there says nothing about
+	// the database, and must not count as a slow call.
 	permit, err := p.breaker.Acquire()
 	if err != nil {
 		return fmt.Errorf("PostgreSQL: %w", err)
 	}
+	permit.Ignore()
 	err = p.gate.Do(ctx, func(ctx context.Context) error {
+		var err error
+		if permit, err = p.breaker.Acquire(); err != nil {
+			return fmt.Errorf("PostgreSQL: %w", err)
+		}
 		conn, err := p.pool.Acquire(ctx)
 		if err != nil {
 			return fmt.Errorf("connect to PostgreSQL: %w", err)
@@ -73,9 +81,10 @@ func (p *Postgres) Do(ctx context.Context, use func(context.Context, *pgxpool.Co
 // report tells the breaker what happened. Only what is wrong with the database
 // counts, a deadline that passed included: not a caller that left, nor an error
 // in the statement.
-func (p *Postgres) report(ctx context.Context, permit *breaker.Permit, err error) {
+func (p *Postgres) report(ctx context.Context, permit breaker.Permit, err error) {
 	var statement *pgconn.PgError
 	switch {
+	case errors.Is(err, breaker.ErrOpen): // nothing was asked
 	case err == nil:
 		permit.Success()
 		p.lastErr.Store(nil)
@@ -113,8 +122,8 @@ func (p *Postgres) Run(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		permit := p.breaker.Probe()
-		if permit == nil {
+		permit, ok := p.breaker.Probe()
+		if !ok {
 			continue
 		}
 		probe, cancel := context.WithTimeout(ctx, 2*time.Second)

@@ -210,7 +210,7 @@ func (s *Set) attempt(ctx context.Context, p *provider, method string, params js
 	return result, err
 }
 
-func (s *Set) settle(ctx context.Context, p *provider, permit *breaker.Permit, took time.Duration, err error, won <-chan struct{}) {
+func (s *Set) settle(ctx context.Context, p *provider, permit breaker.Permit, took time.Duration, err error, won <-chan struct{}) {
 	p.calls.Add(1)
 	outcome := "success"
 	switch {

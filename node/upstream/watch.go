@@ -33,17 +33,20 @@ func (s *Set) watch(ctx context.Context, p *provider) {
 	var polled, probed, chainChecked time.Time
 	for {
 		now := time.Now()
-		permit := (*breaker.Permit)(nil)
+		var permit breaker.Permit
+		asking := false
 		switch {
 		case p.breaker.State() == breaker.Open || p.breaker.State() == breaker.HalfOpen:
 			if now.Sub(probed) >= probeGap {
-				permit = p.breaker.Probe()
+				permit, asking = p.breaker.Probe()
 				probed = now
 			}
 		case now.Sub(polled) >= s.settings.PollEvery.Get():
-			permit, _ = p.breaker.Acquire()
+			var err error
+			permit, err = p.breaker.Acquire()
+			asking = err == nil
 		}
-		if permit != nil {
+		if asking {
 			polled = now
 			if p.chain.Load() == 0 || now.Sub(chainChecked) > chainEvery {
 				if s.checkChain(ctx, p, permit) {
@@ -74,7 +77,7 @@ func (s *Set) refresh(p *provider, since time.Duration) {
 }
 
 // query asks p under a permit that has been given, and settles it.
-func (s *Set) query(ctx context.Context, p *provider, permit *breaker.Permit, method, params string) (json.RawMessage, error) {
+func (s *Set) query(ctx context.Context, p *provider, permit breaker.Permit, method, params string) (json.RawMessage, error) {
 	limited, cancel := context.WithTimeout(ctx, s.settings.AttemptLimit.Get())
 	defer cancel()
 	began := time.Now()
@@ -83,7 +86,7 @@ func (s *Set) query(ctx context.Context, p *provider, permit *breaker.Permit, me
 	return result, err
 }
 
-func (s *Set) poll(ctx context.Context, p *provider, permit *breaker.Permit) {
+func (s *Set) poll(ctx context.Context, p *provider, permit breaker.Permit) {
 	result, err := s.query(ctx, p, permit, "eth_blockNumber", "[]")
 	if err != nil {
 		return
@@ -105,7 +108,7 @@ func (s *Set) poll(ctx context.Context, p *provider, permit *breaker.Permit) {
 	}
 }
 
-func (s *Set) checkChain(ctx context.Context, p *provider, permit *breaker.Permit) bool {
+func (s *Set) checkChain(ctx context.Context, p *provider, permit breaker.Permit) bool {
 	result, err := s.query(ctx, p, permit, "eth_chainId", "[]")
 	if err != nil {
 		return false

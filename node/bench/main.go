@@ -1,0 +1,127 @@
+// Bench measures parts of the node beside the libraries that people would
+// otherwise pick, in one run and by turns, and prints ratios. It is a module of
+// its own so that who builds the node never downloads those libraries.
+//
+// Usage, in this directory: go run . [-rounds n] [-for duration]
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+	"text/tabwriter"
+	"time"
+)
+
+// contender is one way to do what a scene asks for.
+type contender struct {
+	name string
+	// start returns a function that does it n times. It may be called from many
+	// goroutines at once.
+	start func() func(n int)
+}
+
+// scene is one thing that is compared. The first contender is ours.
+type scene struct {
+	name       string
+	parallel   bool // by GOMAXPROCS goroutines on the same object
+	contenders []contender
+}
+
+func main() {
+	rounds := flag.Int("rounds", 9, "how often every contender has its turn")
+	span := flag.Duration("for", 60*time.Millisecond, "how long a turn is")
+	flag.Parse()
+	if *rounds < 1 || *span <= 0 || flag.NArg() > 0 {
+		flag.Usage()
+		os.Exit(2)
+	}
+	fmt.Printf("%s, GOMAXPROCS %d, medians of %d turns of %s, one after the other.\n", runtime.Version(), runtime.GOMAXPROCS(0), *rounds, *span)
+	fmt.Print("Times are per call; in parallel, wall time over all calls. Ratio: how many times our time.\n\n")
+	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(out, "scene\tcontender\tns/call\tratio\tratios seen\tallocs/call")
+	for _, s := range scenes() {
+		for _, r := range s.run(*rounds, *span) {
+			fmt.Fprintf(out, "%s\t%s\t%.1f\t%.2f\t%.2f to %.2f\t%.0f\n", s.name, r.name, r.ns, r.ratio, r.least, r.most, r.allocs)
+		}
+		fmt.Fprintln(out, "\t\t\t\t\t")
+	}
+	if err := out.Flush(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+type row struct {
+	name               string
+	ns                 float64 // median
+	ratio, least, most float64 // to the first contender in the same round
+	allocs             float64
+}
+
+// run lets the contenders take turns and compares each with the first of its round.
+func (s scene) run(rounds int, span time.Duration) []row {
+	width := 1
+	if s.parallel {
+		width = runtime.GOMAXPROCS(0)
+	}
+	does := make([]func(int), len(s.contenders))
+	rows := make([]row, len(s.contenders))
+	for i, c := range s.contenders {
+		does[i] = c.start()
+		rows[i].name = c.name
+		turn(does[i], width, span) // warm
+		rows[i].allocs = allocs(does[i])
+	}
+	times := make([][]float64, len(does))
+	ratios := make([][]float64, len(does))
+	for range rounds {
+		for i, do := range does {
+			times[i] = append(times[i], turn(do, width, span))
+			ratios[i] = append(ratios[i], times[i][len(times[i])-1]/times[0][len(times[0])-1])
+		}
+	}
+	for i := range rows {
+		slices.Sort(times[i])
+		slices.Sort(ratios[i])
+		rows[i].ns, rows[i].ratio = times[i][rounds/2], ratios[i][rounds/2]
+		rows[i].least, rows[i].most = ratios[i][0], ratios[i][rounds-1]
+	}
+	return rows
+}
+
+// batch is how many calls are made between two looks at the clock.
+const batch = 5000
+
+// turn runs do in width goroutines for about span and returns nanoseconds per call.
+func turn(do func(n int), width int, span time.Duration) float64 {
+	calls := make([]int, width)
+	began := time.Now()
+	var wg sync.WaitGroup
+	for i := range width {
+		wg.Go(func() {
+			for time.Since(began) < span {
+				do(batch)
+				calls[i] += batch
+			}
+		})
+	}
+	wg.Wait()
+	took, total := time.Since(began), 0
+	for _, n := range calls {
+		total += n
+	}
+	return float64(took) / float64(total)
+}
+
+func allocs(do func(n int)) float64 {
+	const n = 20_000
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	do(n)
+	runtime.ReadMemStats(&after)
+	return float64(after.Mallocs-before.Mallocs) / n
+}
