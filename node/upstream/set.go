@@ -22,6 +22,9 @@ import (
 // ErrUnavailable is returned, at once, when no provider can be asked.
 var ErrUnavailable = errors.New("no provider can be asked")
 
+// tellLiesEvery keeps the events of one lying provider apart.
+const tellLiesEvery = 10 * time.Second
+
 // Event is something worth telling an operator.
 type Event struct {
 	Provider string
@@ -132,7 +135,10 @@ func (s *Set) Distrust(name, lie string) {
 			p.lies.Add(1)
 			p.distrust.Store(math.Float64bits(math.Float64frombits(p.distrust.Load()) + 1))
 			p.remember(errors.New("lied: " + lie))
-			s.notify(Event{name, "bad", "lied: " + lie})
+			// A liar lies in every answer: the first is told, and how it goes on.
+			if last, now := p.toldLie.Load(), time.Now().UnixNano(); now-last > int64(tellLiesEvery) && p.toldLie.CompareAndSwap(last, now) {
+				s.notify(Event{name, "bad", fmt.Sprintf("lied: %s (%d lies so far)", lie, p.lies.Load())})
+			}
 		}
 	}
 }

@@ -343,3 +343,23 @@ func TestDiscover(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestALiarIsToldOfOnceInAWhile(t *testing.T) {
+	var told atomic.Int32
+	reg := settings.NewRegistry()
+	s, bs := upstream.Declare(reg), breaker.Declare(reg, "upstream")
+	if err := reg.Load(settings.SourceFile, []settings.Change{{Key: "upstream.providers", Value: "a=http://127.0.0.1:1"}}); err != nil {
+		t.Fatal(err)
+	}
+	u, err := upstream.New(s, func(name string) *breaker.Breaker { return breaker.New(name, "upstream", bs) }, prometheus.NewRegistry(),
+		func(upstream.Event) { told.Add(1) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 50 {
+		u.Distrust("a", "another hash")
+	}
+	if n := u.Status()[0].Lies; n != 50 || told.Load() != 1 {
+		t.Fatalf("%d lies, told %d times", n, told.Load())
+	}
+}
