@@ -307,18 +307,18 @@ func TestMemory(t *testing.T) {
 		return m.HeapAlloc
 	}
 	before := size()
-	list := make([]*breaker.Breaker, 16)
+	list := make([]*breaker.Breaker, 4)
 	for i := range list {
 		var c *clock
 		list[i], c, _ = build(t, map[string]string{"window_kind": "calls", "window_calls": "100000", "window": "1h",
-			"minimum_calls": "100000", "slow_after": "300s"})
+			"minimum_calls": "100000"})
 		for range 40 {
 			_ = list[i].Force(breaker.ForcedOpen, strings.Repeat("r", 160))
 			list[i].Reset(strings.Repeat("r", 160))
 		}
-		for range 3000 {
+		for range 1500 {
 			acquire(t, list[i]) // lost
-			c.add(5 * time.Second)
+			c.add(50 * time.Millisecond)
 		}
 	}
 	each := (size() - before) / uint64(len(list))
