@@ -47,7 +47,6 @@ func main() {
 		for _, r := range s.run(*rounds, *span) {
 			fmt.Fprintf(out, "%s\t%s\t%.1f\t%.2f\t%.2f to %.2f\t%.0f\n", s.name, r.name, r.ns, r.ratio, r.least, r.most, r.allocs)
 		}
-		fmt.Fprintln(out, "\t\t\t\t\t")
 	}
 	if err := out.Flush(); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -307,18 +307,18 @@ func TestMemory(t *testing.T) {
 		return m.HeapAlloc
 	}
 	before := size()
-	list := make([]*breaker.Breaker, 16)
+	list := make([]*breaker.Breaker, 4)
 	for i := range list {
 		var c *clock
 		list[i], c, _ = build(t, map[string]string{"window_kind": "calls", "window_calls": "100000", "window": "1h",
-			"minimum_calls": "100000", "slow_after": "300s"})
+			"minimum_calls": "100000"})
 		for range 40 {
 			_ = list[i].Force(breaker.ForcedOpen, strings.Repeat("r", 160))
 			list[i].Reset(strings.Repeat("r", 160))
 		}
-		for range 3000 {
+		for range 1500 {
 			acquire(t, list[i]) // lost
-			c.add(5 * time.Second)
+			c.add(50 * time.Millisecond)
 		}
 	}
 	each := (size() - before) / uint64(len(list))
@@ -327,4 +327,70 @@ func TestMemory(t *testing.T) {
 		t.Errorf("%d KB a breaker", each>>10)
 	}
 	runtime.KeepAlive(list)
+}
+
+// The operator's word holds under load from the moment Force returns.
+func TestForcedStatesUnderLoad(t *testing.T) {
+	b := fresh(t)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if p, err := b.Acquire(); err == nil {
+					p.Failure(errDown)
+				}
+			}
+		})
+	}
+	for range 100 {
+		_ = b.Force(breaker.ForcedOpen, "test")
+		for range 20 {
+			if _, err := b.Acquire(); err == nil || b.State() != breaker.ForcedOpen {
+				t.Errorf("forced open let a call through in state %s", b.State())
+			}
+		}
+		for _, to := range []breaker.State{breaker.ForcedClosed, breaker.MetricsOnly} {
+			_ = b.Force(to, "test")
+			for range 20 {
+				p, err := b.Acquire()
+				if err != nil || b.State() != to {
+					t.Errorf("%s refused a call in state %s", to, b.State())
+				}
+				p.Failure(errDown)
+			}
+		}
+	}
+	close(stop)
+	wg.Wait()
+}
+
+// A callback sees the state it is told of, also when time caused the change.
+func TestCallbacksSeeTheNewState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b *breaker.Breaker
+		var told atomic.Int64
+		reg := settings.NewRegistry()
+		b = breaker.New("x", "test", breaker.Declare(reg, "test"), breaker.WithProber(), breaker.OnTransition(func(tr breaker.Transition) {
+			told.Add(1)
+			h := b.History()
+			if s := b.Snapshot(); b.State() != tr.To || s.State != tr.To || h[len(h)-1] != tr {
+				t.Errorf("told of %+v in state %s", tr, s.State)
+			}
+		}))
+		for range 10 {
+			acquire(t, b) // hangs
+		}
+		time.Sleep(3 * time.Second)
+		probe(t, b) // is lost
+		time.Sleep(6 * time.Second)
+		if told.Load() != 3 || b.State() != breaker.Open {
+			t.Errorf("told %d times, %s", told.Load(), b.State())
+		}
+	})
 }

@@ -83,13 +83,12 @@ func (p *page) collect(collected *uint32) (underWay int64) {
 // so a second report through the same variable does nothing (a deferred Ignore
 // may follow a Success), and neither does any report of the zero Permit. A copy
 // is another permit for the same call: if both report, the call counts twice and
-// one call under way is overlooked until the next page, except for probes, whose
-// reports count once whoever makes them. Nothing worse happens: no count falls
-// below zero and no probe is counted twice.
+// one other call under way may not be seen to be slow until it ends. Nothing worse
+// happens: no count falls below zero, and a probe counts once whoever reports it.
 //
 // A permit of a probe that never reports fails at its deadline. An ordinary permit
-// that never reports counts as a slow call from slow_after on, for as long as the
-// window is, and is then forgotten.
+// that never reports counts as a slow call from slow_after on, for the length of
+// the setting window whatever the window is measured in, and is then forgotten.
 type Permit struct {
 	page  *page
 	began time.Duration // since the breaker's start
