@@ -42,7 +42,7 @@ type provider struct {
 	calls    atomic.Uint64
 	failures atomic.Uint64
 	lies     atomic.Uint64
-	toldLie  atomic.Int64 // Unix nanoseconds of the last event about a lie
+	toldLie  atomic.Int64  // Unix nanoseconds of the last event about a lie
 	distrust atomic.Uint64 // decaying count of lies, as float bits
 	drained  atomic.Bool
 	ids      atomic.Uint64
