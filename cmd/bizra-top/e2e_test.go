@@ -101,7 +101,7 @@ func start(t *testing.T, program string, args ...string) *process {
 		p.url, p.socket = m[1], m[2]
 	case err := <-p.ended:
 		t.Fatalf("the program ended: %v\n%s", err, p.output)
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("the program did not start\n%s", p.output)
 	}
 	return p
@@ -119,7 +119,7 @@ func (p *process) stop(t *testing.T) time.Duration {
 		if err != nil {
 			t.Fatalf("exit after SIGTERM: %v\n%s", err, p.output)
 		}
-	case <-time.After(15 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatalf("it does not end after SIGTERM\n%s", p.output)
 	}
 	if strings.Contains(p.output.String(), "DATA RACE") {
@@ -344,7 +344,7 @@ func TestDemoWithoutScreen(t *testing.T) {
 	p := start(t, program, "demo", "--headless", "--listen", "127.0.0.1:0", "--state-dir", t.TempDir())
 	c := control.NewClient(p.socket)
 	defer c.Close()
-	for deadline := time.Now().Add(40 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(200 * time.Millisecond) {
 		events, err := c.Events(t.Context(), 0)
 		if err != nil {
 			t.Fatal(err)
