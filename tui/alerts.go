@@ -53,9 +53,9 @@ func (m *model) alertTable(w, h int) []line {
 func (m *model) alertLines(a control.Alert, w int) []line {
 	when := ""
 	if a.State != "inactive" {
-		when = " for " + since(m.nodeNow(), a.Since)
+		when = "for " + since(m.nodeNow(), a.Since)
 	}
-	out := []line{cat(txt(inkMuted, pad("state", 13)), alertMark(a).line(), txt(inkMuted, oneLine(" · ", when, a.Severity, a.Part)))}
+	out := []line{cat(txt(inkMuted, pad("state", 13)), alertMark(a).line(), txt(inkMuted, " "+oneLine(" · ", when, a.Severity, a.Part)))}
 	out = append(out, fact("summary", inkText, a.Summary, w)...)
 	out = append(out, fact("what to do", inkStrong, a.WhatToDo, w)...)
 	for _, k := range a.Thresholds {
