@@ -9,11 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/url"
 	"os"
 	"regexp"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -49,16 +49,27 @@ type Evaluator struct {
 	every   time.Duration
 	notify  func(control.Event)
 
-	mu    sync.Mutex
-	known map[string]rules.AlertState // by rule and labels
+	mu       sync.Mutex
+	known    map[string]known // by rule and labels
+	resolved []control.Alert  // newest last
 }
+
+// known is an alert that was active when it was last looked at.
+type known struct {
+	state rules.AlertState
+	alert control.Alert
+}
+
+// showResolved is for how long an alert that has fired is still listed after it
+// was resolved: someone who looks up sees that it is over, and when.
+const showResolved = 2 * time.Minute
 
 // New loads the shipped rules and the files of the settings; a broken file is
 // an error that names it and its line. notify is told of every alert that turns
 // pending, fires or resolves.
 func New(ctx context.Context, h *probes.History, s Settings, log *slog.Logger, notify func(control.Event)) (*Evaluator, error) {
 	engine, queryable, appendable, p := h.Storage()
-	e := &Evaluator{every: s.EvaluateEvery.Get(), notify: notify, known: map[string]rules.AlertState{}}
+	e := &Evaluator{every: s.EvaluateEvery.Get(), notify: notify, known: map[string]known{}}
 	e.manager = rules.NewManager(&rules.ManagerOptions{
 		NameValidationScheme: model.UTF8Validation,
 		ExternalURL:          &url.URL{},
@@ -135,10 +146,12 @@ func (e *Evaluator) compare() {
 		for _, a := range r.ActiveAlerts() {
 			key := r.Name() + a.Labels.String()
 			seen[key] = true
-			if e.known[key] == a.State || a.State == rules.StateInactive {
+			if e.known[key].state == a.State || a.State == rules.StateInactive {
 				continue
 			}
-			e.known[key] = a.State
+			now := active(r, a)
+			e.known[key] = known{a.State, now}
+			e.resolved = slices.DeleteFunc(e.resolved, func(b control.Alert) bool { return b.Name == now.Name && maps.Equal(b.Labels, now.Labels) })
 			severity := "warn"
 			if a.State == rules.StateFiring && a.Labels.Get("severity") == "critical" {
 				severity = "bad"
@@ -147,60 +160,74 @@ func (e *Evaluator) compare() {
 				Text: a.State.String() + ": " + a.Annotations.Get("summary")})
 		}
 	}
-	for key, state := range e.known {
+	for key, k := range e.known {
 		if seen[key] {
 			continue
 		}
 		delete(e.known, key)
-		name, _, _ := strings.Cut(key, "{")
-		text := "resolved"
-		if state == rules.StatePending {
-			text = "passed before it fired"
+		text := "passed before it fired"
+		if k.state == rules.StateFiring {
+			text = "resolved"
+			k.alert.State, k.alert.Since = "resolved", time.Now()
+			e.resolved = append(e.resolved, k.alert)
 		}
-		e.notify(control.Event{Kind: "alert", Severity: "good", Subject: name, Text: text})
+		e.notify(control.Event{Kind: "alert", Severity: "good", Subject: k.alert.Name, Text: text})
 	}
+	e.resolved = slices.DeleteFunc(e.resolved, func(a control.Alert) bool { return time.Since(a.Since) > showResolved })
 }
 
 var settingKey = regexp.MustCompile(`bizra_setting\{key="([^"]+)"\}`)
 
-// List returns every active alert, firing ones first, then the rules that are
-// inactive.
+// List returns every active alert, firing ones first, then those that were
+// resolved a moment ago, then the rules that are inactive.
 func (e *Evaluator) List() []control.Alert {
-	var out []control.Alert
+	e.mu.Lock()
+	out := slices.Clone(e.resolved)
+	e.mu.Unlock()
 	for _, r := range e.manager.AlertingRules() {
-		base := control.Alert{
-			Name: r.Name(), State: "inactive", Part: r.Labels().Get("part"), Severity: r.Labels().Get("severity"),
-			Expr: r.Query().String(), For: model.Duration(r.HoldDuration()).String(),
-			WhatToDo: printable.Clean(r.Annotations().Get("what_to_do"), 500), Since: r.GetEvaluationTimestamp(),
-		}
-		for _, m := range settingKey.FindAllStringSubmatch(base.Expr, -1) {
-			base.Thresholds = append(base.Thresholds, m[1])
-		}
-		active := 0
+		quiet := !slices.ContainsFunc(out, func(a control.Alert) bool { return a.Name == r.Name() })
 		for _, a := range r.ActiveAlerts() {
 			if a.State == rules.StateInactive {
 				continue
 			}
-			one, value := base, control.Number(a.Value)
-			one.State, one.Value, one.Since = a.State.String(), &value, a.ActiveAt
-			if a.State == rules.StateFiring {
-				one.Since = a.FiredAt
-			}
-			one.Summary = printable.Clean(a.Annotations.Get("summary"), 200)
-			one.Labels = a.Labels.DropReserved(func(n string) bool { return n == labels.AlertName || n == "severity" || n == "part" }).Map()
-			out = append(out, one)
-			active++
+			out = append(out, active(r, a))
+			quiet = false
 		}
-		if active == 0 {
-			base.Summary = printable.Clean(r.Annotations().Get("description"), 200)
-			out = append(out, base)
+		if quiet {
+			out = append(out, rule(r))
 		}
 	}
-	order := map[string]int{"firing": 0, "pending": 1, "inactive": 2}
+	order := map[string]int{"firing": 0, "pending": 1, "resolved": 2, "inactive": 3}
 	severity := map[string]int{"critical": 0, "warning": 1, "info": 2}
 	slices.SortStableFunc(out, func(a, b control.Alert) int {
 		return cmp.Or(cmp.Compare(order[a.State], order[b.State]), cmp.Compare(severity[a.Severity], severity[b.Severity]),
 			cmp.Compare(a.Name, b.Name))
 	})
+	return out
+}
+
+// rule describes an alerting rule at rest.
+func rule(r *rules.AlertingRule) control.Alert {
+	out := control.Alert{
+		Name: r.Name(), State: "inactive", Part: r.Labels().Get("part"), Severity: r.Labels().Get("severity"),
+		Summary: printable.Clean(r.Annotations().Get("description"), 200),
+		Expr:    r.Query().String(), For: model.Duration(r.HoldDuration()).String(),
+		WhatToDo: printable.Clean(r.Annotations().Get("what_to_do"), 500), Since: r.GetEvaluationTimestamp(),
+	}
+	for _, m := range settingKey.FindAllStringSubmatch(out.Expr, -1) {
+		out.Thresholds = append(out.Thresholds, m[1])
+	}
+	return out
+}
+
+// active describes one pending or firing alert of a rule.
+func active(r *rules.AlertingRule, a *rules.Alert) control.Alert {
+	out, value := rule(r), control.Number(a.Value)
+	out.State, out.Value, out.Since = a.State.String(), &value, a.ActiveAt
+	if a.State == rules.StateFiring {
+		out.Since = a.FiredAt
+	}
+	out.Summary = printable.Clean(a.Annotations.Get("summary"), 200)
+	out.Labels = a.Labels.DropReserved(func(n string) bool { return n == labels.AlertName || n == "severity" || n == "part" }).Map()
 	return out
 }

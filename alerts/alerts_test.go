@@ -118,8 +118,10 @@ func TestThresholdIsASetting(t *testing.T) {
 	if _, err := r.registry.Apply([]settings.Change{{Key: a.Thresholds[0], Value: "20"}}); err != nil {
 		t.Fatal(err)
 	}
-	r.eventually(t, "PoolWaiting", "inactive")
-	time.Sleep(600 * time.Millisecond)
+	a = r.eventually(t, "PoolWaiting", "resolved")
+	if time.Since(a.Since) > 5*time.Second || a.Summary == "" {
+		t.Fatalf("%+v", a)
+	}
 	for _, text := range []string{"pending: 9 callers", "firing: 9 callers", "resolved"} {
 		if !r.told(text) {
 			t.Errorf("no event says %q", text)

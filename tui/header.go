@@ -202,11 +202,11 @@ func (m *model) trouble(v viewID) ink {
 	return worst
 }
 
-// loudAlerts returns what is firing or pending.
+// loudAlerts returns what is firing or pending, or was resolved a moment ago.
 func (m *model) loudAlerts() []control.Alert {
 	var out []control.Alert
 	for _, a := range m.look.Alerts {
-		if a.State == "firing" || a.State == "pending" {
+		if a.State == "firing" || a.State == "pending" || a.State == "resolved" {
 			out = append(out, a)
 		}
 	}

@@ -59,6 +59,8 @@ func alertMark(a control.Alert) mark {
 		return mark{"▲", "firing", inkBad, false}
 	case "pending":
 		return mark{"△", "pending", inkWarn, false}
+	case "resolved":
+		return mark{"✓", "resolved", inkGood, false}
 	default:
 		return mark{"·", cmp.Or(a.State, "inactive"), inkMuted, true}
 	}

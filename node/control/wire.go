@@ -181,7 +181,7 @@ type Tier struct {
 type Alert struct {
 	Name       string            `json:"name"`
 	Part       string            `json:"part"`
-	State      string            `json:"state"` // inactive, pending, firing
+	State      string            `json:"state"` // inactive, pending, firing, resolved (a moment ago)
 	Severity   string            `json:"severity"`
 	Summary    string            `json:"summary"`
 	WhatToDo   string            `json:"what_to_do"`
