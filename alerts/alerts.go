@@ -228,6 +228,6 @@ func active(r *rules.AlertingRule, a *rules.Alert) control.Alert {
 		out.Since = a.FiredAt
 	}
 	out.Summary = printable.Clean(a.Annotations.Get("summary"), 200)
-	out.Labels = a.Labels.DropReserved(func(n string) bool { return n == labels.AlertName || n == "severity" || n == "part" }).Map()
+	out.Labels = labels.NewBuilder(a.Labels).Del(labels.AlertName, "severity", "part").Labels().Map()
 	return out
 }

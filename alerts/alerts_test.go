@@ -109,7 +109,7 @@ func TestThresholdIsASetting(t *testing.T) {
 	r.eventually(t, "PoolWaiting", "pending")
 	a := r.eventually(t, "PoolWaiting", "firing")
 	if a.Severity != "critical" || a.Summary != "9 callers wait for a database connection" || len(a.Thresholds) != 1 ||
-		a.Thresholds[0] != "alerts.pool_waiting.threshold" || a.WhatToDo == "" || a.Value == nil || *a.Value != 9 {
+		a.Thresholds[0] != "alerts.pool_waiting.threshold" || a.WhatToDo == "" || a.Value == nil || *a.Value != 9 || len(a.Labels) != 0 {
 		t.Fatalf("%+v", a)
 	}
 	if list := r.List(); list[0].Name != "PoolWaiting" {

@@ -228,7 +228,7 @@ func (m *model) strip(w, h int) []line {
 			break
 		}
 		s := alertMark(a)
-		l := cat(txt(s.ink, s.glyph+" "+pad(s.word, 8)), txt(inkStrong, a.Name), txt(inkText, "  "+a.Summary))
+		l := cat(txt(s.ink, s.glyph+" "+pad(s.word, 9)), txt(inkStrong, a.Name), txt(inkText, "  "+a.Summary))
 		right := txt(inkMuted, since(m.nodeNow(), a.Since))
 		if more := len(loud) - h; i == h-1 && more > 0 {
 			hint := " more: press 6"
