@@ -34,8 +34,7 @@ var shipped embed.FS
 // shippedFile is how the embedded rules are named to the rule manager.
 const shippedFile = "rules/bizra.yaml"
 
-// Rules returns the shipped rule file.
-func Rules() []byte {
+func shippedRules() []byte {
 	data, err := shipped.ReadFile(shippedFile)
 	if err != nil {
 		panic(err) // it is part of the binary
@@ -63,6 +62,9 @@ type known struct {
 // showResolved is for how long an alert that has fired is still listed after it
 // was resolved: someone who looks up sees that it is over, and when.
 const showResolved = 2 * time.Minute
+
+// maxResolved bounds how many of them there are, whatever rules come and go.
+const maxResolved = 100
 
 // New loads the shipped rules and the files of the settings; a broken file is
 // an error that names it and its line. notify is told of every alert that turns
@@ -104,7 +106,7 @@ type loader struct {
 }
 
 func (l loader) Load(name string, ignoreUnknown bool, scheme model.ValidationScheme) (*rulefmt.RuleGroups, []error) {
-	data := Rules()
+	data := shippedRules()
 	if name != shippedFile {
 		var err error
 		if data, err = os.ReadFile(name); err != nil {
@@ -174,6 +176,7 @@ func (e *Evaluator) compare() {
 		e.notify(control.Event{Kind: "alert", Severity: "good", Subject: k.alert.Name, Text: text})
 	}
 	e.resolved = slices.DeleteFunc(e.resolved, func(a control.Alert) bool { return time.Since(a.Since) > showResolved })
+	e.resolved = e.resolved[max(0, len(e.resolved)-maxResolved):]
 }
 
 var settingKey = regexp.MustCompile(`bizra_setting\{key="([^"]+)"\}`)

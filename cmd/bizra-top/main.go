@@ -4,16 +4,18 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"charm.land/fang/v2"
 	"github.com/spf13/cobra"
+
+	"github.com/bizra/bizra-top/node/printable"
 )
 
 // version is set by the linker for releases.
@@ -29,21 +31,23 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	defer stop()
 	err := fang.Execute(ctx, rootCommand(), fang.WithVersion(versionText()), fang.WithErrorHandler(
-		func(w io.Writer, _ fang.Styles, err error) { fmt.Fprintln(w, "bizra-top:", err) }))
-	var code exitCode
-	switch {
-	case err == nil:
-	case errors.As(err, &code):
-		os.Exit(code.code)
-	default:
+		func(w io.Writer, _ fang.Styles, err error) { fmt.Fprintln(w, "bizra-top:", safe(err)) }))
+	if err != nil {
 		os.Exit(1)
 	}
 }
 
-// exitCode is an error with an exit code of its own.
-type exitCode struct {
-	code int
-	error
+// maxErrorLine bounds one line of an error that is printed.
+const maxErrorLine = 1000
+
+// safe makes an error fit for a terminal: it may quote a file or a node's answer.
+// Its lines stay lines.
+func safe(err error) string {
+	lines := strings.Split(err.Error(), "\n")
+	for i, l := range lines {
+		lines[i] = printable.Clean(l, maxErrorLine)
+	}
+	return strings.Join(lines, "\n")
 }
 
 func versionText() string {

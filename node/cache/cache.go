@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"runtime/debug"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -149,7 +148,7 @@ type filled struct {
 func (c *Cache) fill(ctx context.Context, class Class, full string, load func(context.Context) (Loaded, error)) (f filled, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("load panicked: %v\n%s", p, debug.Stack())
+			err = fmt.Errorf("load panicked: %v", p) // no stack: it would go out to clients
 		}
 	}()
 	// A load for the same key may have ended between the look into L1 and the

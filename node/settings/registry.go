@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode"
 )
 
 // Registry holds the declared settings of one node. Declare everything before
@@ -115,7 +116,7 @@ func (s Spec) check(p planned) error {
 			return fmt.Errorf("%q is not one of %s", p.text, strings.Join(s.Choices, ", "))
 		}
 	}
-	if strings.ContainsAny(p.text, "\r\n\x00\x1b") {
+	if strings.ContainsFunc(p.text, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return errors.New("line breaks and control characters are not allowed")
 	}
 	if s.Check != nil {

@@ -76,6 +76,8 @@ func TestApply(t *testing.T) {
 		{"cache.on", "maybe", "", "neither"},
 		{"upstream.providers", "a=http://x, b=http://y", "a=http://x,b=http://y", ""},
 		{"upstream.providers", "a\x1b[31m", "", "control characters"},
+		{"upstream.providers", "a\u009b31m", "", "control characters"},
+		{"upstream.providers", "a\u202eb", "", "control characters"},
 		{"pool.limt", "3", "", "did you mean pool.limit?"},
 		{"failure_ratio", "3", "", "did you mean breaker.upstream.failure_ratio?"},
 	} {
