@@ -91,6 +91,12 @@ func (n *Node) warn(c control.Changed) string {
 		if inUse := n.gate.Stat().InUse; err == nil && limit < inUse {
 			return fmt.Sprintf("below the current use of %d connections: it takes effect as they are given back", inUse)
 		}
+	case "store.retention":
+		before, err1 := settings.ParseNumber(settings.KindDuration, c.Old)
+		after, err2 := settings.ParseNumber(settings.KindDuration, c.New)
+		if err1 == nil && err2 == nil && after > 0 && (before == 0 || after < before) {
+			return fmt.Sprintf("verdicts older than %s are deleted ten minutes from now, which cannot be undone", c.New)
+		}
 	case "cache.l1.max_bytes":
 		bound, err := settings.ParseNumber(settings.KindBytes, c.New)
 		if used := n.cache.Bytes(); err == nil && bound < float64(used) {

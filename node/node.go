@@ -165,17 +165,17 @@ func (n *Node) openUpstreams(ctx context.Context) error {
 
 func (n *Node) openLedger(ctx context.Context) (err error) {
 	n.gate = pool.NewGate(n.settings.Pool, n.metrics)
+	told := func(severity, text string) { n.event("ledger", severity, "ledger", text) }
 	dsn := n.settings.Store.DSN.Get()
 	if dsn == "" {
-		n.ledger, err = store.OpenSQLite(ctx, filepath.Join(n.options.StateDir, "ledger.db"), n.gate, n.metrics)
+		n.ledger, err = store.OpenSQLite(ctx, n.settings.Store, filepath.Join(n.options.StateDir, "ledger.db"), n.gate, n.metrics, told)
 		return err
 	}
 	b := n.newBreaker(classDatabase, classDatabase, n.settings.Database)
 	if n.postgres, err = pool.OpenPostgres(dsn, n.settings.Pool, n.gate, b); err != nil {
 		return err
 	}
-	n.ledger, err = store.OpenPostgres(ctx, n.postgres, filepath.Join(n.options.StateDir, "outbox.db"), n.metrics,
-		func(severity, text string) { n.event("ledger", severity, "ledger", text) })
+	n.ledger, err = store.OpenPostgres(ctx, n.settings.Store, n.postgres, filepath.Join(n.options.StateDir, "outbox.db"), n.metrics, told)
 	return err
 }
 

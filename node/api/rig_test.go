@@ -131,7 +131,7 @@ func (r *rig) build(o options) {
 	r.Cleanup(func() { stop(); running.Wait() })
 
 	gate := pool.NewGate(poolSettings, metrics)
-	ledger, err := store.OpenSQLite(ctx, filepath.Join(r.TempDir(), "ledger.db"), gate, metrics)
+	ledger, err := store.OpenSQLite(ctx, store.Declare(r.registry), filepath.Join(r.TempDir(), "ledger.db"), gate, metrics, func(string, string) {})
 	if err != nil {
 		r.Fatal(err)
 	}

@@ -14,12 +14,15 @@ import (
 	"github.com/bizra/bizra-top/node/breaker"
 )
 
+// DiskFull is the SQLSTATE of a server whose disk is full.
+const DiskFull = "53100"
+
 // Postgres is a PostgreSQL connection pool behind a gate and a circuit breaker.
 type Postgres struct {
 	pool    *pgxpool.Pool
 	gate    *Gate
 	breaker *breaker.Breaker
-	lastErr atomic.Pointer[string]
+	lastErr atomic.Pointer[string] // of the database, redacted
 }
 
 // OpenPostgres prepares a pool; it does not connect, so a node starts while its
@@ -30,7 +33,9 @@ func OpenPostgres(dsn string, s Settings, gate *Gate, b *breaker.Breaker) (*Post
 	if err != nil {
 		return nil, fmt.Errorf("store.dsn is not a PostgreSQL address: %s", redact(err.Error()))
 	}
-	config.MaxConns = int32(s.Ceiling.Get())
+	// One above the gate's most for the probe, which must not wait behind those
+	// who wait for the database, and one for migrations.
+	config.MaxConns = int32(s.Ceiling.Get()) + 2
 	config.MinConns = 0
 	config.MaxConnIdleTime = s.IdleTimeout.Get()
 	config.MaxConnLifetimeJitter = time.Minute
@@ -48,47 +53,53 @@ func OpenPostgres(dsn string, s Settings, gate *Gate, b *breaker.Breaker) (*Post
 	return &Postgres{pool: pool, gate: gate, breaker: b}, nil
 }
 
-// Do calls use with a connection. It returns breaker.ErrOpen at once while the
-// database is known to be away.
+// Do calls use with a connection, within the bounds of [Gate.Do]. It returns
+// breaker.ErrOpen at once while the database is known to be away.
 func (p *Postgres) Do(ctx context.Context, use func(context.Context, *pgxpool.Conn) error) error {
 	// The breaker is asked at once, so that nobody stands in line for a database
-	// that is away, and at the head of the line: the wait there says nothing about
-	// the database, and must not count as a slow call.
-	permit, err := p.breaker.Acquire()
-	if err != nil {
-		return fmt.Errorf("PostgreSQL: %w", err)
+	// that is away, and again at the head of the line: the wait there says nothing
+	// about the database, and must not count as a slow call.
+	first, err := p.breaker.Acquire()
+	if err == nil {
+		first.Ignore()
+		err = p.gate.Do(ctx, func(statement context.Context) error { return p.use(ctx, statement, use) })
 	}
-	permit.Ignore()
-	err = p.gate.Do(ctx, func(ctx context.Context) error {
-		var err error
-		if permit, err = p.breaker.Acquire(); err != nil {
-			return fmt.Errorf("PostgreSQL: %w", err)
-		}
-		conn, err := p.pool.Acquire(ctx)
-		if err != nil {
-			return fmt.Errorf("connect to PostgreSQL: %w", err)
-		}
-		defer conn.Release()
-		return use(ctx, conn)
-	})
-	p.report(ctx, permit, err)
 	if err != nil {
+		err = fmt.Errorf("PostgreSQL: %w", err)
 		return &publicError{redact(err.Error()), err}
 	}
 	return nil
 }
 
+// use is Do at the head of the line. caller is the context Do was given,
+// statement the same with the statement's deadline.
+func (p *Postgres) use(caller, statement context.Context, use func(context.Context, *pgxpool.Conn) error) error {
+	permit, err := p.breaker.Acquire()
+	if err != nil {
+		return err
+	}
+	defer permit.Ignore() // after a panic in use; otherwise it has reported
+	conn, err := p.pool.Acquire(statement)
+	if err != nil {
+		err = fmt.Errorf("connect: %w", err)
+	} else {
+		defer conn.Release()
+		err = use(statement, conn)
+	}
+	p.report(caller, &permit, err)
+	return err
+}
+
 // report tells the breaker what happened. Only what is wrong with the database
 // counts, a deadline that passed included: not a caller that left, nor an error
 // in the statement.
-func (p *Postgres) report(ctx context.Context, permit breaker.Permit, err error) {
+func (p *Postgres) report(caller context.Context, permit *breaker.Permit, err error) {
 	var statement *pgconn.PgError
 	switch {
-	case errors.Is(err, breaker.ErrOpen): // nothing was asked
 	case err == nil:
 		permit.Success()
 		p.lastErr.Store(nil)
-	case errors.Is(ctx.Err(), context.Canceled) || errors.Is(err, ErrSaturated):
+	case errors.Is(caller.Err(), context.Canceled):
 		permit.Ignore()
 	case errors.As(err, &statement) && !isServerFault(statement.Code):
 		permit.Success()
@@ -101,9 +112,13 @@ func (p *Postgres) report(ctx context.Context, permit breaker.Permit, err error)
 
 // isServerFault says whether a SQLSTATE means trouble with the server: classes
 // 08 connection, 53 resources, 57 operator intervention, 58 system, XX internal.
+// A full disk is none: the server answers, and must still be asked what it has.
 func isServerFault(code string) bool {
 	if len(code) < 2 {
 		return true
+	}
+	if code == DiskFull {
+		return false
 	}
 	switch code[:2] {
 	case "08", "53", "57", "58", "XX":

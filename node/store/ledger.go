@@ -10,13 +10,17 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/bizra/bizra-top/node/latency"
 	"github.com/bizra/bizra-top/node/pool"
 	"github.com/bizra/bizra-top/node/printable"
+	"github.com/bizra/bizra-top/node/settings"
 )
 
 // ErrClosed is returned by a ledger that is shutting down.
 var ErrClosed = errors.New("the ledger is closed")
+
+// ErrDiskFull is returned while a verdict cannot be written because a disk is
+// full. What was written before can be read.
+var ErrDiskFull = errors.New("the disk is full")
 
 const (
 	// groupMax bounds one commit; more verdicts wait for the next.
@@ -26,28 +30,22 @@ const (
 	queueMax = 4096
 	// commitTimeout bounds one commit of a group.
 	commitTimeout = 20 * time.Second
-	// shipEvery is how often the outbox looks whether it has something to ship.
-	shipEvery = 250 * time.Millisecond
 )
 
 // Ledger keeps verdicts. Run must be running for Write to return.
 type Ledger struct {
-	primary backend
-	// postgres and outbox are nil when the primary is embedded.
-	postgres *postgresql
-	outbox   *sqlite
-	files    []*sqlite
-	migrated atomic.Bool
-	waiting  atomic.Int64 // records in the outbox
+	primary   backend
+	outbox    *outbox // nil when the primary is embedded
+	file      *sqlite // the embedded primary or the outbox's
+	retention *settings.Value[time.Duration]
 
-	queue chan pending
-	stop  chan struct{}
-	once  sync.Once
+	queue   chan pending
+	stop    chan struct{}
+	stopped chan struct{} // closed when Run has returned
+	once    sync.Once
 
-	written *prometheus.CounterVec
-	commit  prometheus.Histogram
-	group   prometheus.Histogram
-	lastErr atomic.Pointer[string]
+	metrics metrics
+	lastErr atomic.Pointer[string] // of writing
 	notify  func(severity, text string)
 }
 
@@ -56,55 +54,41 @@ type pending struct {
 	done   chan error
 }
 
-// OpenSQLite returns a ledger in one SQLite file, created when missing.
-func OpenSQLite(ctx context.Context, path string, gate *pool.Gate, reg prometheus.Registerer) (*Ledger, error) {
+// OpenSQLite returns a ledger in one SQLite file, created when missing. notify
+// is told, once each time, when verdicts cannot be written and when they can
+// again.
+func OpenSQLite(ctx context.Context, s Settings, path string, gate *pool.Gate, reg prometheus.Registerer, notify func(severity, text string)) (*Ledger, error) {
 	db, err := openSQLite(ctx, path, gate)
 	if err != nil {
 		return nil, err
 	}
-	l := newLedger(db, reg)
-	l.files = []*sqlite{db}
-	return l, nil
+	return newLedger(s, db, nil, db, reg, notify), nil
 }
 
 // OpenPostgres returns a ledger in PostgreSQL with an outbox in the SQLite file
 // outboxPath. It succeeds while PostgreSQL is away. notify is told, once each
-// time, when PostgreSQL goes away and when the outbox has been shipped.
-func OpenPostgres(ctx context.Context, db *pool.Postgres, outboxPath string, reg prometheus.Registerer, notify func(severity, text string)) (*Ledger, error) {
-	outbox, err := openSQLite(ctx, outboxPath, nil)
+// time, when verdicts go to the outbox and when it has been shipped, and as by
+// OpenSQLite.
+func OpenPostgres(ctx context.Context, s Settings, db *pool.Postgres, outboxPath string, reg prometheus.Registerer, notify func(severity, text string)) (*Ledger, error) {
+	file, err := openSQLite(ctx, outboxPath, nil)
 	if err != nil {
 		return nil, err
 	}
-	n, err := outbox.count(ctx)
+	n, err := file.count(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read the outbox %s: %w", outboxPath, err)
+		return nil, fmt.Errorf("read the outbox %s: %w", outboxPath, closeAfter(file.db, err))
 	}
-	p := &postgresql{db}
-	l := newLedger(p, reg)
-	l.postgres, l.outbox, l.files, l.notify = p, outbox, []*sqlite{outbox}, notify
-	l.waiting.Store(n)
-	return l, nil
+	o := &outbox{file: file, server: &postgresql{pool: db, migrating: make(chan struct{}, 1)}}
+	o.waiting.Store(n)
+	return newLedger(s, o.server, o, file, reg, notify), nil
 }
 
-func newLedger(primary backend, reg prometheus.Registerer) *Ledger {
+func newLedger(s Settings, primary backend, o *outbox, file *sqlite, reg prometheus.Registerer, notify func(severity, text string)) *Ledger {
 	l := &Ledger{
-		primary: primary,
-		queue:   make(chan pending, queueMax),
-		stop:    make(chan struct{}),
-		written: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_ledger_verdicts_total",
-			Help: "Verdicts committed to disk, by where."}, []string{"store"}),
-		commit: prometheus.NewHistogram(latency.Options("bizra_ledger_commit_seconds", "Time of one group commit.")),
-		group: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "bizra_ledger_group_verdicts",
-			Help: "Verdicts in one group commit.", Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128, 256}}),
-		notify: func(string, string) {},
+		primary: primary, outbox: o, file: file, retention: s.Retention, notify: notify,
+		queue: make(chan pending, queueMax), stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
-	reg.MustRegister(l.written, l.commit, l.group,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_ledger_outbox_verdicts",
-			Help: "Verdicts on local disk that PostgreSQL does not have yet."},
-			func() float64 { return float64(l.waiting.Load()) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_ledger_queue_verdicts",
-			Help: "Verdicts waiting for a group commit."},
-			func() float64 { return float64(len(l.queue)) }))
+	l.metrics = newMetrics(reg, func() float64 { return float64(l.Outbox()) }, func() float64 { return float64(len(l.queue)) })
 	return l
 }
 
@@ -113,6 +97,11 @@ func newLedger(primary backend, reg prometheus.Registerer) *Ledger {
 func (l *Ledger) Write(ctx context.Context, r Record) error {
 	r.At = r.At.UTC().Truncate(time.Microsecond)
 	p := pending{r, make(chan error, 1)}
+	select {
+	case <-l.stop:
+		return ErrClosed
+	default:
+	}
 	select {
 	case l.queue <- p:
 	case <-l.stop:
@@ -125,22 +114,37 @@ func (l *Ledger) Write(ctx context.Context, r Record) error {
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-l.stopped:
+	}
+	select {
+	case err := <-p.done: // it was in the last group
+		return err
+	default:
+		return ErrClosed
 	}
 }
 
 // Find returns the newest records that match, newest first. Records in the
-// outbox are part of the ledger.
+// outbox are part of the ledger. While PostgreSQL cannot be read Find fails, at
+// once when that is known and at the latest when ctx ends: what the outbox alone
+// holds would look like a whole answer, and an operator who looks for a verdict
+// of yesterday would conclude that there was none.
 func (l *Ledger) Find(ctx context.Context, q Query) ([]Record, error) {
 	if l.outbox == nil {
 		return l.primary.find(ctx, q)
 	}
-	local, err := l.outbox.find(ctx, q)
-	if err != nil {
-		return nil, err
+	// The outbox first: a record that is shipped in between is then seen twice,
+	// not missed.
+	var local []Record
+	if l.Outbox() > 0 {
+		var err error
+		if local, err = l.outbox.file.find(ctx, q); err != nil {
+			return nil, err
+		}
 	}
 	records, err := l.primary.find(ctx, q)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the ledger cannot be read, and the %d verdicts in the outbox are not all of it: %w", l.Outbox(), err)
 	}
 	if len(local) == 0 {
 		return records, nil
@@ -167,12 +171,15 @@ func merge(a, b []Record, limit int) []Record {
 	return out
 }
 
-// Run commits and ships until Close is called, then commits what is queued.
+// Run commits, ships and prunes until Stop is called, then commits what is
+// queued.
 func (l *Ledger) Run() {
+	defer close(l.stopped)
 	var wg sync.WaitGroup
 	if l.outbox != nil {
 		wg.Go(l.ship)
 	}
+	wg.Go(l.pruneLoop)
 	l.commitLoop()
 	wg.Wait()
 }
@@ -210,108 +217,60 @@ func (l *Ledger) commitGroup(group []pending) {
 		records[i] = p.record
 	}
 	began := time.Now()
-	where, err := l.store(ctx, records)
-	l.commit.Observe(time.Since(began).Seconds())
-	l.group.Observe(float64(len(records)))
+	where, added, err := l.store(ctx, records)
+	l.metrics.commit.Observe(time.Since(began).Seconds())
+	l.metrics.group.Observe(float64(len(records)))
 	if err == nil {
-		l.written.WithLabelValues(where).Add(float64(len(records)))
+		l.metrics.written.WithLabelValues(where).Add(float64(added))
+	} else {
+		l.metrics.refused.Add(float64(len(records)))
 	}
+	l.remember(err)
 	for _, p := range group {
 		p.done <- err
 	}
 }
 
-func (l *Ledger) store(ctx context.Context, records []Record) (string, error) {
+// store returns where the records are now and how many of them were new.
+func (l *Ledger) store(ctx context.Context, records []Record) (where string, added int64, err error) {
 	if l.outbox == nil {
-		return l.primary.name(), l.remember(l.primary.append(ctx, records))
+		added, err = l.primary.append(ctx, records)
+		return l.primary.name(), added, err
 	}
-	// While the outbox holds something, new records queue behind it, so that
-	// one slow attempt a group is not added to every answer.
-	if l.waiting.Load() == 0 {
-		err := l.toPostgres(ctx, records)
-		if err == nil {
-			return l.primary.name(), nil
-		}
-		l.notify("bad", "PostgreSQL is away, verdicts go to the outbox: "+printable.Clean(err.Error(), 160))
-	}
-	if err := l.remember(l.outbox.append(ctx, records)); err != nil {
-		return "", err
-	}
-	l.waiting.Add(int64(len(records)))
-	return "outbox", nil
+	return l.outbox.store(ctx, records, l.notify)
 }
 
-func (l *Ledger) toPostgres(ctx context.Context, records []Record) error {
-	// A wedged server must not hold answers longer than a healthy one would.
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	if !l.migrated.Load() {
-		if err := l.postgres.migrate(ctx); err != nil {
-			return err
-		}
-		l.migrated.Store(true)
-	}
-	return l.primary.append(ctx, records)
-}
-
-// ship moves records from the outbox to PostgreSQL, oldest first. A record is
-// removed only after PostgreSQL has it; one sent twice is ignored by its id.
-func (l *Ledger) ship() {
-	tick := time.NewTicker(shipEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-l.stop:
-			return
-		case <-tick.C:
-		}
-		for l.waiting.Load() > 0 && l.shipGroup() {
-			select {
-			case <-l.stop:
-				return
-			default:
-			}
-		}
-	}
-}
-
-func (l *Ledger) shipGroup() bool {
-	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
-	defer cancel()
-	records, err := l.outbox.oldest(ctx, groupMax)
-	if err != nil || len(records) == 0 {
-		return false
-	}
-	if l.toPostgres(ctx, records) != nil {
-		return false
-	}
-	if err := l.outbox.remove(ctx, records); err != nil {
-		return false
-	}
-	l.written.WithLabelValues("shipped").Add(float64(len(records)))
-	if l.waiting.Add(-int64(len(records))) == 0 {
-		l.notify("good", "PostgreSQL is back, the outbox is shipped")
-	}
-	return true
-}
-
-func (l *Ledger) remember(err error) error {
+// remember keeps what writing failed with, and tells of the first failure and of
+// the first success after it.
+func (l *Ledger) remember(err error) {
+	before := l.lastErr.Load()
 	if err == nil {
-		l.lastErr.Store(nil)
-		return nil
+		if before != nil {
+			l.lastErr.Store(nil)
+			l.notify("good", "verdicts can be written again")
+		}
+		return
 	}
 	text := printable.Clean(err.Error(), 160)
 	l.lastErr.Store(&text)
-	return err
+	if before == nil {
+		l.notify("bad", "verdicts cannot be written and are not answered: "+text)
+	}
 }
 
 // Outbox returns the number of verdicts PostgreSQL does not have yet.
-func (l *Ledger) Outbox() int64 { return l.waiting.Load() }
+func (l *Ledger) Outbox() int64 {
+	if l.outbox == nil {
+		return 0
+	}
+	return l.outbox.waiting.Load()
+}
 
 // Backend says where the ledger is: "sqlite" or "postgresql".
 func (l *Ledger) Backend() string { return l.primary.name() }
 
-// LastError returns what the newest write to local disk failed with, or "".
+// LastError returns what the newest write failed with, or "" after one that
+// worked.
 func (l *Ledger) LastError() string {
 	if s := l.lastErr.Load(); s != nil {
 		return *s
@@ -322,11 +281,5 @@ func (l *Ledger) LastError() string {
 // Stop refuses further writes and lets Run commit what is queued and return.
 func (l *Ledger) Stop() { l.once.Do(func() { close(l.stop) }) }
 
-// Close closes the files; call it after Run has returned.
-func (l *Ledger) Close() error {
-	var errs []error
-	for _, f := range l.files {
-		errs = append(errs, f.close())
-	}
-	return errors.Join(errs...)
-}
+// Close closes the file; call it after Run has returned.
+func (l *Ledger) Close() error { return l.file.close() }

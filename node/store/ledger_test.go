@@ -19,13 +19,34 @@ import (
 // open returns a running ledger in a file, and how to close it.
 func open(t *testing.T, path string) (*store.Ledger, func()) {
 	t.Helper()
-	metrics := prometheus.NewRegistry()
-	g := pool.NewGate(pool.Declare(settings.NewRegistry(), 2), metrics)
-	l, err := store.OpenSQLite(t.Context(), path, g, metrics)
+	l, _ := openKeeping(t, path, "0s")
+	return l, run(t, l)
+}
+
+// openKeeping returns a ledger in a file that forgets what is older than
+// retention, not running yet, and its metrics.
+func openKeeping(t *testing.T, path, retention string) (*store.Ledger, *prometheus.Registry) {
+	t.Helper()
+	reg, metrics := settings.NewRegistry(), prometheus.NewRegistry()
+	g, s := pool.NewGate(pool.Declare(reg, 2), metrics), store.Declare(reg)
+	keep(t, reg, retention)
+	l, err := store.OpenSQLite(t.Context(), s, path, g, metrics, told(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return l, run(t, l)
+	return l, metrics
+}
+
+func keep(t *testing.T, reg *settings.Registry, retention string) {
+	t.Helper()
+	if _, err := reg.Apply([]settings.Change{{Key: "store.retention", Value: retention}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// told writes what an operator would be told to the test's log.
+func told(t *testing.T) func(severity, text string) {
+	return func(severity, text string) { t.Log(severity+":", text) }
 }
 
 // run lets a ledger work until the returned function is called.

@@ -63,7 +63,7 @@ func openPostgres(t *testing.T, dsn, outbox string) *store.Ledger {
 		t.Fatal(err)
 	}
 	t.Cleanup(db.Close)
-	l, err := store.OpenPostgres(t.Context(), db, outbox, metrics, func(_, text string) { t.Log(text) })
+	l, err := store.OpenPostgres(t.Context(), store.Declare(reg), db, outbox, metrics, told(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -11,7 +12,8 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	sqlitedriver "modernc.org/sqlite" // also the driver "sqlite"
+	sqlitelib "modernc.org/sqlite/lib"
 
 	"github.com/bizra/bizra-top/node/pool"
 )
@@ -23,13 +25,15 @@ type sqlite struct {
 }
 
 // openSQLite opens or creates the file. synchronous=FULL makes a commit
-// survive a loss of power; group commit pays for it.
+// survive a loss of power; group commit pays for it. The log is let grow to
+// twice its checkpoint: space in it is kept, so that deleting works on a full
+// disk, but a long reader does not leave a huge one behind.
 func openSQLite(ctx context.Context, path string, gate *pool.Gate) (*sqlite, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("create folder for the ledger: %w", err)
 	}
 	options := url.Values{
-		"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(5000)", "foreign_keys(1)"},
+		"_pragma": {"auto_vacuum(incremental)", "journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(5000)", "journal_size_limit(8388608)"},
 		"_txlock": {"immediate"},
 	}
 	db, err := sql.Open("sqlite", "file:"+path+"?"+options.Encode())
@@ -57,8 +61,9 @@ func (s *sqlite) do(ctx context.Context, use func(context.Context) error) error 
 	return s.gate.Do(ctx, use)
 }
 
-func (s *sqlite) append(ctx context.Context, records []Record) error {
-	return s.do(ctx, func(ctx context.Context) error {
+func (s *sqlite) append(ctx context.Context, records []Record) (added int64, err error) {
+	err = s.do(ctx, func(ctx context.Context) error {
+		added = 0
 		tx, err := s.db.BeginTx(ctx, nil)
 		if err != nil {
 			return fmt.Errorf("write to the ledger: %w", err)
@@ -71,15 +76,19 @@ func (s *sqlite) append(ctx context.Context, records []Record) error {
 		}
 		defer insert.Close()
 		for _, r := range records {
-			if _, err := insert.ExecContext(ctx, r.ID, r.Kind, r.Subject, r.Outcome, int64(r.ChainID), r.At.UnixMicro(), r.Body); err != nil {
-				return fmt.Errorf("write to the ledger: %w", err)
+			result, err := insert.ExecContext(ctx, r.ID, r.Kind, r.Subject, r.Outcome, int64(r.ChainID), r.At.UnixMicro(), r.Body)
+			if err != nil {
+				return fmt.Errorf("write to the ledger: %w", explainFull(err))
 			}
+			n, _ := result.RowsAffected() // this driver always knows
+			added += n
 		}
 		if err := tx.Commit(); err != nil {
-			return fmt.Errorf("commit to the ledger: %w", err)
+			return fmt.Errorf("commit to the ledger: %w", explainFull(err))
 		}
 		return nil
 	})
+	return added, err
 }
 
 const columns = "id, kind, subject, outcome, chain_id, at, body"
@@ -123,13 +132,74 @@ func scan(rows *sql.Rows) ([]Record, error) {
 	return out, rows.Err()
 }
 
-func (s *sqlite) remove(ctx context.Context, records []Record) error {
+func (s *sqlite) remove(ctx context.Context, records []Record) (int64, error) {
 	ids := make([]any, len(records))
 	for i, r := range records {
 		ids[i] = r.ID
 	}
-	_, err := s.db.ExecContext(ctx, "DELETE FROM verdicts WHERE id IN (?"+strings.Repeat(", ?", len(ids)-1)+")", ids...)
-	return err
+	result, err := s.db.ExecContext(ctx, "DELETE FROM verdicts WHERE id IN (?"+strings.Repeat(", ?", len(ids)-1)+")", ids...)
+	if err != nil {
+		return 0, fmt.Errorf("remove from the outbox: %w", explainFull(err))
+	}
+	return result.RowsAffected()
+}
+
+func (s *sqlite) prune(ctx context.Context, before time.Time, limit int) (n int64, err error) {
+	err = s.do(ctx, func(ctx context.Context) error {
+		result, err := s.db.ExecContext(ctx, "DELETE FROM verdicts WHERE id IN (SELECT id FROM verdicts WHERE at < ? ORDER BY at LIMIT ?)",
+			before.UnixMicro(), limit)
+		if err != nil {
+			return fmt.Errorf("prune the ledger: %w", explainFull(err))
+		}
+		n, err = result.RowsAffected()
+		return err
+	})
+	return n, err
+}
+
+// giveBack returns a megabyte of free pages to the file system when more than a
+// tenth of the file is free, and says whether it did. What remains is for the
+// verdicts to come.
+func (s *sqlite) giveBack(ctx context.Context) (again bool, err error) {
+	err = s.do(ctx, func(ctx context.Context) error {
+		var free, pages int64
+		err := s.db.QueryRowContext(ctx, "SELECT f.freelist_count, p.page_count FROM pragma_freelist_count f, pragma_page_count p").Scan(&free, &pages)
+		if err != nil || free <= max(pages/10, freePages) {
+			return err
+		}
+		again = true
+		_, err = s.db.ExecContext(ctx, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", freePages))
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("give free pages back: %w", err)
+	}
+	return again, nil
+}
+
+// checkpoint moves the log to the file, which gets as short as it can be then.
+func (s *sqlite) checkpoint(ctx context.Context) error {
+	return s.do(ctx, func(ctx context.Context) error {
+		_, err := s.db.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
+		return err
+	})
+}
+
+// freePages is a megabyte of SQLite's pages of 4 KiB.
+const freePages = 256
+
+func (s *sqlite) oldestAt(ctx context.Context) (at time.Time, err error) {
+	err = s.do(ctx, func(ctx context.Context) error {
+		var micros sql.NullInt64
+		if err := s.db.QueryRowContext(ctx, "SELECT min(at) FROM verdicts").Scan(&micros); err != nil {
+			return fmt.Errorf("read the ledger: %w", err)
+		}
+		if micros.Valid {
+			at = time.UnixMicro(micros.Int64).UTC()
+		}
+		return nil
+	})
+	return at, err
 }
 
 func (s *sqlite) count(ctx context.Context) (n int64, err error) {
@@ -138,3 +208,18 @@ func (s *sqlite) count(ctx context.Context) (n int64, err error) {
 }
 
 func (s *sqlite) close() error { return s.db.Close() }
+
+// explainFull says of an error of the disk what it means.
+func explainFull(err error) error {
+	var failed *sqlitedriver.Error
+	if !errors.As(err, &failed) {
+		return err
+	}
+	switch failed.Code() & 0xff { // the primary code
+	case sqlitelib.SQLITE_FULL:
+		return fmt.Errorf("%w: free space on the disk of the state folder: %w", ErrDiskFull, err)
+	case sqlitelib.SQLITE_IOERR:
+		return fmt.Errorf("the disk of the state folder refuses it: %w", err)
+	}
+	return err
+}

@@ -1,8 +1,30 @@
 // Package store is the verdict ledger: a verdict that was answered is on disk.
 //
 // [Ledger] groups concurrent verdicts into one commit. It writes to embedded
-// SQLite or to PostgreSQL; while PostgreSQL is away verdicts go to a local
-// SQLite outbox and are shipped when it returns, exactly once by their id.
+// SQLite or to PostgreSQL; while PostgreSQL does not take them verdicts go to a
+// local SQLite outbox and are shipped when it does, exactly once by their id.
+//
+// # Age
+//
+// Verdicts older than store.retention are deleted in small batches, each a
+// transaction of its own with a pause behind it, so that no lock is held for
+// long and writers get most of the time. Partitions by time, which PostgreSQL
+// could drop whole, were weighed and left: the id alone is the key that makes
+// shipping exact, and a partitioned table can only be unique by id and time
+// together; somebody with the right to create tables would have to make
+// partitions ahead of time, or the first verdict of a day is refused; several
+// nodes on one database would race to do it; and the retention, a live setting,
+// would act by the width of a partition. What batches cost is dead rows, so the
+// table's own autovacuum settings collect them when one row in a hundred is
+// dead instead of one in five. The rows are never updated, deleted oldest first
+// and therefore beside each other, which lets vacuum free whole pages.
+//
+// # Indexes
+//
+// Every index ends in the time, because every query asks for the newest first:
+// a B-tree hands rows out in that order and stops at the limit. BRIN, a thousand
+// times smaller on a column that grows, cannot: PostgreSQL would have to read
+// and sort all that matches.
 package store
 
 import (
@@ -48,10 +70,16 @@ func (q Query) limit() int {
 
 // backend is a place that keeps records.
 type backend interface {
-	// append stores records in one transaction, ignoring known ids.
-	append(ctx context.Context, records []Record) error
+	// append stores records in one transaction, ignoring known ids, and returns
+	// how many were new.
+	append(ctx context.Context, records []Record) (int64, error)
 	// find returns the newest records first.
 	find(ctx context.Context, q Query) ([]Record, error)
+	// prune deletes at most limit records older than before, oldest first, in one
+	// transaction, and returns how many.
+	prune(ctx context.Context, before time.Time, limit int) (int64, error)
+	// oldestAt returns the time of the oldest record, or the zero time.
+	oldestAt(ctx context.Context) (time.Time, error)
 	name() string
 }
 
@@ -59,12 +87,12 @@ type backend interface {
 var migrations embed.FS
 
 // migrate brings a database to the newest version of the schema.
-func migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, folder string) error {
+func migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, folder string, options ...goose.ProviderOption) error {
 	files, err := fs.Sub(migrations, "migrations/"+folder)
 	if err != nil {
 		return err
 	}
-	provider, err := goose.NewProvider(dialect, db, files, goose.WithDisableGlobalRegistry(true))
+	provider, err := goose.NewProvider(dialect, db, files, append(options, goose.WithDisableGlobalRegistry(true))...)
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}
@@ -103,11 +131,28 @@ func (q Query) conditions(placeholder func(n int) string, at func(time.Time) any
 
 // Settings are the tunables of the ledger.
 type Settings struct {
-	DSN *settings.Value[string]
+	DSN       *settings.Value[string]
+	Retention *settings.Value[time.Duration] // 0 keeps everything
 }
 
-// Declare declares the tunables of the ledger.
+// shortestRetention is the least that store.retention can be, so that a slip of
+// the hand does not delete what an incident of today needs.
+const shortestRetention = time.Hour
+
+// Declare declares the tunables of the ledger. Ninety days is how long the
+// node's own history is kept, so that a verdict and the metrics of its moment
+// can be seen together.
 func Declare(r *settings.Registry) Settings {
-	return Settings{DSN: settings.String(r, settings.Spec{Key: "store.dsn", Restart: true, Secret: true,
-		Doc: "PostgreSQL address, such as postgres://user:password@host:5432/database; empty keeps the ledger in an embedded SQLite file."}, "")}
+	return Settings{
+		DSN: settings.String(r, settings.Spec{Key: "store.dsn", Restart: true, Secret: true,
+			Doc: "PostgreSQL address, such as postgres://user:password@host:5432/database; empty keeps the ledger in an embedded SQLite file."}, ""),
+		Retention: settings.Duration(r, settings.Spec{Key: "store.retention", Min: 0, Max: 100 * 365 * 86400, Step: 86400, Risk: settings.RiskHigh,
+			Doc: "Verdicts older than this are deleted from the ledger for good, ten minutes after a change; 0s keeps everything.",
+			Check: func(text string) error {
+				if v, err := settings.ParseNumber(settings.KindDuration, text); err != nil || v != 0 && v < shortestRetention.Seconds() {
+					return fmt.Errorf("%s is neither 0s, which keeps everything, nor at least %s", text, shortestRetention)
+				}
+				return nil
+			}}, 90*24*time.Hour),
+	}
 }
