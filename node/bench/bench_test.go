@@ -1,9 +1,16 @@
 package main
 
 import (
+	"os"
 	"testing"
 	"time"
 )
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	tidy()
+	os.Exit(code)
+}
 
 // The same contenders under "go test -bench".
 func BenchmarkScenes(b *testing.B) {

@@ -61,12 +61,12 @@ func scenes() []scene {
 		}},
 		floor,
 	}
-	return []scene{
-		{"breaker, success", false, success},
-		{"breaker, success, parallel", true, success},
-		{"breaker, refused", false, refused},
-		{"breaker, refused, parallel", true, refused},
-	}
+	return append([]scene{
+		{"breaker, success", false, success, 0},
+		{"breaker, success, parallel", true, success, 0},
+		{"breaker, refused", false, refused, 0},
+		{"breaker, refused, parallel", true, refused, 0},
+	}, poolScenes()...)
 }
 
 func closed(kind string) *breaker.Breaker {

@@ -6,6 +6,7 @@
 package main
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
@@ -29,6 +30,7 @@ type scene struct {
 	name       string
 	parallel   bool // by GOMAXPROCS goroutines on the same object
 	contenders []contender
+	batch      int // calls between two looks at the clock; 0 means 5000
 }
 
 func main() {
@@ -39,6 +41,7 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
+	defer tidy()
 	fmt.Printf("%s, GOMAXPROCS %d, medians of %d turns of %s, one after the other.\n", runtime.Version(), runtime.GOMAXPROCS(0), *rounds, *span)
 	fmt.Print("Times are per call; in parallel, wall time over all calls. Ratio: how many times our time.\n\n")
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
@@ -67,19 +70,20 @@ func (s scene) run(rounds int, span time.Duration) []row {
 	if s.parallel {
 		width = runtime.GOMAXPROCS(0)
 	}
+	batch := cmp.Or(s.batch, 5000)
 	does := make([]func(int), len(s.contenders))
 	rows := make([]row, len(s.contenders))
 	for i, c := range s.contenders {
 		does[i] = c.start()
 		rows[i].name = c.name
-		turn(does[i], width, span) // warm
-		rows[i].allocs = allocs(does[i])
+		turn(does[i], width, batch, span) // warm
+		rows[i].allocs = allocs(does[i], 4*batch)
 	}
 	times := make([][]float64, len(does))
 	ratios := make([][]float64, len(does))
 	for range rounds {
 		for i, do := range does {
-			times[i] = append(times[i], turn(do, width, span))
+			times[i] = append(times[i], turn(do, width, batch, span))
 			ratios[i] = append(ratios[i], times[i][len(times[i])-1]/times[0][len(times[0])-1])
 		}
 	}
@@ -92,11 +96,9 @@ func (s scene) run(rounds int, span time.Duration) []row {
 	return rows
 }
 
-// batch is how many calls are made between two looks at the clock.
-const batch = 5000
-
-// turn runs do in width goroutines for about span and returns nanoseconds per call.
-func turn(do func(n int), width int, span time.Duration) float64 {
+// turn runs do in width goroutines for about span, batch calls between two looks
+// at the clock, and returns nanoseconds per call.
+func turn(do func(n int), width, batch int, span time.Duration) float64 {
 	calls := make([]int, width)
 	began := time.Now()
 	var wg sync.WaitGroup
@@ -116,11 +118,10 @@ func turn(do func(n int), width int, span time.Duration) float64 {
 	return float64(took) / float64(total)
 }
 
-func allocs(do func(n int)) float64 {
-	const n = 20_000
+func allocs(do func(n int), n int) float64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	do(n)
 	runtime.ReadMemStats(&after)
-	return float64(after.Mallocs-before.Mallocs) / n
+	return float64(after.Mallocs-before.Mallocs) / float64(n)
 }

@@ -58,31 +58,38 @@ type Stat struct {
 
 // Gate is a semaphore whose limit follows a setting. Waiters are served in the
 // order in which they came. All methods may be called from any goroutine.
+//
+// Free, it costs a mutex taken twice, as any semaphore that is fair does, two
+// readings of the monotonic clock for its metrics, and two atomic histograms.
 type Gate struct {
 	settings Settings
+	start    time.Time // what times below are since
 
 	mu      sync.Mutex
 	inUse   int
-	busy    time.Duration // time in use, summed over all places, until changed
-	changed time.Time
-	waiters list.List // of chan struct{}, closed when its turn has come
+	entered time.Duration // when each place in use was taken, summed
+	busy    time.Duration // time in use of places given back, summed
+	told    time.Duration // the busy time last exported
+	waiters list.List     // of *waiter
 
-	wait     prometheus.Histogram
-	hold     prometheus.Histogram
+	wait     *latency.Histogram
+	hold     *latency.Histogram
 	timeouts prometheus.Counter
+}
+
+type waiter struct {
+	turn  chan struct{} // closed when the place is given
+	began time.Duration // when it was; written before turn is closed
 }
 
 // NewGate returns a gate that follows s.Limit and s.AcquireTimeout, and
 // registers its metrics with reg. Call Resized after the limit has changed.
 func NewGate(s Settings, reg prometheus.Registerer) *Gate {
-	histogram := func(name, help string) prometheus.Histogram {
-		return prometheus.NewHistogram(latency.Options(name, help))
-	}
 	g := &Gate{
 		settings: s,
-		changed:  time.Now(),
-		wait:     histogram("bizra_db_pool_acquire_wait_seconds", "Time callers waited for a database connection."),
-		hold:     histogram("bizra_db_pool_query_seconds", "Time a database connection was in use."),
+		start:    time.Now(),
+		wait:     latency.NewHistogram("bizra_db_pool_acquire_wait_seconds", "Time callers waited for a database connection."),
+		hold:     latency.NewHistogram("bizra_db_pool_query_seconds", "Time a database connection was in use."),
 		timeouts: prometheus.NewCounter(prometheus.CounterOpts{Name: "bizra_db_pool_timeouts_total",
 			Help: "Callers that gave up waiting for a database connection."}),
 	}
@@ -101,93 +108,106 @@ func NewGate(s Settings, reg prometheus.Registerer) *Gate {
 
 // Do calls use while holding one place of the gate. It waits for the place
 // until ctx ends or the acquire timeout is over, whichever is first, and gives
-// use a context that ends with the statement timeout. The error is use's own,
-// ErrSaturated, or the context's.
+// use a context that ends with the statement timeout, which is ctx itself when
+// that ends before. The error is use's own, ErrSaturated, or the context's.
 func (g *Gate) Do(ctx context.Context, use func(context.Context) error) error {
-	if err := g.enter(ctx); err != nil {
+	began, err := g.enter(ctx)
+	if err != nil {
 		return err
 	}
-	began := time.Now()
-	defer func() {
-		g.leave()
-		g.hold.Observe(time.Since(began).Seconds())
-	}()
-	ctx, cancel := context.WithTimeout(ctx, g.settings.StatementTimeout.Get())
+	defer g.leave(began)
+	timeout := g.settings.StatementTimeout.Get()
+	if deadline, ok := ctx.Deadline(); ok && deadline.Sub(g.start)-began <= timeout {
+		return use(ctx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return use(ctx)
 }
 
-func (g *Gate) enter(ctx context.Context) error {
+// enter waits for a place and returns when it was given.
+func (g *Gate) enter(ctx context.Context) (time.Duration, error) {
 	if err := ctx.Err(); err != nil {
-		return err
+		return 0, err
 	}
+	asked := time.Since(g.start)
 	g.mu.Lock()
 	if g.inUse < g.settings.Limit.Get() && g.waiters.Len() == 0 {
-		g.take(1)
+		g.take(asked)
 		g.mu.Unlock()
 		g.wait.Observe(0)
-		return nil
+		return asked, nil
 	}
-	turn := make(chan struct{})
-	place := g.waiters.PushBack(turn)
+	w := &waiter{turn: make(chan struct{})}
+	place := g.waiters.PushBack(w)
 	g.mu.Unlock()
 
-	began := time.Now()
 	timeout := g.settings.AcquireTimeout.Get()
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	var err error
 	select {
-	case <-turn:
-		g.wait.Observe(time.Since(began).Seconds())
-		return nil
+	case <-w.turn:
+		g.wait.Observe(w.began - asked)
+		return w.began, nil
 	case <-ctx.Done():
 		err = ctx.Err()
 	case <-timer.C:
 		err = fmt.Errorf("%w: no connection within %s; raise pool.limit or find what holds them", ErrSaturated, timeout)
 	}
-	g.wait.Observe(time.Since(began).Seconds())
+	now := time.Since(g.start)
+	g.wait.Observe(now - asked)
+	g.timeouts.Inc()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	select {
-	case <-turn: // it came while we gave up: pass it on
-		g.take(-1)
-		g.wake()
+	case <-w.turn: // it came while we gave up: pass it on
+		g.giveBack(w.began, now)
 	default:
 		g.waiters.Remove(place)
 	}
-	g.timeouts.Inc()
-	return err
+	return 0, err
 }
 
-func (g *Gate) leave() {
+func (g *Gate) leave(began time.Duration) {
+	now := time.Since(g.start)
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.take(-1)
-	g.wake()
+	g.giveBack(began, now)
+	g.mu.Unlock()
+	g.hold.Observe(now - began)
 }
 
-// take changes the number of places in use and accounts for the time until now.
-func (g *Gate) take(n int) {
-	now := time.Now()
-	g.busy += time.Duration(g.inUse) * now.Sub(g.changed)
-	g.changed = now
-	g.inUse += n
+func (g *Gate) take(now time.Duration) {
+	g.inUse++
+	g.entered += now
+}
+
+// giveBack frees a place taken at began, for the longest waiting if there is one.
+func (g *Gate) giveBack(began, now time.Duration) {
+	g.inUse--
+	g.entered -= began
+	g.busy += now - began
+	if g.waiters.Len() > 0 {
+		g.wake(now)
+	}
 }
 
 func (g *Gate) busySeconds() float64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.take(0)
-	return g.busy.Seconds()
+	// A place may be given back with a reading of the clock from before the last
+	// look, and a counter must never fall.
+	g.told = max(g.told, g.busy+time.Duration(g.inUse)*time.Since(g.start)-g.entered)
+	return g.told.Seconds()
 }
 
 // wake gives free places to the longest waiting.
-func (g *Gate) wake() {
+func (g *Gate) wake(now time.Duration) {
 	for limit := g.settings.Limit.Get(); g.inUse < limit && g.waiters.Len() > 0; {
-		turn := g.waiters.Remove(g.waiters.Front()).(chan struct{})
-		g.take(1)
-		close(turn)
+		w := g.waiters.Remove(g.waiters.Front()).(*waiter)
+		w.began = now
+		g.take(now)
+		close(w.turn)
 	}
 }
 
@@ -196,7 +216,7 @@ func (g *Gate) wake() {
 func (g *Gate) Resized() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.wake()
+	g.wake(time.Since(g.start))
 }
 
 // Stat returns the gate as it is now.
