@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,7 +13,7 @@ const (
 	// shipEvery is how often the outbox looks whether it has something to ship,
 	// and shipPause the longest wait after attempts that failed.
 	shipEvery = 250 * time.Millisecond
-	shipPause = 2 * time.Second
+	shipPause = time.Second
 	// serverTimeout bounds one write to PostgreSQL: a wedged server must not hold
 	// answers longer than a healthy one would.
 	serverTimeout = 3 * time.Second
@@ -25,21 +24,18 @@ type outbox struct {
 	file    *sqlite
 	server  *postgresql
 	waiting atomic.Int64 // records in the file
-	// turn is held while a group is stored, and by the shipping of the last few
-	// records: under load there would always be new ones behind them otherwise,
-	// and the ledger would never write to PostgreSQL directly again.
-	turn sync.Mutex
+	// down says that the newest attempt to write to PostgreSQL failed. Shipping
+	// tries again; who waits for an answer does not. Once it worked new verdicts
+	// go to PostgreSQL directly, beside what is still being shipped, which
+	// therefore ends however heavy the load is.
+	down atomic.Bool
 }
 
-// store writes to PostgreSQL or, when that fails or records wait already, to the
-// file. Behind waiting records there is no attempt, so that a server that is
-// slow to fail does not add its timeout to every answer.
+// store writes to PostgreSQL or, while that is down, to the file.
 func (o *outbox) store(ctx context.Context, records []Record, notify func(severity, text string)) (where string, added int64, err error) {
-	o.turn.Lock()
-	defer o.turn.Unlock()
-	direct := o.waiting.Load() == 0
+	up := !o.down.Load() || o.waiting.Load() == 0
 	var refused error
-	if direct {
+	if up {
 		if added, refused = o.toServer(ctx, records); refused == nil {
 			return o.server.name(), added, nil
 		}
@@ -47,12 +43,12 @@ func (o *outbox) store(ctx context.Context, records []Record, notify func(severi
 	added, err = o.file.append(ctx, records)
 	if err == nil {
 		o.waiting.Add(added)
-		if direct {
+		if up {
 			notify("bad", "PostgreSQL does not take verdicts, they go to the outbox: "+printable.Clean(refused.Error(), 160))
 		}
 		return "outbox", added, nil
 	}
-	if !direct {
+	if !up {
 		// The file takes no more; PostgreSQL may be back.
 		if added, refused = o.toServer(ctx, records); refused == nil {
 			return o.server.name(), added, nil
@@ -61,10 +57,13 @@ func (o *outbox) store(ctx context.Context, records []Record, notify func(severi
 	return "", 0, errors.Join(err, refused)
 }
 
+// toServer is called by the commits and by shipping at once.
 func (o *outbox) toServer(ctx context.Context, records []Record) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, serverTimeout)
 	defer cancel()
-	return o.server.append(ctx, records)
+	added, err := o.server.append(ctx, records)
+	o.down.Store(err != nil)
+	return added, err
 }
 
 // ship moves records from the outbox to PostgreSQL, oldest first. A record is
@@ -113,10 +112,6 @@ func (l *Ledger) shipGroup() bool {
 }
 
 func (o *outbox) shipGroup(ctx context.Context) (shipped int64, err error) {
-	if o.waiting.Load() <= groupMax {
-		o.turn.Lock()
-		defer o.turn.Unlock()
-	}
 	records, err := o.file.oldest(ctx, groupMax)
 	if err != nil || len(records) == 0 {
 		return 0, err

@@ -87,11 +87,13 @@ func (p *postgresql) append(ctx context.Context, records []Record) (added int64,
 	return added, explainServerFull(err)
 }
 
+const postgresPrune = `DELETE FROM verdicts WHERE ctid = ANY (ARRAY(
+	SELECT ctid FROM verdicts WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))`
+
 // prune leaves alone what another node on the same database is pruning.
 func (p *postgresql) prune(ctx context.Context, before time.Time, limit int) (n int64, err error) {
 	err = p.do(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
-		tag, err := conn.Exec(ctx, `DELETE FROM verdicts WHERE ctid = ANY (ARRAY(
-			SELECT ctid FROM verdicts WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))`, before, limit)
+		tag, err := conn.Exec(ctx, postgresPrune, before, limit)
 		if err != nil {
 			return fmt.Errorf("prune the ledger: %w", err)
 		}
@@ -124,12 +126,13 @@ func explainServerFull(err error) error {
 	return err
 }
 
+var postgresDialect = dialect{func(n int) string { return "$" + strconv.Itoa(n) }, func(t time.Time) any { return t }}
+
 func (p *postgresql) find(ctx context.Context, q Query) ([]Record, error) {
-	where, args := q.conditions(func(n int) string { return "$" + strconv.Itoa(n) }, func(t time.Time) any { return t })
-	args = append(args, q.limit())
+	statement, args := q.statement(postgresDialect)
 	var out []Record
 	err := p.do(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
-		rows, err := conn.Query(ctx, "SELECT "+columns+" FROM verdicts"+where+" ORDER BY at DESC LIMIT $"+strconv.Itoa(len(args)), args...)
+		rows, err := conn.Query(ctx, statement, args...)
 		if err != nil {
 			return fmt.Errorf("read the ledger: %w", err)
 		}

@@ -31,7 +31,7 @@ func database(t *testing.T) string {
 		t.Fatal("BIZRA_TEST_POSTGRES_URL is not set: run `make test`, which starts a private PostgreSQL")
 	}
 	name := fmt.Sprintf("test_%d", time.Now().UnixNano())
-	exec(t, dsn, "CREATE DATABASE "+name)
+	execute(t, dsn, "CREATE DATABASE "+name)
 	u, err := url.Parse(dsn)
 	if err != nil {
 		t.Fatal(err)
@@ -40,7 +40,7 @@ func database(t *testing.T) string {
 	return u.String()
 }
 
-func exec(t *testing.T, dsn, sql string) {
+func execute(t *testing.T, dsn, sql string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), dsn)
 	if err != nil {
@@ -52,10 +52,31 @@ func exec(t *testing.T, dsn, sql string) {
 	}
 }
 
+// scan reads one row on a connection of its own.
+func scan(t *testing.T, dsn, sql string, into ...any) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if err := conn.QueryRow(t.Context(), sql).Scan(into...); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // openPostgres returns a running ledger in PostgreSQL.
 func openPostgres(t *testing.T, dsn, outbox string) *store.Ledger {
 	t.Helper()
+	return openPostgresKeeping(t, dsn, outbox, "0s")
+}
+
+// openPostgresKeeping is openPostgres with a retention.
+func openPostgresKeeping(t *testing.T, dsn, outbox, retention string) *store.Ledger {
+	t.Helper()
 	reg, metrics := settings.NewRegistry(), prometheus.NewRegistry()
+	ledger := store.Declare(reg)
+	keep(t, reg, retention)
 	s, bs := pool.Declare(reg, 2), breaker.Declare(reg, "database")
 	g := pool.NewGate(s, metrics)
 	db, err := pool.OpenPostgres(dsn, s, g, breaker.New("database", "database", bs, breaker.WithProber()))
@@ -63,7 +84,7 @@ func openPostgres(t *testing.T, dsn, outbox string) *store.Ledger {
 		t.Fatal(err)
 	}
 	t.Cleanup(db.Close)
-	l, err := store.OpenPostgres(t.Context(), store.Declare(reg), db, outbox, metrics, told(t))
+	l, err := store.OpenPostgres(t.Context(), ledger, db, outbox, metrics, told(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,25 +122,13 @@ func TestPostgres(t *testing.T) {
 	}
 }
 
-func TestTerminatedConnectionsLoseNothing(t *testing.T) {
-	dsn := database(t)
-	l := openPostgres(t, dsn, filepath.Join(t.TempDir(), "outbox.db"))
-	for round := range 10 {
-		write(t, l, round*50, round*50+50)
-		exec(t, dsn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
-	}
-	shipped(t, l)
-	if got := find(t, l, store.Query{}); len(got) != 500 {
-		t.Fatalf("%d of 500 records", len(got))
-	}
-}
-
 // gateway forwards to the server while it is open, so that the database can be
 // taken away without stopping it.
 type gateway struct {
 	net.Listener
 	mu    sync.Mutex
 	open  bool
+	hung  bool // takes everything and passes nothing on
 	conns []net.Conn
 }
 
@@ -141,8 +150,8 @@ func newGateway(t *testing.T, target string) *gateway {
 				_ = conn.Close()
 			} else if up, err := net.Dial("tcp", target); err == nil {
 				g.conns = append(g.conns, conn, up)
-				go func() { _, _ = copyAll(up, conn) }()
-				go func() { _, _ = copyAll(conn, up) }()
+				go g.pass(up, conn)
+				go g.pass(conn, up)
 			}
 			g.mu.Unlock()
 		}
@@ -150,9 +159,36 @@ func newGateway(t *testing.T, target string) *gateway {
 	return g
 }
 
-func copyAll(to, from net.Conn) (int64, error) {
+// pass copies until one side ends, but not what comes while the gateway hangs.
+func (g *gateway) pass(to, from net.Conn) {
 	defer to.Close()
-	return to.(*net.TCPConn).ReadFrom(from)
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		if err != nil {
+			return
+		}
+		g.mu.Lock()
+		hung := g.hung
+		g.mu.Unlock()
+		if hung {
+			continue
+		}
+		if _, err := to.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// hang makes the database silent, or ends that and every connection from before.
+func (g *gateway) hang(on bool) {
+	g.mu.Lock()
+	g.hung = on
+	g.mu.Unlock()
+	if !on {
+		g.set(false)
+		g.set(true)
+	}
 }
 
 func (g *gateway) set(open bool) {

@@ -5,7 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"github.com/bizra/bizra-top/node/breaker"
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/bizra/bizra-top/node/printable"
 )
 
@@ -35,7 +36,9 @@ func (l *Ledger) pruneLoop() {
 		}
 		if !time.Now().Before(acts) {
 			err := l.pruneOld(retention)
-			if err != nil && !failing && !errors.Is(err, breaker.ErrOpen) {
+			// That PostgreSQL cannot be reached is told by who writes.
+			var answered *pgconn.PgError
+			if err != nil && !failing && (l.outbox == nil || errors.As(err, &answered)) {
 				l.notify("warn", "old verdicts cannot be deleted: "+printable.Clean(err.Error(), 160))
 			}
 			failing = err != nil

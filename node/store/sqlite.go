@@ -25,9 +25,8 @@ type sqlite struct {
 }
 
 // openSQLite opens or creates the file. synchronous=FULL makes a commit
-// survive a loss of power; group commit pays for it. The log is let grow to
-// twice its checkpoint: space in it is kept, so that deleting works on a full
-// disk, but a long reader does not leave a huge one behind.
+// survive a loss of power; group commit pays for it. The log shrinks to twice what
+// is checkpointed at once after a long reader made it grow.
 func openSQLite(ctx context.Context, path string, gate *pool.Gate) (*sqlite, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("create folder for the ledger: %w", err)
@@ -91,13 +90,13 @@ func (s *sqlite) append(ctx context.Context, records []Record) (added int64, err
 	return added, err
 }
 
-const columns = "id, kind, subject, outcome, chain_id, at, body"
+var sqliteDialect = dialect{func(int) string { return "?" }, func(t time.Time) any { return t.UnixMicro() }}
 
 func (s *sqlite) find(ctx context.Context, q Query) ([]Record, error) {
-	where, args := q.conditions(func(int) string { return "?" }, func(t time.Time) any { return t.UnixMicro() })
+	statement, args := q.statement(sqliteDialect)
 	var out []Record
 	err := s.do(ctx, func(ctx context.Context) error {
-		rows, err := s.db.QueryContext(ctx, "SELECT "+columns+" FROM verdicts"+where+" ORDER BY at DESC LIMIT ?", append(args, q.limit())...)
+		rows, err := s.db.QueryContext(ctx, statement, args...)
 		if err != nil {
 			return fmt.Errorf("read the ledger: %w", err)
 		}
@@ -144,10 +143,11 @@ func (s *sqlite) remove(ctx context.Context, records []Record) (int64, error) {
 	return result.RowsAffected()
 }
 
+const sqlitePrune = "DELETE FROM verdicts WHERE id IN (SELECT id FROM verdicts WHERE at < ? ORDER BY at LIMIT ?)"
+
 func (s *sqlite) prune(ctx context.Context, before time.Time, limit int) (n int64, err error) {
 	err = s.do(ctx, func(ctx context.Context) error {
-		result, err := s.db.ExecContext(ctx, "DELETE FROM verdicts WHERE id IN (SELECT id FROM verdicts WHERE at < ? ORDER BY at LIMIT ?)",
-			before.UnixMicro(), limit)
+		result, err := s.db.ExecContext(ctx, sqlitePrune, before.UnixMicro(), limit)
 		if err != nil {
 			return fmt.Errorf("prune the ledger: %w", explainFull(err))
 		}

@@ -102,9 +102,23 @@ func migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, folder stri
 	return nil
 }
 
-// conditions builds the WHERE of a query; placeholder writes the n-th
-// parameter, at converts a time to the column's type.
-func (q Query) conditions(placeholder func(n int) string, at func(time.Time) any) (string, []any) {
+const columns = "id, kind, subject, outcome, chain_id, at, body"
+
+// dialect is how a database writes the n-th parameter and a time.
+type dialect struct {
+	placeholder func(n int) string
+	at          func(time.Time) any
+}
+
+// statement returns the query in SQL, and its parameters.
+func (q Query) statement(d dialect) (string, []any) {
+	where, args := q.conditions(d)
+	args = append(args, q.limit())
+	return "SELECT " + columns + " FROM verdicts" + where + " ORDER BY at DESC LIMIT " + d.placeholder(len(args)), args
+}
+
+// conditions builds the WHERE of a query.
+func (q Query) conditions(d dialect) (string, []any) {
 	where, args := "", []any(nil)
 	add := func(expr string, arg any) {
 		args = append(args, arg)
@@ -113,7 +127,7 @@ func (q Query) conditions(placeholder func(n int) string, at func(time.Time) any
 		} else {
 			where += " AND "
 		}
-		where += expr + placeholder(len(args))
+		where += expr + d.placeholder(len(args))
 	}
 	for _, c := range []struct{ column, value string }{{"kind", q.Kind}, {"subject", q.Subject}, {"outcome", q.Outcome}} {
 		if c.value != "" {
@@ -121,10 +135,10 @@ func (q Query) conditions(placeholder func(n int) string, at func(time.Time) any
 		}
 	}
 	if !q.Since.IsZero() {
-		add("at >= ", at(q.Since))
+		add("at >= ", d.at(q.Since))
 	}
 	if !q.Until.IsZero() {
-		add("at < ", at(q.Until))
+		add("at < ", d.at(q.Until))
 	}
 	return where, args
 }
