@@ -40,9 +40,9 @@ type Ledger struct {
 	retention *settings.Value[time.Duration]
 
 	queue   chan pending
-	stop    chan struct{}
+	working context.Context // ends with Stop
+	stop    context.CancelFunc
 	stopped chan struct{} // closed when Run has returned
-	once    sync.Once
 
 	metrics metrics
 	lastErr atomic.Pointer[string] // of writing
@@ -86,8 +86,9 @@ func OpenPostgres(ctx context.Context, s Settings, db *pool.Postgres, outboxPath
 func newLedger(s Settings, primary backend, o *outbox, file *sqlite, reg prometheus.Registerer, notify func(severity, text string)) *Ledger {
 	l := &Ledger{
 		primary: primary, outbox: o, file: file, retention: s.Retention, notify: notify,
-		queue: make(chan pending, queueMax), stop: make(chan struct{}), stopped: make(chan struct{}),
+		queue: make(chan pending, queueMax), stopped: make(chan struct{}),
 	}
+	l.working, l.stop = context.WithCancel(context.Background())
 	l.metrics = newMetrics(reg, func() float64 { return float64(l.Outbox()) }, func() float64 { return float64(len(l.queue)) })
 	return l
 }
@@ -98,13 +99,13 @@ func (l *Ledger) Write(ctx context.Context, r Record) error {
 	r.At = r.At.UTC().Truncate(time.Microsecond)
 	p := pending{r, make(chan error, 1)}
 	select {
-	case <-l.stop:
+	case <-l.working.Done():
 		return ErrClosed
 	default:
 	}
 	select {
 	case l.queue <- p:
-	case <-l.stop:
+	case <-l.working.Done():
 		return ErrClosed
 	case <-ctx.Done():
 		return ctx.Err()
@@ -144,7 +145,7 @@ func (l *Ledger) Find(ctx context.Context, q Query) ([]Record, error) {
 	}
 	records, err := l.primary.find(ctx, q)
 	if err != nil {
-		return nil, fmt.Errorf("the ledger cannot be read, and the %d verdicts in the outbox are not all of it: %w", l.Outbox(), err)
+		return nil, fmt.Errorf("the ledger cannot be read (%d verdicts wait in the outbox): %w", l.Outbox(), err)
 	}
 	if len(local) == 0 {
 		return records, nil
@@ -191,7 +192,7 @@ func (l *Ledger) commitLoop() {
 		select {
 		case p := <-l.queue:
 			group = append(group, p)
-		case <-l.stop:
+		case <-l.working.Done():
 			if len(l.queue) == 0 {
 				return
 			}
@@ -279,7 +280,7 @@ func (l *Ledger) LastError() string {
 }
 
 // Stop refuses further writes and lets Run commit what is queued and return.
-func (l *Ledger) Stop() { l.once.Do(func() { close(l.stop) }) }
+func (l *Ledger) Stop() { l.stop() }
 
 // Close closes the file; call it after Run has returned.
 func (l *Ledger) Close() error { return l.file.close() }

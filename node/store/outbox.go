@@ -74,7 +74,7 @@ func (l *Ledger) ship() {
 	defer timer.Stop()
 	for {
 		select {
-		case <-l.stop:
+		case <-l.working.Done():
 			return
 		case <-timer.C:
 		}
@@ -82,7 +82,7 @@ func (l *Ledger) ship() {
 		for l.Outbox() > 0 && l.shipGroup() {
 			pause = shipEvery
 			select {
-			case <-l.stop:
+			case <-l.working.Done():
 				return
 			default:
 			}
@@ -96,10 +96,10 @@ func (l *Ledger) ship() {
 
 // shipGroup says whether there may be more to ship.
 func (l *Ledger) shipGroup() bool {
-	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
+	ctx, cancel := context.WithTimeout(l.working, commitTimeout)
 	defer cancel()
 	shipped, err := l.outbox.shipGroup(ctx)
-	if err != nil {
+	if err != nil || shipped == 0 {
 		return false
 	}
 	l.metrics.written.WithLabelValues("shipped").Add(float64(shipped))
@@ -112,8 +112,16 @@ func (l *Ledger) shipGroup() bool {
 }
 
 func (o *outbox) shipGroup(ctx context.Context) (shipped int64, err error) {
+	waiting := o.waiting.Load()
 	records, err := o.file.oldest(ctx, groupMax)
-	if err != nil || len(records) == 0 {
+	if err != nil {
+		return 0, err
+	}
+	if len(records) == 0 { // the count is off, after an error whose commit went through
+		n, err := o.file.count(ctx)
+		if err == nil {
+			o.waiting.CompareAndSwap(waiting, n)
+		}
 		return 0, err
 	}
 	if _, err := o.toServer(ctx, records); err != nil {

@@ -44,7 +44,7 @@ func (l *Ledger) pruneLoop() {
 			failing = err != nil
 		}
 		select {
-		case <-l.stop:
+		case <-l.working.Done():
 			return
 		case <-tick.C:
 		}
@@ -71,13 +71,13 @@ func (l *Ledger) pruneOld(retention time.Duration) error {
 		}
 		rest := time.NewTimer(pruneRest * took)
 		select {
-		case <-l.stop:
+		case <-l.working.Done():
 			rest.Stop()
 			return nil
 		case <-rest.C:
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), pruneTimeout)
+	ctx, cancel := context.WithTimeout(l.working, pruneTimeout)
 	defer cancel()
 	oldest, err := l.primary.oldestAt(ctx)
 	if err != nil {
@@ -94,27 +94,26 @@ func (l *Ledger) pruneOld(retention time.Duration) error {
 }
 
 func (l *Ledger) pruneBatch(before time.Time) (int64, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), pruneTimeout)
+	ctx, cancel := context.WithTimeout(l.working, pruneTimeout)
 	defer cancel()
 	return l.primary.prune(ctx, before, pruneBatch)
 }
 
 // giveBack returns free space of the file to the disk, a piece at a time, until
-// ctx ends.
+// ctx ends. A failure costs nothing but space, and the next look tries again.
 func (l *Ledger) giveBack(ctx context.Context) {
-	for given := false; ; given = true {
-		select {
-		case <-l.stop:
-			return
-		default:
-		}
-		// A failure costs nothing but space, and the next look tries again.
+	given := false
+	for {
 		again, err := l.file.giveBack(ctx)
-		if err == nil && !again && given {
-			err = l.file.checkpoint(ctx)
-		}
-		if err != nil || !again {
+		if err != nil {
 			return
 		}
+		if !again {
+			break
+		}
+		given = true
+	}
+	if given {
+		_ = l.file.checkpoint(ctx)
 	}
 }

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"database/sql"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,7 +47,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// metric returns a counter or gauge by name.
+// metric returns a counter or gauge by name, or how often a histogram observed.
 func metric(t *testing.T, metrics *prometheus.Registry, name string) float64 {
 	t.Helper()
 	families, err := metrics.Gather()
@@ -55,7 +56,8 @@ func metric(t *testing.T, metrics *prometheus.Registry, name string) float64 {
 	}
 	for _, f := range families {
 		if f.GetName() == name {
-			return f.Metric[0].GetCounter().GetValue() + f.Metric[0].GetGauge().GetValue()
+			m := f.Metric[0]
+			return m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
 		}
 	}
 	t.Fatalf("no metric %s", name)
@@ -91,6 +93,37 @@ func TestOldVerdictsAreDeleted(t *testing.T) {
 	}
 	eventually(t, "space is given back", func() bool { return size(t, path) < before/2 })
 	shut()
+}
+
+// A file made before free pages could be given back is pruned all the same.
+func TestAFileWithoutAutoVacuumIsPruned(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	db, err := sql.Open("sqlite", "file:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec("CREATE TABLE before (x); DROP TABLE before"); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l, shut := open(t, path)
+	var records []store.Record
+	for i := range 600 {
+		records = append(records, aged(i, 2*time.Hour, 4000))
+	}
+	writeAll(t, l, records)
+	shut()
+	l, metrics := openKeeping(t, path, "1h")
+	run(t, l)
+	eventually(t, "old verdicts are deleted", func() bool { return metric(t, metrics, "bizra_ledger_pruned_verdicts_total") == 600 })
+	// It does not try for ever to give back what it cannot: the file comes to rest.
+	eventually(t, "rest", func() bool {
+		uses := metric(t, metrics, "bizra_db_pool_query_seconds")
+		time.Sleep(200 * time.Millisecond)
+		return uses == metric(t, metrics, "bizra_db_pool_query_seconds")
+	})
 }
 
 func size(t *testing.T, path string) int64 {

@@ -159,22 +159,29 @@ func (s *sqlite) prune(ctx context.Context, before time.Time, limit int) (n int6
 
 // giveBack returns a megabyte of free pages to the file system when more than a
 // tenth of the file is free, and says whether it did. What remains is for the
-// verdicts to come.
-func (s *sqlite) giveBack(ctx context.Context) (again bool, err error) {
+// verdicts to come. A file made without auto_vacuum keeps its pages.
+func (s *sqlite) giveBack(ctx context.Context) (given bool, err error) {
 	err = s.do(ctx, func(ctx context.Context) error {
-		var free, pages int64
-		err := s.db.QueryRowContext(ctx, "SELECT f.freelist_count, p.page_count FROM pragma_freelist_count f, pragma_page_count p").Scan(&free, &pages)
+		free, pages, err := s.pages(ctx)
 		if err != nil || free <= max(pages/10, freePages) {
 			return err
 		}
-		again = true
-		_, err = s.db.ExecContext(ctx, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", freePages))
+		if _, err := s.db.ExecContext(ctx, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", freePages)); err != nil {
+			return err
+		}
+		left, _, err := s.pages(ctx)
+		given = left < free
 		return err
 	})
 	if err != nil {
 		return false, fmt.Errorf("give free pages back: %w", err)
 	}
-	return again, nil
+	return given, nil
+}
+
+func (s *sqlite) pages(ctx context.Context) (free, all int64, err error) {
+	err = s.db.QueryRowContext(ctx, "SELECT f.freelist_count, p.page_count FROM pragma_freelist_count f, pragma_page_count p").Scan(&free, &all)
+	return free, all, err
 }
 
 // checkpoint moves the log to the file, which gets as short as it can be then.
