@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -193,14 +192,8 @@ func TestStoppedPostgresUnderLoad(t *testing.T) {
 // A server that takes the question and says nothing does not hold who asks
 // longer than they want to wait, and verdicts go to the outbox.
 func TestAHungPostgresKeepsDeadlines(t *testing.T) {
-	dsn := database(t)
-	u, err := url.Parse(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := newGateway(t, u.Host)
-	u.Host = g.Addr().String()
-	l := openPostgres(t, u.String(), filepath.Join(t.TempDir(), "outbox.db"))
+	g, dsn := behindGateway(t)
+	l := openPostgres(t, dsn, filepath.Join(t.TempDir(), "outbox.db"))
 	write(t, l, 0, 20)
 	g.hang(true)
 	const deadline = 300 * time.Millisecond

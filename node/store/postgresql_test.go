@@ -132,6 +132,19 @@ type gateway struct {
 	conns []net.Conn
 }
 
+// behindGateway makes an empty database and returns a gateway and the database's
+// address behind it.
+func behindGateway(t *testing.T) (*gateway, string) {
+	t.Helper()
+	u, err := url.Parse(database(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := newGateway(t, u.Host)
+	u.Host = g.Addr().String()
+	return g, u.String()
+}
+
 func newGateway(t *testing.T, target string) *gateway {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -204,14 +217,8 @@ func (g *gateway) set(open bool) {
 }
 
 func TestOutboxShipsExactlyOnceWhenPostgresReturns(t *testing.T) {
-	dsn := database(t)
-	u, err := url.Parse(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := newGateway(t, u.Host)
-	u.Host = g.Addr().String()
-	l := openPostgres(t, u.String(), filepath.Join(t.TempDir(), "outbox.db"))
+	g, dsn := behindGateway(t)
+	l := openPostgres(t, dsn, filepath.Join(t.TempDir(), "outbox.db"))
 	write(t, l, 0, 50)
 	g.set(false)
 	write(t, l, 50, 350)
@@ -229,15 +236,9 @@ func TestOutboxShipsExactlyOnceWhenPostgresReturns(t *testing.T) {
 // A ledger that starts while PostgreSQL is away takes verdicts and ships them
 // later, migrations included.
 func TestStartWithoutPostgres(t *testing.T) {
-	dsn := database(t)
-	u, err := url.Parse(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := newGateway(t, u.Host)
+	g, dsn := behindGateway(t)
 	g.set(false)
-	u.Host = g.Addr().String()
-	l := openPostgres(t, u.String(), filepath.Join(t.TempDir(), "outbox.db"))
+	l := openPostgres(t, dsn, filepath.Join(t.TempDir(), "outbox.db"))
 	write(t, l, 0, 20)
 	g.set(true)
 	shipped(t, l)
