@@ -30,6 +30,18 @@ type rig struct {
 // build returns a cache, with a Redis behind it when asked.
 func build(t *testing.T, withRedis bool) rig {
 	t.Helper()
+	return buildWith(t, withRedis, nil)
+}
+
+func set(t *testing.T, r rig, key, value string) {
+	t.Helper()
+	if _, err := r.registry.Apply([]settings.Change{{Key: key, Value: value}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func buildWith(t *testing.T, withRedis bool, canonical cache.Canonical) rig {
+	t.Helper()
 	reg := settings.NewRegistry()
 	s, bs := cache.Declare(reg), breaker.Declare(reg, "redis")
 	r := rig{registry: reg}
@@ -46,7 +58,7 @@ func build(t *testing.T, withRedis bool) rig {
 		}
 		t.Cleanup(func() { _ = l2.Close() })
 	}
-	c, err := cache.New(s, l2, nil, prometheus.NewRegistry())
+	c, err := cache.New(s, l2, canonical, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
