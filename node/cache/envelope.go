@@ -96,6 +96,11 @@ func unseal(key string, value []byte) (*entry, error) {
 	case codecRaw:
 		e.body = payload
 	case codecZstd:
+		// A frame that says how long its content is is not unpacked further.
+		var frame zstd.Header
+		if err := frame.Decode(payload); err != nil || !frame.HasFCS || frame.FrameContentSize != uint64(length) {
+			return nil, errCorrupt
+		}
 		d := decoders.Get().(*zstd.Decoder)
 		var err error
 		// Room is made for what the frame may really hold, not for what it claims.
