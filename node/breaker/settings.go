@@ -28,7 +28,6 @@ type Settings struct {
 type Defaults struct {
 	WindowKind   string
 	WindowCalls  int
-	SlowAfter    time.Duration
 	ProbeTimeout time.Duration
 }
 
@@ -60,7 +59,7 @@ func DeclareWith(r *settings.Registry, class string, d Defaults) Settings {
 		SlowRatio: settings.Ratio(r, spec("slow_ratio", "Share of slow calls that opens the breaker.",
 			settings.Spec{Min: 0.001, Max: 1, Step: 0.05, Risk: settings.RiskHigh}), 0.8),
 		SlowAfter: settings.Duration(r, spec("slow_after", "A call that takes longer than this is slow.",
-			settings.Spec{Min: 0.001, Max: 300, Step: 0.1}), cmp.Or(d.SlowAfter, 2*time.Second)),
+			settings.Spec{Min: 0.001, Max: 300, Step: 0.1}), 2*time.Second),
 		OpenFor: settings.Duration(r, spec("open_for", "Wait between opening and the first probe; doubles with each failed probe.",
 			settings.Spec{Min: 0.01, Max: 3600, Step: 0.25}), 250*time.Millisecond),
 		OpenForMax: settings.Duration(r, spec("open_for_max", "Longest wait between probes.",

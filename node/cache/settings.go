@@ -46,7 +46,7 @@ func (t Tier) String() string { return tierNames[t] }
 // costs a reader the whole of cache.l2.timeout and brings nothing, so few calls
 // decide, however many went well before.
 func DeclareBreaker(r *settings.Registry, class string) breaker.Settings {
-	return breaker.DeclareWith(r, class, breaker.Defaults{WindowKind: "calls", WindowCalls: 20, SlowAfter: 30 * time.Millisecond, ProbeTimeout: time.Second})
+	return breaker.DeclareWith(r, class, breaker.Defaults{WindowKind: "calls", WindowCalls: 20, ProbeTimeout: time.Second})
 }
 
 // Settings are the live tunables of the cache.
