@@ -20,7 +20,7 @@ import (
 func (n *Node) Host() control.Host {
 	return control.Host{
 		Registry: n.options.Registry, Gatherer: n.metrics, Events: n.events, Operations: n.operations(),
-		Node: n.describe, Breakers: n.breakerList, Upstreams: n.upstreamList, Pool: n.poolState, Tiers: n.tiers, Warn: n.warn,
+		Node: n.describe, Breakers: n.breakerList, Upstreams: n.upstreamList, Pool: n.poolState, Tiers: n.tiers, Warming: n.warming, Warn: n.warn,
 	}
 }
 
@@ -76,11 +76,16 @@ func (n *Node) tiers() []control.Tier {
 	stats := n.cache.Stats()
 	out := make([]control.Tier, len(stats))
 	for i, s := range stats {
-		out[i] = control.Tier{Tier: string(s.Tier), Class: string(s.Class), Hits: s.Hits, Misses: s.Misses,
+		out[i] = control.Tier{Tier: s.Tier.String(), Class: s.Class.String(), Hits: s.Hits, Misses: s.Misses,
 			Entries: uint64(s.Entries), Bytes: uint64(s.Bytes), Evictions: s.Evictions,
 			TTL: settings.FormatNumber(settings.KindDuration, n.cache.TTL(s.Class).Seconds())}
 	}
 	return out
+}
+
+func (n *Node) warming() control.Warming {
+	w := n.warmer.Warming()
+	return control.Warming{Running: w.Running, Done: w.Done, Failed: w.Failed, Total: w.Total, Since: w.Since}
 }
 
 // warn says what is doubtful about a change.
@@ -139,6 +144,16 @@ func (n *Node) operations() []control.Operation {
 		State:   func(string) string { return fmt.Sprintf("%d entries", n.cache.Entries()) },
 		Outcome: "0 entries",
 		Do:      func(context.Context, string, string) error { n.cache.FlushL1(); return nil },
+	}, control.Operation{
+		Action: control.Action{ID: "cache.warm", Title: "warm", Doc: "Load what cache.warm.list names anew.", Risk: "low"},
+		State: func(string) string {
+			if w := n.warmer.Warming(); w.Running {
+				return fmt.Sprintf("warming, %d of %d", w.Done, w.Total)
+			}
+			return "not warming"
+		},
+		Outcome: "a round of warming",
+		Do:      func(context.Context, string, string) error { n.warmer.Again(); return nil },
 	})
 	if n.redis != nil {
 		ops = append(ops, control.Operation{

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
@@ -56,6 +57,8 @@ type Node struct {
 	upstreams *upstream.Set
 	cache     *cache.Cache
 	redis     *cache.Redis // nil without L2
+	canonical *upstream.Canonical
+	warmer    *cache.Warmer
 	gate      *pool.Gate
 	postgres  *pool.Postgres // nil with an embedded ledger
 	ledger    *store.Ledger
@@ -100,11 +103,13 @@ func New(ctx context.Context, o Options) (_ *Node, err error) {
 	v := validation.New(source{n.upstreams}, n.chainID, n.settings.Validation, n.metrics)
 	n.server, err = api.New(n.settings.API, api.Parts{
 		Validator: v, Cache: n.cache, Upstreams: n.upstreams, Ledger: n.ledger,
-		Finalised: n.finalised, Health: n.health, Registry: n.metrics,
+		Finalised: n.finalised, Canonical: n.canonical.Hash, Health: n.health, Registry: n.metrics,
 	})
 	if err != nil {
 		return nil, err
 	}
+	n.warmer = cache.NewWarmer(n.cache, filepath.Join(o.StateDir, fmt.Sprintf("hottest-%d.cache", n.chainID)), n.server.Warm, n.metrics,
+		func(severity, text string) { n.event("cache", severity, "cache", text) })
 	o.Registry.OnChange(n.gate.Resized, "pool.limit")
 	o.Registry.OnChange(n.cache.Resized, "cache.l1.max_bytes")
 	return n, nil
@@ -152,15 +157,38 @@ func (n *Node) openUpstreams(ctx context.Context) error {
 		return err
 	}
 	n.upstreams = set
+	n.canonical = upstream.NewCanonical(set, n.settings.Validation.ConfirmationsFinal.Get, n.metrics)
 	limited, cancel := context.WithTimeout(ctx, discoverFor)
 	defer cancel()
-	if n.chainID, err = set.Discover(limited); err != nil {
+	if n.chainID, err = n.discover(limited, filepath.Join(n.options.StateDir, "chain")); err != nil {
 		return err
 	}
 	watch, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n.stopWatch = stop
 	n.watching.Go(func() { set.Run(watch) })
 	return nil
+}
+
+// discover finds the chain, and remembers it in a file: a node that starts while no
+// provider answers goes on with the chain of its last run, and what it knows of it.
+func (n *Node) discover(ctx context.Context, path string) (uint64, error) {
+	id, err := n.upstreams.Discover(ctx)
+	if err == nil {
+		if err := os.WriteFile(path, []byte(strconv.FormatUint(id, 10)), 0o600); err != nil {
+			n.log.Warn("the chain is not remembered for the next start", "error", err)
+		}
+		return id, nil
+	}
+	text, fileErr := os.ReadFile(path)
+	if fileErr != nil || errors.Is(ctx.Err(), context.Canceled) {
+		return 0, err
+	}
+	if id, fileErr = strconv.ParseUint(string(text), 10, 64); fileErr != nil || id == 0 {
+		return 0, err
+	}
+	n.upstreams.Assume(id)
+	n.event("upstream", "warn", "chain", fmt.Sprintf("%v; going on with chain %d, that of the last run", err, id))
+	return id, nil
 }
 
 func (n *Node) openLedger(ctx context.Context) (err error) {
@@ -186,7 +214,7 @@ func (n *Node) openCache() (err error) {
 			return err
 		}
 	}
-	n.cache, err = cache.New(n.settings.Cache, n.redis, n.metrics)
+	n.cache, err = cache.New(n.settings.Cache, n.redis, n.canonical.Hash, n.metrics)
 	return err
 }
 
@@ -206,6 +234,8 @@ func (n *Node) Run(ctx context.Context) error {
 		background.Go(func() { n.redis.Run(work) })
 		background.Go(func() { n.warnAboutRedis(work) })
 	}
+	background.Go(func() { n.canonical.Run(work) })
+	background.Go(func() { n.warmer.Run(work) })
 	served := make(chan error, 1)
 	go func() { served <- n.server.Serve() }()
 	n.event("node", "good", n.name(), fmt.Sprintf("started %s on %s, chain %d, ledger %s", n.options.Version, n.server.Address(), n.chainID, n.ledger.Backend()))
@@ -236,6 +266,9 @@ func (n *Node) close() {
 	if n.stopWatch != nil {
 		n.stopWatch()
 		n.watching.Wait()
+	}
+	if n.cache != nil {
+		n.cache.Close()
 	}
 	if n.redis != nil {
 		_ = n.redis.Close() // only cached values are lost

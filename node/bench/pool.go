@@ -19,7 +19,7 @@ import (
 	"github.com/bizra/bizra-top/node/breaker"
 	"github.com/bizra/bizra-top/node/pool"
 	"github.com/bizra/bizra-top/node/settings"
-	"github.com/bizra/bizra-top/node/store"
+	ledger "github.com/bizra/bizra-top/node/store"
 )
 
 // places is the limit of every gate, and writers how many write to a ledger at
@@ -130,9 +130,9 @@ func gated(ctx context.Context) func(int) {
 var serial atomic.Int64
 
 // verdict returns a record of a usual size.
-func verdict() store.Record {
+func verdict() ledger.Record {
 	n := serial.Add(1)
-	return store.Record{ID: fmt.Sprintf("%d-%d", os.Getpid(), n), Kind: "transaction", Subject: fmt.Sprintf("0x%064x", n%1000), Outcome: "valid",
+	return ledger.Record{ID: fmt.Sprintf("%d-%d", os.Getpid(), n), Kind: "transaction", Subject: fmt.Sprintf("0x%064x", n%1000), Outcome: "valid",
 		ChainID: 1, At: time.Now(), Body: fmt.Appendf(nil, `{"n":%d,"checks":"%0900d"}`, n, n)}
 }
 
@@ -153,26 +153,26 @@ func spread(do func() error) func(int) {
 	}
 }
 
-func written(l *store.Ledger) func(int) {
+func written(l *ledger.Ledger) func(int) {
 	go l.Run() // ends with the program
 	return spread(func() error { return l.Write(context.Background(), verdict()) })
 }
 
-func sqliteLedger() *store.Ledger {
+func sqliteLedger() *ledger.Ledger {
 	registry, metrics := settings.NewRegistry(), prometheus.NewRegistry()
 	g := pool.NewGate(pool.Declare(registry, 2), metrics)
-	l, err := store.OpenSQLite(context.Background(), store.Declare(registry), scratch("ledger.db"), g, metrics, tell)
+	l, err := ledger.OpenSQLite(context.Background(), ledger.Declare(registry), scratch("ledger.db"), g, metrics, tell)
 	must(err)
 	return l
 }
 
-func postgresLedger(dsn string) *store.Ledger {
+func postgresLedger(dsn string) *ledger.Ledger {
 	registry, metrics := settings.NewRegistry(), prometheus.NewRegistry()
 	s := pool.Declare(registry, 2)
 	b := breaker.New("database", "database", breaker.Declare(registry, "database"), breaker.WithProber())
 	db, err := pool.OpenPostgres(dsn, s, pool.NewGate(s, metrics), b)
 	must(err)
-	l, err := store.OpenPostgres(context.Background(), store.Declare(registry), db, scratch("outbox.db"), metrics, tell)
+	l, err := ledger.OpenPostgres(context.Background(), ledger.Declare(registry), db, scratch("outbox.db"), metrics, tell)
 	must(err)
 	return l
 }
