@@ -54,7 +54,7 @@ func (c *Chain) header(parent *block) *types.Header {
 		UncleHash:     types.EmptyUncleHash,
 		Coinbase:      coinbase,
 		Difficulty:    new(big.Int),
-		GasLimit:      gasLimit,
+		GasLimit:      c.cfg.GasLimit,
 		Extra:         extraData,
 		BlobGasUsed:   &blobGas,
 		ExcessBlobGas: &excess,
