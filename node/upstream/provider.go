@@ -292,9 +292,11 @@ func (p *provider) good() {
 }
 
 // bad notes that the provider has failed, or kept a call waiting for too long.
-func (p *provider) bad() {
+func (p *provider) bad() { p.badFrom(time.Now()) }
+
+func (p *provider) badFrom(t time.Time) {
 	if p.badCount.Add(1) == 1 {
-		p.badSince.Store(time.Now().UnixNano())
+		p.badSince.Store(t.UnixNano())
 	}
 }
 

@@ -28,7 +28,7 @@ const (
 	suspectGap = 150 * time.Millisecond
 	// patience is how long a question of the watch may be without an answer, or
 	// three times the provider's p95 if that is longer, before it counts as bad.
-	patience = 500 * time.Millisecond
+	patience = 350 * time.Millisecond
 	// outAfter is how long a provider may answer nothing but failures until its
 	// breaker opens, however much of its window is from better times.
 	outAfter = 750 * time.Millisecond
@@ -137,7 +137,7 @@ func (w *watcher) lateness(now time.Time) {
 	for _, a := range w.questions {
 		if !a.late && now.Sub(a.began) > enough && w.p.breaker.Allows() {
 			a.late = true
-			w.p.bad()
+			w.p.badFrom(a.began)
 		}
 	}
 }
