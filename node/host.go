@@ -76,7 +76,7 @@ func (n *Node) tiers() []control.Tier {
 	stats := n.cache.Stats()
 	out := make([]control.Tier, len(stats))
 	for i, s := range stats {
-		out[i] = control.Tier{Tier: string(s.Tier), Class: string(s.Class), Hits: s.Hits, Misses: s.Misses,
+		out[i] = control.Tier{Tier: s.Tier.String(), Class: s.Class.String(), Hits: s.Hits, Misses: s.Misses,
 			Entries: uint64(s.Entries), Bytes: uint64(s.Bytes), Evictions: s.Evictions,
 			TTL: settings.FormatNumber(settings.KindDuration, n.cache.TTL(s.Class).Seconds())}
 	}
@@ -133,6 +133,16 @@ func (n *Node) operations() []control.Operation {
 		State:   func(string) string { return fmt.Sprintf("%d entries", n.cache.Entries()) },
 		Outcome: "0 entries",
 		Do:      func(context.Context, string, string) error { n.cache.FlushL1(); return nil },
+	}, control.Operation{
+		Action: control.Action{ID: "cache.warm", Title: "warm", Doc: "Load what cache.warm.list names anew.", Risk: "low"},
+		State: func(string) string {
+			if w := n.warmer.Warming(); w.Running {
+				return fmt.Sprintf("warming, %d of %d", w.Done, w.Total)
+			}
+			return "not warming"
+		},
+		Outcome: "a round of warming",
+		Do:      func(context.Context, string, string) error { n.warmer.Again(); return nil },
 	})
 	if n.redis != nil {
 		ops = append(ops, control.Operation{

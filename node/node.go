@@ -56,6 +56,8 @@ type Node struct {
 	upstreams *upstream.Set
 	cache     *cache.Cache
 	redis     *cache.Redis // nil without L2
+	canonical *upstream.Canonical
+	warmer    *cache.Warmer
 	gate      *pool.Gate
 	postgres  *pool.Postgres // nil with an embedded ledger
 	ledger    *store.Ledger
@@ -100,11 +102,13 @@ func New(ctx context.Context, o Options) (_ *Node, err error) {
 	v := validation.New(source{n.upstreams}, n.chainID, n.settings.Validation, n.metrics)
 	n.server, err = api.New(n.settings.API, api.Parts{
 		Validator: v, Cache: n.cache, Upstreams: n.upstreams, Ledger: n.ledger,
-		Finalised: n.finalised, Health: n.health, Registry: n.metrics,
+		Finalised: n.finalised, Canonical: n.canonical.Hash, Health: n.health, Registry: n.metrics,
 	})
 	if err != nil {
 		return nil, err
 	}
+	n.warmer = cache.NewWarmer(n.cache, filepath.Join(o.StateDir, "hottest.cache"), n.server.Warm, n.metrics,
+		func(severity, text string) { n.event("cache", severity, "cache", text) })
 	o.Registry.OnChange(n.gate.Resized, "pool.limit")
 	o.Registry.OnChange(n.cache.Resized, "cache.l1.max_bytes")
 	return n, nil
@@ -152,6 +156,7 @@ func (n *Node) openUpstreams(ctx context.Context) error {
 		return err
 	}
 	n.upstreams = set
+	n.canonical = upstream.NewCanonical(set, n.settings.Validation.ConfirmationsFinal.Get, n.metrics)
 	limited, cancel := context.WithTimeout(ctx, discoverFor)
 	defer cancel()
 	if n.chainID, err = set.Discover(limited); err != nil {
@@ -186,7 +191,7 @@ func (n *Node) openCache() (err error) {
 			return err
 		}
 	}
-	n.cache, err = cache.New(n.settings.Cache, n.redis, n.metrics)
+	n.cache, err = cache.New(n.settings.Cache, n.redis, n.canonical.Hash, n.metrics)
 	return err
 }
 
@@ -206,6 +211,8 @@ func (n *Node) Run(ctx context.Context) error {
 		background.Go(func() { n.redis.Run(work) })
 		background.Go(func() { n.warnAboutRedis(work) })
 	}
+	background.Go(func() { n.canonical.Run(work) })
+	background.Go(func() { n.warmer.Run(work) })
 	served := make(chan error, 1)
 	go func() { served <- n.server.Serve() }()
 	n.event("node", "good", n.name(), fmt.Sprintf("started %s on %s, chain %d, ledger %s", n.options.Version, n.server.Address(), n.chainID, n.ledger.Backend()))
@@ -236,6 +243,9 @@ func (n *Node) close() {
 	if n.stopWatch != nil {
 		n.stopWatch()
 		n.watching.Wait()
+	}
+	if n.cache != nil {
+		n.cache.Close()
 	}
 	if n.redis != nil {
 		_ = n.redis.Close() // only cached values are lost

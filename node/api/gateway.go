@@ -7,6 +7,10 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fastjson"
 
 	"github.com/bizra/bizra-top/node/cache"
 	"github.com/bizra/bizra-top/node/printable"
@@ -16,58 +20,150 @@ import (
 // batchWorkers bounds the members of one batch that run at once.
 const batchWorkers = 16
 
-// gateway answers JSON-RPC from the cache and the providers.
+// gateway answers JSON-RPC from the cache and the providers. What the cache holds
+// is answered without a lock, a goroutine or a copy of the request.
 type gateway struct {
 	settings  Settings
 	cache     *cache.Cache
 	upstreams *upstream.Set
 	finalised func(block uint64) bool
-	metrics   *metrics
+	canonical cache.Canonical
+	methods   map[string]*method
+	other     *method // counts what is not in the table
 }
 
-func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, problem := readBody(w, r, g.settings)
+// method is a row of the table of methods, with its counters.
+type method struct {
+	policy
+	success, failure prometheus.Counter
+}
+
+func newGateway(s Settings, p Parts, m *metrics) *gateway {
+	row := func(name string, p policy) *method {
+		return &method{p, m.rpc.WithLabelValues(name, "success"), m.rpc.WithLabelValues(name, "error")}
+	}
+	g := &gateway{settings: s, cache: p.Cache, upstreams: p.Upstreams, finalised: p.Finalised, canonical: p.Canonical,
+		methods: map[string]*method{}, other: row("other", unknown)}
+	for name, p := range policies {
+		g.methods[name] = row(name, p)
+	}
+	return g
+}
+
+// serve answers a request and returns the HTTP status.
+func (g *gateway) serve(w http.ResponseWriter, r *http.Request) int {
+	x := exchanges.Get().(*exchange)
+	defer x.release()
+	if problem := x.read(r, g.settings); problem != nil {
+		return write(w, problem.status, rpcError(nil, problem.code, problem.text))
+	}
+	v, err := x.parser.ParseBytes(x.in)
+	if err != nil { // it was valid a moment ago
+		return write(w, http.StatusBadRequest, rpcError(nil, codeParse, "the body is not JSON"))
+	}
+	if v.Type() == fastjson.TypeArray {
+		ctx, cancel := context.WithTimeout(r.Context(), g.settings.Deadline.Get())
+		defer cancel()
+		return g.batch(ctx, w, x, v.GetArray())
+	}
+	req, problem := x.take(v)
 	if problem != nil {
-		write(w, problem.status, rpcError(nil, problem.code, problem.text))
-		return
+		return write(w, problem.status, rpcError(req.id, problem.code, problem.text))
 	}
-	if body[0] == '[' {
-		g.batch(w, r, body)
-		return
+	a, m, known := g.hit(x, req)
+	if !known {
+		ctx, cancel := context.WithTimeout(r.Context(), g.settings.Deadline.Get())
+		defer cancel()
+		var status, code int
+		if a, status, code, err = g.call(ctx, m, string(req.method), string(x.key)); err != nil {
+			return g.fail(w, m, req.id, status, code, err)
+		}
 	}
-	reply := g.one(r.Context(), body)
-	if reply.body == nil {
+	m.success.Inc()
+	if req.id == nil {
 		w.WriteHeader(http.StatusNoContent)
-		return
+		return http.StatusNoContent
 	}
-	if reply.status == http.StatusServiceUnavailable {
+	x.head = append(appendHead(x.head[:0], req.id), rpcResult...)
+	x.sendAnswer(w, r, g.settings, http.StatusOK, x.head, a, "}")
+	return http.StatusOK
+}
+
+// hit finds the row of a request's method, and its answer if L1 has it. The key of
+// a request that must be asked for is left in the exchange; it is empty when the
+// parameters are no array.
+func (g *gateway) hit(x *exchange, req request) (cache.Answer, *method, bool) {
+	m, ok := g.methods[string(req.method)]
+	if !ok {
+		m = g.other
+	}
+	if x.key, ok = appendKey(x.key[:0], req); !ok {
+		x.key = x.key[:0]
+		return cache.Answer{}, m, false
+	}
+	if m.once || !m.keep {
+		return cache.Answer{}, m, false
+	}
+	a, ok := g.cache.Peek(m.class, x.key)
+	return a, m, ok
+}
+
+func (g *gateway) fail(w http.ResponseWriter, m *method, id []byte, status, code int, err error) int {
+	m.failure.Inc()
+	if id == nil {
+		w.WriteHeader(http.StatusNoContent)
+		return http.StatusNoContent
+	}
+	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
-	write(w, reply.status, reply.body)
+	return write(w, status, g.failed(id, code, err))
 }
 
-func (g *gateway) batch(w http.ResponseWriter, r *http.Request, body []byte) {
-	var members []json.RawMessage
-	if err := json.Unmarshal(body, &members); err != nil {
-		write(w, http.StatusBadRequest, rpcError(nil, codeParse, "the body is not JSON"))
-		return
+// failed is an error as JSON-RPC clients read it.
+func (g *gateway) failed(id []byte, code int, err error) []byte {
+	var rpc *upstream.RPCError
+	if errors.As(err, &rpc) {
+		return rpcFull(id, rpc)
 	}
+	return rpcError(id, code, errorText(err))
+}
+
+// batch answers the members of a batch, those that must be asked for at the same
+// time, in the order of the batch.
+func (g *gateway) batch(ctx context.Context, w http.ResponseWriter, x *exchange, members []*fastjson.Value) int {
 	if len(members) == 0 {
-		write(w, http.StatusBadRequest, rpcError(nil, codeInvalid, "the batch is empty"))
-		return
+		return write(w, http.StatusBadRequest, rpcError(nil, codeInvalid, "the batch is empty"))
 	}
 	if len(members) > g.settings.MaxBatch.Get() {
-		write(w, http.StatusRequestEntityTooLarge, rpcError(nil, codeLimit, "the batch has more members than api.max_batch"))
-		return
+		return write(w, http.StatusRequestEntityTooLarge, rpcError(nil, codeLimit, "the batch has more members than api.max_batch"))
 	}
 	replies := make([][]byte, len(members))
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, batchWorkers)
-	for i, m := range members {
+	for i, v := range members {
+		req, problem := x.take(v)
+		if problem != nil {
+			replies[i] = rpcError(req.id, problem.code, problem.text)
+			continue
+		}
+		a, m, known := g.hit(x, req)
+		if known {
+			m.success.Inc()
+			if req.id != nil {
+				replies[i] = appendEnvelope(nil, req.id, rpcResult, a.Body)
+			}
+			continue
+		}
+		var id []byte
+		if req.id != nil {
+			id = append(id, req.id...)
+		}
+		name, key := string(req.method), string(x.key)
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			replies[i] = g.one(r.Context(), m).body
+			replies[i] = g.member(ctx, m, id, name, key)
 		})
 	}
 	wg.Wait()
@@ -83,106 +179,117 @@ func (g *gateway) batch(w http.ResponseWriter, r *http.Request, body []byte) {
 	}
 	if len(out) == 1 {
 		w.WriteHeader(http.StatusNoContent)
-		return
+		return http.StatusNoContent
 	}
-	write(w, http.StatusOK, append(out, ']'))
+	return write(w, http.StatusOK, append(out, ']'))
 }
 
-// one answers one request. Members of a batch run in goroutines of their own,
-// where net/http does not catch a panic: one answer may be lost to a bug, the
-// node may not.
-func (g *gateway) one(ctx context.Context, body []byte) (reply rpcReply) {
-	req, problem := parseRequest(body)
-	if problem != nil {
-		return rpcReply{rpcError(req.ID, problem.code, problem.text), problem.status}
-	}
-	outcome := "error"
+// member answers one member of a batch, nil for a notification. It runs in a
+// goroutine of its own, where net/http does not catch a panic: one answer may be
+// lost to a bug, the node may not.
+func (g *gateway) member(ctx context.Context, m *method, id []byte, name, key string) (reply []byte) {
 	defer func() {
 		if p := recover(); p != nil {
-			reply = rpcReply{rpcError(req.ID, codeInternal, "internal error"), http.StatusInternalServerError}
+			m.failure.Inc()
+			reply = rpcError(id, codeInternal, "internal error")
 		}
-		g.metrics.rpc.WithLabelValues(methodLabel(req.Method), outcome).Inc()
 	}()
-	result, status, code, err := g.call(ctx, req.Method, req.Params)
-	if err == nil {
-		outcome = "success"
+	a, _, code, err := g.call(ctx, m, name, key)
+	switch {
+	case err != nil:
+		m.failure.Inc()
+	default:
+		m.success.Inc()
 	}
 	switch {
-	case req.ID == nil:
-		return rpcReply{nil, http.StatusNoContent}
-	case err == nil:
-		return rpcReply{rpcResult(req.ID, result), http.StatusOK}
+	case id == nil:
+		return nil
+	case err != nil:
+		return g.failed(id, code, err)
 	}
-	var rpc *upstream.RPCError
-	if errors.As(err, &rpc) {
-		return rpcReply{rpcFull(req.ID, rpc), http.StatusOK}
-	}
-	return rpcReply{rpcError(req.ID, code, errorText(err)), status}
+	return appendEnvelope(nil, id, rpcResult, a.Body)
 }
 
 // call serves one method. On error it returns the HTTP status and JSON-RPC code
 // that say so.
-func (g *gateway) call(ctx context.Context, method string, raw json.RawMessage) (result []byte, status, code int, err error) {
-	p, ok := policyFor(method)
-	if !ok {
-		return nil, http.StatusOK, codeNoMethod, errors.New("the method " + printable.Clean(method, 60) + " is not served by this gateway")
+func (g *gateway) call(ctx context.Context, m *method, name, key string) (a cache.Answer, status, code int, err error) {
+	if m == g.other && !passedOn(name) {
+		return a, http.StatusOK, codeNoMethod, errors.New("the method " + printable.Clean(name, 60) + " is not served by this gateway")
 	}
-	if len(raw) == 0 || string(raw) == "null" {
-		raw = json.RawMessage("[]")
-	}
-	params, err := canonical(raw)
-	if err != nil {
-		return nil, http.StatusOK, codeParams, errors.New("params must be an array")
+	if key == "" {
+		return a, http.StatusOK, codeParams, errors.New("params must be an array")
 	}
 	if ctx.Err() != nil {
 		// A load outlives who started it: none is started for who has left.
 		status, code := failure(ctx.Err())
-		return nil, status, code, ctx.Err()
+		return a, status, code, ctx.Err()
 	}
-	if p.once {
-		a, err := g.upstreams.Once(ctx, method, params)
+	params := json.RawMessage(key[len(name):])
+	if m.once {
+		once, err := g.upstreams.Once(ctx, name, params)
 		status, code := failure(err)
-		return a.Result, status, code, err
+		return cache.Answer{Body: once.Result}, status, code, err
 	}
-	var list []json.RawMessage
-	if err := json.Unmarshal(params, &list); err != nil {
-		return nil, http.StatusOK, codeParams, errors.New("params must be an array")
-	}
-	number, fixed, keep := p.blockParam(list)
-	body, _, err := g.cache.Get(ctx, p.class, method+string(params), func(ctx context.Context) (cache.Loaded, error) {
-		a, err := g.upstreams.Call(ctx, method, params)
+	a, err = g.cache.Get(ctx, m.class, key, g.loader(m, name, params))
+	status, code = failure(err)
+	return a, status, code, err
+}
+
+// loader returns what asks the providers, and says what is known of the answer.
+func (g *gateway) loader(m *method, name string, params json.RawMessage) cache.Loader {
+	return func(ctx context.Context) (cache.Loaded, error) {
+		b := m.blockParam(params)
+		// What stands at the height now is what the answer will rest on; if it
+		// changes meanwhile the answer is not used again.
+		hash, known := g.canonical(b.number)
+		a, err := g.upstreams.Call(ctx, name, params)
 		if err != nil {
 			return cache.Loaded{}, err
 		}
-		l := cache.Loaded{Body: a.Result, NoStore: !keep}
+		l := cache.Loaded{Body: a.Result, NoStore: !b.keep}
 		switch {
 		case string(a.Result) == "null":
 			l.Class = cache.NotFound
-		case p.subject:
-			n, mined := restsOn(a.Result)
+		case m.constant, b.byHash:
+			l.Immutable = true
+		case m.subject:
+			block, mined := restsOn(a.Result, "blockHash", "blockNumber")
 			if !mined {
 				l.Class = cache.RPC // the next block may hold it
-				break
 			}
-			l.Unsettled = !g.finalised(n)
-		case p.block >= 0 && !fixed:
-			l.Class = cache.RPC // "latest" and its like move with the head
-		case p.block >= 0 && number != 0:
-			l.Unsettled = !g.finalised(number)
+			l.Immutable, l.Block = mined && g.finalised(block.Number), block
+		case b.number == 0: // "latest" and its like, or what names no block at all
+			if m.block >= 0 {
+				l.Class = cache.RPC
+			}
+		case g.finalised(b.number):
+			l.Immutable = true
+		default:
+			l.Block = cache.BlockRef{Number: b.number, Hash: hash}
+			if m.whole {
+				l.Block, known = restsOn(a.Result, "hash", "number")
+			}
+			if !known {
+				l.Class = cache.RPC
+			}
+		}
+		if l.Immutable {
+			l.Block = cache.BlockRef{}
 		}
 		return l, nil
-	})
-	status, code = failure(err)
-	return body, status, code, err
+	}
 }
 
 // failure says how an error of the providers is told to clients.
 func failure(err error) (status, code int) {
-	var failed *upstream.Failure
+	var (
+		failed *upstream.Failure
+		rpc    *upstream.RPCError
+	)
 	switch {
-	case err == nil:
+	case err == nil, errors.As(err, &rpc):
 		return http.StatusOK, 0
-	case errors.Is(err, upstream.ErrUnavailable):
+	case errors.Is(err, upstream.ErrUnavailable), errors.Is(err, cache.ErrClosed):
 		return http.StatusServiceUnavailable, codeUnavailable
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, upstream.ErrDeadline):
 		return http.StatusGatewayTimeout, codeUnavailable
@@ -202,4 +309,21 @@ func errorText(err error) string {
 		return "no answer within api.deadline"
 	}
 	return printable.Clean(strings.ReplaceAll(err.Error(), "\n", "; "), 300)
+}
+
+// rpcRoute is the pattern of the gateway's route.
+const rpcRoute = "POST /{$}"
+
+// rpc serves the gateway's route: it sheds, measures and answers.
+func (s *Server) rpc(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
+	status := http.StatusServiceUnavailable
+	if s.enter() {
+		defer s.inFlight.Add(-1)
+		status = s.gateway.serve(w, r)
+	} else {
+		w.Header().Set("Retry-After", "1")
+		write(w, status, rpcError(nil, codeUnavailable, overloaded))
+	}
+	s.rpcMeter.count(status, time.Since(began))
 }

@@ -1,6 +1,10 @@
 package api
 
 import (
+	"net/http"
+	"strconv"
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/bizra/bizra-top/node/latency"
@@ -29,4 +33,26 @@ func (m *metrics) collectors(s *Server) []prometheus.Collector {
 	return []prometheus.Collector{m.requests, m.latency, m.rpc, m.shed,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_http_in_flight_requests", Help: "Requests being answered."},
 			func() float64 { return float64(s.inFlight.Load()) })}
+}
+
+// meter counts and times one route.
+type meter struct {
+	latency prometheus.Observer
+	ok      prometheus.Counter // of status 200, which need not be looked up
+	others  func(status int) prometheus.Counter
+}
+
+func (m *metrics) route(pattern string) meter {
+	return meter{m.latency.WithLabelValues(pattern), m.requests.WithLabelValues(pattern, "200"), func(status int) prometheus.Counter {
+		return m.requests.WithLabelValues(pattern, strconv.Itoa(status))
+	}}
+}
+
+func (m meter) count(status int, took time.Duration) {
+	m.latency.Observe(took.Seconds())
+	if status == http.StatusOK {
+		m.ok.Inc()
+	} else {
+		m.others(status).Inc()
+	}
 }

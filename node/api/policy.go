@@ -1,10 +1,12 @@
 package api
 
 import (
-	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"strconv"
 	"strings"
+
+	"github.com/valyala/fastjson"
 
 	"github.com/bizra/bizra-top/node/cache"
 )
@@ -23,14 +25,22 @@ type policy struct {
 	once bool
 	// subject: the answer itself says which block it rests on.
 	subject bool
+	// whole: the answer is the block that is named.
+	whole bool
+	// constant: the answer is the same for as long as there is the chain.
+	constant bool
 }
+
+// unknown is the policy of methods that are not in the table. Those that are passed
+// on are passed on as writes are: nobody here knows that they are safe to repeat.
+var unknown = policy{class: cache.RPC, block: -1, once: true}
 
 // policies is the table of methods with a treatment of their own.
 var policies = map[string]policy{
 	"eth_getTransactionByHash":                {class: cache.Transaction, block: -1, keep: true, subject: true},
 	"eth_getTransactionReceipt":               {class: cache.Transaction, block: -1, keep: true, subject: true},
 	"eth_getBlockByHash":                      {class: cache.Block, block: 0, byHash: true, keep: true},
-	"eth_getBlockByNumber":                    {class: cache.Block, block: 0, keep: true},
+	"eth_getBlockByNumber":                    {class: cache.Block, block: 0, keep: true, whole: true},
 	"eth_getBlockReceipts":                    {class: cache.Block, block: 0, keep: true},
 	"eth_getBlockTransactionCountByHash":      {class: cache.Block, block: 0, byHash: true, keep: true},
 	"eth_getBlockTransactionCountByNumber":    {class: cache.Block, block: 0, keep: true},
@@ -43,8 +53,8 @@ var policies = map[string]policy{
 	"eth_getProof":                            {class: cache.Address, block: 2, keep: true},
 	"eth_call":                                {class: cache.Address, block: 1, keep: true},
 	"eth_blockNumber":                         {class: cache.RPC, block: -1, keep: true},
-	"eth_chainId":                             {class: cache.Block, block: -1, keep: true},
-	"net_version":                             {class: cache.Block, block: -1, keep: true},
+	"eth_chainId":                             {class: cache.Block, block: -1, keep: true, constant: true},
+	"net_version":                             {class: cache.Block, block: -1, keep: true, constant: true},
 	"eth_gasPrice":                            {class: cache.RPC, block: -1, keep: true},
 	"eth_maxPriorityFeePerGas":                {class: cache.RPC, block: -1, keep: true},
 	"eth_blobBaseFee":                         {class: cache.RPC, block: -1, keep: true},
@@ -65,28 +75,22 @@ var policies = map[string]policy{
 var refused = []string{"eth_sign", "eth_sendTransaction", "eth_newFilter", "eth_newBlockFilter", "eth_newPendingTransactionFilter",
 	"eth_getFilter", "eth_uninstallFilter", "eth_subscribe", "eth_unsubscribe", "eth_accounts", "eth_requestAccounts"}
 
-// policyFor returns the treatment of a method, and false for one that is not
-// served. A method of the namespaces eth_, net_ and web3_ that is not in the table
-// is passed on as a write is, to one provider once: nobody here knows that it is
-// safe to repeat.
-func policyFor(method string) (policy, bool) {
-	if p, ok := policies[method]; ok {
-		return p, true
-	}
+// passedOn says whether a method that is not in the table is served all the same.
+func passedOn(method string) bool {
 	if !isMethod(method) {
-		return policy{}, false
+		return false
 	}
 	for _, start := range refused {
 		if strings.HasPrefix(method, start) {
-			return policy{}, false
+			return false
 		}
 	}
 	for _, namespace := range []string{"eth_", "net_", "web3_"} {
 		if strings.HasPrefix(method, namespace) {
-			return policy{class: cache.RPC, block: -1, once: true}, true
+			return true
 		}
 	}
-	return policy{}, false
+	return false
 }
 
 // isMethod says whether a text can be the name of a method, so that nothing else
@@ -100,94 +104,72 @@ func isMethod(text string) bool {
 	return len(text) <= 64
 }
 
-// methodLabel bounds the values of a metric's label.
-func methodLabel(method string) string {
-	if _, ok := policies[method]; ok {
-		return method
-	}
-	return "other"
+// named is the block that a call names.
+type named struct {
+	number uint64 // 0 for none, for the first one, and for what moves, such as latest
+	byHash bool
+	keep   bool // whether the answer may be kept at all
 }
 
-// blockParam says what the block parameter of a call names: a number, whether it
-// is fixed, and whether the answer may be kept at all.
-func (p policy) blockParam(params []json.RawMessage) (number uint64, fixed, keep bool) {
-	if p.block < 0 {
-		return 0, false, p.keep
+// blockParam says which block a call names; params is a JSON array.
+func (p policy) blockParam(params json.RawMessage) named {
+	none := named{keep: p.keep}
+	var list []json.RawMessage
+	if p.block < 0 || json.Unmarshal(params, &list) != nil || len(list) <= p.block {
+		return none // the default is "latest"
 	}
-	if len(params) <= p.block {
-		return 0, false, p.keep // the default is "latest"
-	}
-	raw := params[p.block]
+	raw := list[p.block]
 	if raw[0] == '{' { // EIP-1898: {"blockHash": …} or {"blockNumber": …}
 		var o struct{ BlockHash, BlockNumber string }
-		if json.Unmarshal(raw, &o) != nil || o.BlockHash == "" && o.BlockNumber == "" {
-			return 0, false, false
+		switch {
+		case json.Unmarshal(raw, &o) != nil || o.BlockHash == "" && o.BlockNumber == "":
+			return named{}
+		case o.BlockHash != "":
+			return named{byHash: true, keep: p.keep}
 		}
-		if o.BlockHash != "" {
-			return 0, true, p.keep
-		}
-		return tag(o.BlockNumber, p.keep)
+		return p.tag(o.BlockNumber)
 	}
 	var text string
 	if json.Unmarshal(raw, &text) != nil {
-		return 0, false, p.keep
+		return none
 	}
 	if p.byHash || len(text) == 66 {
-		return 0, true, p.keep
+		return named{byHash: true, keep: p.keep}
 	}
-	return tag(text, p.keep)
+	return p.tag(text)
 }
 
-func tag(text string, keep bool) (uint64, bool, bool) {
+func (p policy) tag(text string) named {
 	if text == "pending" {
-		return 0, false, false
+		return named{}
 	}
 	n, err := strconv.ParseUint(strings.TrimPrefix(text, "0x"), 16, 64)
 	if err != nil || !strings.HasPrefix(text, "0x") {
-		return 0, false, keep // latest, safe, finalized, earliest
+		return named{keep: p.keep} // latest, safe, finalized, earliest
 	}
-	return n, n != 0, keep
+	return named{number: n, keep: p.keep}
 }
 
-// restsOn reads which block an answer rests on: blockNumber of a transaction or
-// receipt.
-func restsOn(result []byte) (uint64, bool) {
-	var o struct {
-		BlockNumber string `json:"blockNumber"`
-	}
-	if json.Unmarshal(result, &o) != nil || len(o.BlockNumber) < 3 {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(o.BlockNumber[2:], 16, 64)
-	return n, err == nil
-}
+var answers fastjson.ParserPool
 
-// canonical rewrites parameters so that calls that mean the same are the same:
-// no white space, members sorted, hexadecimal in lower case.
-func canonical(params json.RawMessage) (json.RawMessage, error) {
-	d := json.NewDecoder(bytes.NewReader(params))
-	d.UseNumber()
-	var list []any
-	if err := d.Decode(&list); err != nil {
-		return nil, err
+// restsOn reads which block an answer rests on from two of its members, such as
+// blockHash and blockNumber of a receipt; false where it names none.
+func restsOn(result []byte, hash, number string) (cache.BlockRef, bool) {
+	parser := answers.Get()
+	defer answers.Put(parser)
+	v, err := parser.ParseBytes(result)
+	if err != nil {
+		return cache.BlockRef{}, false
 	}
-	return json.Marshal(lower(list))
-}
-
-func lower(v any) any {
-	switch v := v.(type) {
-	case string:
-		if strings.HasPrefix(v, "0x") || strings.HasPrefix(v, "0X") {
-			return strings.ToLower(v)
-		}
-	case []any:
-		for i := range v {
-			v[i] = lower(v[i])
-		}
-	case map[string]any:
-		for k := range v {
-			v[k] = lower(v[k])
-		}
+	var block cache.BlockRef
+	text := v.GetStringBytes(hash)
+	if len(text) != 2+2*len(block.Hash) {
+		return cache.BlockRef{}, false
 	}
-	return v
+	if _, err := hex.Decode(block.Hash[:], text[2:]); err != nil {
+		return cache.BlockRef{}, false
+	}
+	digits, ok := strings.CutPrefix(string(v.GetStringBytes(number)), "0x")
+	block.Number, err = strconv.ParseUint(digits, 16, 64)
+	return block, ok && err == nil
 }

@@ -144,13 +144,14 @@ func (r *rig) build(o options) {
 			r.Error(err)
 		}
 	})
-	l1, err := cache.New(cacheSettings, nil, metrics)
+	l1, err := cache.New(cacheSettings, nil, nil, metrics)
 	if err != nil {
 		r.Fatal(err)
 	}
 	server, err := api.New(apiSettings, api.Parts{
 		Validator: validation.New(source{r.set}, r.net.Chain.ChainID(), verdictSettings, metrics),
 		Cache:     l1, Upstreams: r.set, Ledger: ledger, Registry: metrics,
+		Canonical: func(uint64) ([32]byte, bool) { return [32]byte{}, false },
 		Finalised: func(block uint64) bool {
 			return r.set.Head() >= block+uint64(verdictSettings.ConfirmationsFinal.Get())
 		},

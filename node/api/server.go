@@ -36,6 +36,8 @@ type Parts struct {
 	// Finalised says whether a block is deep enough that no reorganisation is
 	// expected to change it.
 	Finalised func(block uint64) bool
+	// Canonical says which block stands at a height.
+	Canonical cache.Canonical
 	// Health says how the node is; Ready is false while it should get no traffic.
 	Health func() Health
 	// Registry is exported at /metrics.
@@ -68,6 +70,9 @@ type Server struct {
 	draining atomic.Bool
 	metrics  *metrics
 	patterns []string // of all routes
+	gateway  *gateway
+	verdicts *verdicts
+	rpcMeter meter
 }
 
 // New returns a server that listens but does not answer yet; Serve does.
@@ -122,22 +127,21 @@ func (s *Server) Draining() bool { return s.draining.Load() }
 
 func (s *Server) routes(p Parts) http.Handler {
 	v := &verdicts{s.settings, p.Validator, p.Cache, p.Ledger}
-	g := &gateway{s.settings, p.Cache, p.Upstreams, p.Finalised, s.metrics}
+	s.verdicts, s.gateway, s.rpcMeter = v, newGateway(s.settings, p, s.metrics), s.metrics.route(rpcRoute)
 	mux, known := http.NewServeMux(), http.NewServeMux()
 	open := func(pattern string, h http.Handler) {
 		s.patterns = append(s.patterns, pattern)
 		mux.Handle(pattern, s.measure(pattern, h))
 		known.Handle(pattern, h)
 	}
-	limited := func(pattern string, h http.HandlerFunc) { open(pattern, s.limit(h, problemJSON)) }
+	limited := func(pattern string, h http.HandlerFunc) { open(pattern, s.limit(h)) }
 	limited("GET /v1/transactions/{hash}", v.handle(validation.KindTransaction, "hash"))
 	limited("GET /v1/blocks/{id}", v.handle(validation.KindBlock, "id"))
 	limited("GET /v1/addresses/{address}", v.handle(validation.KindAddress, "address"))
 	limited("POST /v1/validations", v.batch)
 	limited("GET /v1/validations", v.list)
-	open("POST /{$}", s.limit(g.ServeHTTP, func(w http.ResponseWriter, status int, text string) {
-		write(w, status, rpcError(nil, codeUnavailable, text))
-	}))
+	s.patterns = append(s.patterns, rpcRoute)
+	known.Handle(rpcRoute, http.HandlerFunc(s.rpc))
 	open("GET /v1/openapi.json", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		write(w, http.StatusOK, openAPI)
 	}))
@@ -150,7 +154,14 @@ func (s *Server) routes(p Parts) http.Handler {
 		writeJSON(w, http.StatusOK, Health{Status: "pass"})
 	}))
 	mux.Handle("/", s.measure("other", nothing(known)))
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// The busiest route needs no search.
+		if r.URL.Path == "/" && r.Method == http.MethodPost {
+			s.rpc(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // nothing answers what no route takes. A mux knows whether a path has other
@@ -202,14 +213,25 @@ func (s *Server) health(p Parts, details bool) http.Handler {
 	})
 }
 
-// limit sheds load: what cannot be served soon is refused at once.
-func (s *Server) limit(next http.HandlerFunc, refuse func(w http.ResponseWriter, status int, text string)) http.Handler {
+const overloaded = "the node is at api.max_in_flight; try again in a second"
+
+// enter counts a request in, unless there are too many: what cannot be served soon
+// is refused at once. Who got in takes one from inFlight at the end.
+func (s *Server) enter() bool {
+	if s.inFlight.Add(1) > int64(s.settings.MaxInFlight.Get()) {
+		s.inFlight.Add(-1)
+		s.metrics.shed.Inc()
+		return false
+	}
+	return true
+}
+
+// limit bounds the requests under way and the time of each.
+func (s *Server) limit(next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.inFlight.Add(1) > int64(s.settings.MaxInFlight.Get()) {
-			s.inFlight.Add(-1)
-			s.metrics.shed.Inc()
+		if !s.enter() {
 			w.Header().Set("Retry-After", "1")
-			refuse(w, http.StatusServiceUnavailable, "the node is at api.max_in_flight; try again in a second")
+			problemJSON(w, http.StatusServiceUnavailable, overloaded)
 			return
 		}
 		defer s.inFlight.Add(-1)
@@ -221,13 +243,12 @@ func (s *Server) limit(next http.HandlerFunc, refuse func(w http.ResponseWriter,
 
 // measure counts and times one route.
 func (s *Server) measure(pattern string, next http.Handler) http.Handler {
-	latency := s.metrics.latency.WithLabelValues(pattern)
+	m := s.metrics.route(pattern)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		rec := &recorder{ResponseWriter: w, status: http.StatusOK}
 		next.ServeHTTP(rec, r)
-		latency.Observe(time.Since(began).Seconds())
-		s.metrics.requests.WithLabelValues(pattern, strconv.Itoa(rec.status)).Inc()
+		m.count(rec.status, time.Since(began))
 	})
 }
 
@@ -244,7 +265,8 @@ func (r *recorder) WriteHeader(status int) {
 // Unwrap lets http.ResponseController reach the connection.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-func write(w http.ResponseWriter, status int, body []byte) {
+// write sends a body and returns the status.
+func write(w http.ResponseWriter, status int, body []byte) int {
 	if w.Header().Get("Content-Type") == "" {
 		w.Header().Set("Content-Type", "application/json")
 	}
@@ -252,6 +274,7 @@ func write(w http.ResponseWriter, status int, body []byte) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // a client that has left cannot be told
+	return status
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

@@ -13,6 +13,7 @@ type Settings struct {
 	MaxBody     *settings.Value[int64]
 	MaxBatch    *settings.Value[int]
 	MaxDepth    *settings.Value[int]
+	EncodeAbove *settings.Value[int64]
 	MaxInFlight *settings.Value[int]
 	Deadline    *settings.Value[time.Duration]
 	DrainFor    *settings.Value[time.Duration]
@@ -29,8 +30,10 @@ func Declare(r *settings.Registry) Settings {
 			Doc: "Largest request body that is read.", Risk: settings.RiskMedium}, 1<<20),
 		MaxBatch: settings.Int(r, settings.Spec{Key: "api.max_batch", Unit: "requests", Min: 1, Max: 10000, Step: 10,
 			Doc: "Most members of one batch.", Risk: settings.RiskMedium}, 100),
-		MaxDepth: settings.Int(r, settings.Spec{Key: "api.max_depth", Unit: "levels", Min: 4, Max: 1000, Step: 4,
+		MaxDepth: settings.Int(r, settings.Spec{Key: "api.max_depth", Unit: "levels", Min: 4, Max: 256, Step: 4,
 			Doc: "Deepest nesting of a JSON request.", Risk: settings.RiskMedium}, 32),
+		EncodeAbove: settings.Bytes(r, settings.Spec{Key: "api.encode_above", Min: 2 << 10, Max: 1 << 30, Step: 4 << 10,
+			Doc: "Bodies of this size and above are sent as zstd or gzip to clients that accept it.", Risk: settings.RiskMedium}, 16<<10),
 		MaxInFlight: settings.Int(r, settings.Spec{Key: "api.max_in_flight", Unit: "requests", Min: 1, Max: 1_000_000, Step: 64,
 			Doc: "Requests under way above which further ones are answered 503 at once.", Risk: settings.RiskHigh}, 1024),
 		Deadline: settings.Duration(r, settings.Spec{Key: "api.deadline", Min: 0.1, Max: 300, Step: 1,

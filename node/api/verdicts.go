@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ethereum/go-ethereum/common"
+
 	"github.com/bizra/bizra-top/node/cache"
 	"github.com/bizra/bizra-top/node/printable"
 	"github.com/bizra/bizra-top/node/store"
@@ -33,14 +35,23 @@ var classOf = map[validation.Kind]cache.Class{
 	validation.KindAddress:     cache.Address,
 }
 
-// of returns the verdict on one subject as JSON, and where it came from.
-func (v *verdicts) of(ctx context.Context, kind validation.Kind, subject string) ([]byte, cache.Tier, error) {
-	key, err := cacheKey(kind, subject)
+// of returns the verdict on one subject as JSON.
+func (v *verdicts) of(ctx context.Context, kind validation.Kind, text string) (cache.Answer, error) {
+	subject, err := canonicalSubject(kind, text)
 	if err != nil {
-		return nil, "", err
+		return cache.Answer{}, err
 	}
-	return v.cache.Get(ctx, classOf[kind], "verdict:"+key, func(ctx context.Context) (cache.Loaded, error) {
-		verdict, err := v.reach(ctx, kind, key)
+	return v.cache.Get(ctx, classOf[kind], verdictKey(kind, subject), v.loader(kind, subject))
+}
+
+// verdictKey is where a verdict is cached. No JSON-RPC method has a space in its
+// name.
+func verdictKey(kind validation.Kind, subject string) string { return string(kind) + " " + subject }
+
+// loader returns what reaches a verdict and writes it to the ledger.
+func (v *verdicts) loader(kind validation.Kind, subject string) cache.Loader {
+	return func(ctx context.Context) (cache.Loaded, error) {
+		verdict, err := v.reach(ctx, kind, subject)
 		if err != nil {
 			return cache.Loaded{}, err
 		}
@@ -53,18 +64,19 @@ func (v *verdicts) of(ctx context.Context, kind validation.Kind, subject string)
 		if err != nil {
 			return cache.Loaded{}, fmt.Errorf("the verdict could not be written to the ledger: %w", err)
 		}
-		loaded := cache.Loaded{Body: body, Unsettled: !verdict.Finalised}
-		switch verdict.Outcome {
-		case validation.NotFound:
+		loaded := cache.Loaded{Body: body, NoStore: verdict.Outcome == validation.Undecided} // the next one who asks may find more providers
+		switch {
+		case verdict.Outcome == validation.NotFound:
 			loaded.Class = cache.NotFound
-		case validation.Undecided:
-			loaded.NoStore = true // the next one who asks may find more providers
-		}
-		if movesWithHead(kind, key) {
+		case movesWithHead(kind, subject), verdict.Block == nil:
 			loaded.Class = cache.RPC
+		case verdict.Finalised:
+			loaded.Immutable = true
+		default:
+			loaded.Block = cache.BlockRef{Number: verdict.Block.Number, Hash: common.HexToHash(verdict.Block.Hash)}
 		}
 		return loaded, nil
-	})
+	}
 }
 
 func (v *verdicts) reach(ctx context.Context, kind validation.Kind, key string) (validation.Verdict, error) {
@@ -85,29 +97,25 @@ func movesWithHead(kind validation.Kind, key string) bool {
 
 func (v *verdicts) handle(kind validation.Kind, param string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		body, tier, err := v.of(r.Context(), kind, r.PathValue(param))
+		a, err := v.of(r.Context(), kind, r.PathValue(param))
 		if err != nil {
 			refuse(w, err)
 			return
 		}
-		w.Header().Set("X-Cache", string(tier))
-		write(w, outcomeStatus(body), body)
+		w.Header().Set("X-Cache", a.Tier.String())
+		status := http.StatusOK
+		if a.Class == cache.NotFound { // "invalid" is an answer, not an error
+			status = http.StatusNotFound
+		}
+		x := exchanges.Get().(*exchange)
+		defer x.release()
+		x.sendAnswer(w, r, v.settings, status, nil, a, "")
 	}
 }
 
-// outcomeStatus is 404 for a verdict of "not found" and 200 for every other:
-// "invalid" is an answer, not an error.
-func outcomeStatus(body []byte) int {
-	var o struct{ Outcome validation.Outcome }
-	if json.Unmarshal(body, &o) == nil && o.Outcome == validation.NotFound {
-		return http.StatusNotFound
-	}
-	return http.StatusOK
-}
-
-// cacheKey returns what tells one question from another. The checksum of an
+// canonicalSubject returns what tells one question from another. The checksum of an
 // address is part of the question, so addresses stay as they were written.
-func cacheKey(kind validation.Kind, text string) (string, error) {
+func canonicalSubject(kind validation.Kind, text string) (string, error) {
 	switch kind {
 	case validation.KindTransaction:
 		return validation.ParseHash(text)
@@ -144,15 +152,16 @@ type subject struct {
 // batch answers POST /v1/validations: {"subjects": [{"kind": …, "id": …}]}.
 // Each member has its own result or error, in the order asked.
 func (v *verdicts) batch(w http.ResponseWriter, r *http.Request) {
-	body, problem := readBody(w, r, v.settings)
-	if problem != nil {
+	x := exchanges.Get().(*exchange)
+	defer x.release()
+	if problem := x.read(r, v.settings); problem != nil {
 		problemJSON(w, problem.status, problem.text)
 		return
 	}
 	var req struct {
 		Subjects []subject `json:"subjects"`
 	}
-	if err := json.Unmarshal(body, &req); err != nil || len(req.Subjects) == 0 {
+	if err := json.Unmarshal(x.in, &req); err != nil || len(req.Subjects) == 0 {
 		problemJSON(w, http.StatusBadRequest, `the body must be {"subjects": [{"kind": "transaction", "id": "0x…"}]}; kinds are transaction, block and address`)
 		return
 	}
@@ -178,12 +187,12 @@ func (v *verdicts) batch(w http.ResponseWriter, r *http.Request) {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			verdict, _, err := v.of(r.Context(), s.Kind, s.ID)
+			verdict, err := v.of(r.Context(), s.Kind, s.ID)
 			if err != nil {
 				_, results[i].Error = explain(err)
 				return
 			}
-			results[i].Verdict = verdict
+			results[i].Verdict = verdict.Body
 		})
 	}
 	wg.Wait()

@@ -2,7 +2,10 @@
 // otherwise pick, in one run and by turns, and prints ratios. It is a module of
 // its own so that who builds the node never downloads those libraries.
 //
-// Usage, in this directory: go run . [-rounds n] [-for duration]
+// It then measures the whole node, as it is deployed, beside a plain net/http
+// server.
+//
+// Usage, in this directory: go run . [-rounds n] [-for duration] [-only parts|path]
 package main
 
 import (
@@ -34,24 +37,48 @@ type scene struct {
 func main() {
 	rounds := flag.Int("rounds", 9, "how often every contender has its turn")
 	span := flag.Duration("for", 60*time.Millisecond, "how long a turn is")
+	only := flag.String("only", "", "measure only the parts, or only the path")
+	turns := flag.Int("turns", 5, "how often every server of the whole path has its turn")
+	long := flag.Duration("turn", 3*time.Second, "how long such a turn is")
+	server := flag.String("serve", "", "be one of the servers that are measured; the program runs itself so")
 	flag.Parse()
-	if *rounds < 1 || *span <= 0 || flag.NArg() > 0 {
+	if *rounds < 1 || *span <= 0 || *turns < 1 || *long <= 0 || flag.NArg() > 0 {
 		flag.Usage()
 		os.Exit(2)
 	}
-	fmt.Printf("%s, GOMAXPROCS %d, medians of %d turns of %s, one after the other.\n", runtime.Version(), runtime.GOMAXPROCS(0), *rounds, *span)
+	run := func() error {
+		if *server != "" {
+			return serve(*server)
+		}
+		if *only != "path" {
+			if err := parts(*rounds, *span); err != nil {
+				return err
+			}
+		}
+		if *only != "parts" {
+			return path(*turns, *long)
+		}
+		return nil
+	}
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// parts compares the node's parts with the libraries that people would otherwise
+// pick.
+func parts(rounds int, span time.Duration) error {
+	fmt.Printf("%s, GOMAXPROCS %d, medians of %d turns of %s, one after the other.\n", runtime.Version(), runtime.GOMAXPROCS(0), rounds, span)
 	fmt.Print("Times are per call; in parallel, wall time over all calls. Ratio: how many times our time.\n\n")
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(out, "scene\tcontender\tns/call\tratio\tratios seen\tallocs/call")
 	for _, s := range scenes() {
-		for _, r := range s.run(*rounds, *span) {
+		for _, r := range s.run(rounds, span) {
 			fmt.Fprintf(out, "%s\t%s\t%.1f\t%.2f\t%.2f to %.2f\t%.0f\n", s.name, r.name, r.ns, r.ratio, r.least, r.most, r.allocs)
 		}
 	}
-	if err := out.Flush(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	return out.Flush()
 }
 
 type row struct {

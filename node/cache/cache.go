@@ -4,30 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
+	"hash/maphash"
+	"sync"
 	"time"
 
 	"github.com/maypok86/otter/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/singleflight"
-)
-
-// Loaded is what a loader brings.
-type Loaded struct {
-	Body      []byte // not changed afterwards
-	Class     Class  // empty: the class that was asked for
-	Unsettled bool   // a reorganisation could change it
-	NoStore   bool   // for the callers waiting now only
-}
-
-// Tier says where an answer came from.
-type Tier string
-
-// The tiers.
-const (
-	L1     Tier = "l1"
-	L2     Tier = "l2"
-	Origin Tier = "origin"
 )
 
 // entryShare is the largest share of the bound one body may take: otter lets
@@ -38,44 +21,44 @@ const entryShare = 16
 // overshoot in a burst.
 const headroom = 16
 
-// entryOverhead is counted for each entry besides key and body: otter's node
-// and policy links, slice and string headers.
-const entryOverhead = 160
-
-type entry struct {
-	class   Class
-	body    []byte
-	expires time.Time
-}
-
-func weight(key string, e entry) uint32 {
-	return uint32(min(len(key)+len(e.body)+entryOverhead, math.MaxUint32))
-}
+// Canonical says which block stands at a height; false where that is not known.
+type Canonical func(number uint64) (hash [32]byte, known bool)
 
 // Cache is a two-tier read-through cache. All methods may be called from any
-// goroutine.
+// goroutine. Close it.
 type Cache struct {
-	settings Settings
-	l1       *otter.Cache[string, entry]
-	l2       *Redis // nil without Redis
-	flights  singleflight.Group
-	metrics  *metrics
-	now      func() time.Time
+	settings  Settings
+	l1        *otter.Cache[uint64, *entry]
+	seed      maphash.Seed
+	l2        *Redis // nil without Redis
+	canonical Canonical
+	flights   singleflight.Group
+	metrics   *metrics
+
+	// Loads outlive who started them; Close ends them and waits.
+	base    context.Context
+	stop    context.CancelFunc
+	mu      sync.Mutex // guards closed, so that nothing is added to loading after it
+	closed  bool
+	loading sync.WaitGroup
 }
 
 // New returns a cache with l2, which may be nil, behind it, and registers its
-// metrics with reg. Call Resized after MaxBytes has changed.
-func New(s Settings, l2 *Redis, reg prometheus.Registerer) (*Cache, error) {
-	c := &Cache{settings: s, l2: l2, now: time.Now, metrics: newMetrics()}
-	l1, err := otter.New(&otter.Options[string, entry]{
+// metrics with reg. canonical, which may be nil, tells which blocks still stand.
+// Call Resized after MaxBytes has changed.
+func New(s Settings, l2 *Redis, canonical Canonical, reg prometheus.Registerer) (*Cache, error) {
+	if canonical == nil {
+		canonical = func(uint64) ([32]byte, bool) { return [32]byte{}, false }
+	}
+	c := &Cache{settings: s, seed: maphash.MakeSeed(), l2: l2, canonical: canonical, metrics: newMetrics()}
+	c.base, c.stop = context.WithCancel(context.Background())
+	l1, err := otter.New(&otter.Options[uint64, *entry]{
 		MaximumWeight: c.bound(),
 		Weigher:       weight,
-		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[string, entry]) time.Duration {
-			return max(time.Until(e.Value.expires), 0)
+		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[uint64, *entry]) time.Duration {
+			return max(time.Until(time.Unix(0, e.Value.until)), 0)
 		}),
-		OnDeletion: func(e otter.DeletionEvent[string, entry]) {
-			c.metrics.left(e.Key, e.Value, e.Cause)
-		},
+		OnDeletion: func(e otter.DeletionEvent[uint64, *entry]) { c.metrics.left(e.Value, e.Cause) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("build L1 cache: %w", err)
@@ -88,6 +71,17 @@ func New(s Settings, l2 *Redis, reg prometheus.Registerer) (*Cache, error) {
 	return c, nil
 }
 
+// Close ends the loads under way and waits for them. Later reads find what L1
+// holds and load nothing.
+func (c *Cache) Close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.stop()
+	c.loading.Wait()
+	c.l1.StopAllGoroutines()
+}
+
 func (c *Cache) bound() uint64 {
 	b := uint64(c.settings.MaxBytes.Get())
 	return b - b/headroom
@@ -96,112 +90,187 @@ func (c *Cache) bound() uint64 {
 // Resized makes a changed MaxBytes known to L1.
 func (c *Cache) Resized() { c.l1.SetMaximum(c.bound()) }
 
-// Peek returns what L1 holds, and asks nothing else.
-func (c *Cache) Peek(class Class, key string) ([]byte, bool) {
-	e, ok := c.l1.GetIfPresent(join(class, key))
-	if !ok || !c.now().Before(e.expires) {
-		return nil, false
+// slot is where L1 keeps a key. The seed is secret, so nobody can make keys that
+// drive each other out.
+func (c *Cache) slot(key string) uint64 { return maphash.String(c.seed, key) }
+
+// find returns what L1 has under a key, whatever its age. The stored key is
+// compared: a hash alone is no proof.
+func (c *Cache) find(slot uint64, key string) *entry {
+	e, ok := c.l1.GetIfPresent(slot)
+	if !ok || e.key != key {
+		return nil
 	}
-	c.metrics.hit(L1, class)
-	return e.body, true
+	return e
 }
 
-// Get returns the body for key, from L1, L2 or load, and says which. Callers
-// that ask for the same key at the same time share one load, which runs to its
-// own deadline even when the caller that started it leaves; a caller waits no
-// longer than its own context. A load's error goes to all who share it and is
-// not kept.
-func (c *Cache) Get(ctx context.Context, class Class, key string, load func(context.Context) (Loaded, error)) ([]byte, Tier, error) {
-	if body, ok := c.Peek(class, key); ok {
-		return body, L1, nil
+// stands says that no reorganisation has replaced the block an entry rests on.
+func (c *Cache) stands(e *entry) bool {
+	if e.block.Hash == ([32]byte{}) {
+		return true
+	}
+	hash, known := c.canonical(e.block.Number)
+	if known && hash != e.block.Hash {
+		c.metrics.orphaned.Inc()
+		return false
+	}
+	return true
+}
+
+// Peek returns what L1 holds for a key, and asks nothing else. It also misses
+// when the entry should be loaded anew ahead of its time, which Get does. It
+// takes the key as bytes, which it does not keep, so that a hit allocates nothing.
+func (c *Cache) Peek(class Class, key []byte) (Answer, bool) {
+	e, ok := c.l1.GetIfPresent(maphash.Bytes(c.seed, key))
+	if !ok || e.key != string(key) {
+		return Answer{}, false
+	}
+	now := time.Now().UnixNano()
+	if !e.fresh(now) || e.due(now, c.settings.RefreshAhead.Get()) && !e.refreshing.Load() || !c.stands(e) {
+		return Answer{}, false
+	}
+	c.metrics.hit(L1, class)
+	return e.answer(L1, false), true
+}
+
+// Get returns what is known under key, from L1, L2 or load. Callers that ask for
+// the same key at the same time share one load, which runs to its own deadline
+// even when the caller that started it leaves; a caller waits no longer than its
+// own context. A load's error goes to all who share it and is not kept; where an
+// immutable answer is known that is past its time, that is the answer instead.
+//
+// An entry read in the last share of its time, cache.refresh_ahead, is loaded
+// anew in the background.
+func (c *Cache) Get(ctx context.Context, class Class, key string, load Loader) (Answer, error) {
+	slot, now := c.slot(key), time.Now().UnixNano()
+	if e := c.find(slot, key); e != nil && e.fresh(now) && c.stands(e) {
+		c.metrics.hit(L1, class)
+		if e.due(now, c.settings.RefreshAhead.Get()) && e.refreshing.CompareAndSwap(false, true) {
+			c.metrics.refreshes.Inc()
+			c.flight(key, func(ctx context.Context) (Answer, error) {
+				defer e.refreshing.Store(false) // a failed load may be tried again
+				return c.loadAndKeep(ctx, class, key, load)
+			})
+		}
+		return e.answer(L1, false), nil
 	}
 	c.metrics.miss(L1, class)
-	full := join(class, key)
-	result := c.flights.DoChan(full, func() (any, error) {
-		// Who leaves must not cancel the load for those who stay.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.settings.LoadBudget.Get())
-		defer cancel()
-		return c.fill(ctx, class, full, load)
-	})
+	result := c.flight(key, func(ctx context.Context) (Answer, error) { return c.fill(ctx, class, key, load) })
 	select {
 	case r := <-result:
 		if r.Shared {
 			c.metrics.coalesced.Inc()
 		}
-		if r.Err != nil {
-			return nil, Origin, r.Err
-		}
-		f := r.Val.(filled)
-		return f.body, f.tier, nil
+		a, _ := r.Val.(Answer)
+		return a, r.Err
 	case <-ctx.Done():
-		return nil, Origin, ctx.Err()
+		return Answer{}, ctx.Err()
 	}
 }
 
-type filled struct {
-	body []byte
-	tier Tier
+// Refresh loads a key anew whatever the tiers hold. It is for warming.
+func (c *Cache) Refresh(ctx context.Context, class Class, key string, load Loader) error {
+	select {
+	case r := <-c.flight(key, func(ctx context.Context) (Answer, error) { return c.loadAndKeep(ctx, class, key, load) }):
+		return r.Err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
-// fill asks L2, then the loader, and keeps what it gets. A panic of the loader
-// becomes an error of those who wait for it.
-func (c *Cache) fill(ctx context.Context, class Class, full string, load func(context.Context) (Loaded, error)) (f filled, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("load panicked: %v", p) // no stack: it would go out to clients
+// flight runs do for a key, or joins the one that runs. A panic in it becomes an
+// error of those who wait.
+func (c *Cache) flight(key string, do func(context.Context) (Answer, error)) <-chan singleflight.Result {
+	return c.flights.DoChan(key, func() (a any, err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("load panicked: %v", p) // no stack: it would go out to clients
+			}
+		}()
+		if !c.begin() {
+			return nil, ErrClosed
 		}
-	}()
+		defer c.loading.Done()
+		ctx, cancel := context.WithTimeout(c.base, c.settings.LoadBudget.Get())
+		defer cancel()
+		return do(ctx)
+	})
+}
+
+// begin counts a load in, unless the cache is closed.
+func (c *Cache) begin() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.loading.Add(1)
+	}
+	return !c.closed
+}
+
+// ErrClosed is returned for a load after Close.
+var ErrClosed = errors.New("the cache is closed")
+
+// fill asks L2, then the loader, and keeps what it gets.
+func (c *Cache) fill(ctx context.Context, class Class, key string, load Loader) (Answer, error) {
+	slot := c.slot(key)
+	old := c.find(slot, key)
 	// A load for the same key may have ended between the look into L1 and the
 	// start of this one.
-	if e, ok := c.l1.GetIfPresent(full); ok && c.now().Before(e.expires) {
-		return filled{e.body, L1}, nil
+	if now := time.Now().UnixNano(); old != nil && old.fresh(now) && c.stands(old) {
+		return old.answer(L1, false), nil
 	}
 	if c.l2 != nil {
-		if e, ok := c.l2.get(ctx, full); ok && c.now().Before(e.expires) {
-			c.metrics.hit(L2, class)
-			e.class = class
-			c.keep(full, e)
-			return filled{e.body, L2}, nil
+		e := c.l2.get(ctx, key)
+		if e != nil && e.immutable {
+			e.until += int64(c.settings.StaleFor.Get())
 		}
-		c.metrics.miss(L2, class)
+		switch now := time.Now().UnixNano(); {
+		case e == nil || !c.stands(e):
+			c.metrics.miss(L2, class)
+		case e.fresh(now):
+			c.metrics.hit(L2, class)
+			c.keep(slot, e)
+			return e.answer(L2, false), nil
+		default:
+			c.metrics.miss(L2, class)
+			if old == nil && e.immutable {
+				old = e
+			}
+		}
 	}
-	began := c.now()
+	a, err := c.loadAndKeep(ctx, class, key, load)
+	if err != nil && old != nil && old.immutable && time.Now().UnixNano() < old.until {
+		c.metrics.stale.Inc()
+		return old.answer(L1, true), nil
+	}
+	return a, err
+}
+
+func (c *Cache) loadAndKeep(ctx context.Context, class Class, key string, load Loader) (Answer, error) {
+	began := time.Now()
 	loaded, err := load(ctx)
-	c.metrics.load.Observe(c.now().Sub(began).Seconds())
+	now := time.Now()
+	c.metrics.load.Observe(now.Sub(began).Seconds())
 	if err != nil {
-		return filled{}, err
+		return Answer{}, err
 	}
-	if !loaded.NoStore {
-		c.store(class, full, loaded)
+	e := c.newEntry(class, key, loaded, now)
+	if !loaded.NoStore && e.fresh(e.stored) {
+		c.keep(c.slot(key), e)
+		if c.l2 != nil {
+			c.l2.put(e)
+		}
 	}
-	return filled{loaded.Body, Origin}, nil
+	return e.answer(Origin, false), nil
 }
 
-func (c *Cache) store(class Class, full string, loaded Loaded) {
-	if loaded.Class != "" {
-		class = loaded.Class
-	}
-	ttl := c.TTL(class)
-	if loaded.Unsettled {
-		ttl = min(ttl, c.settings.Unsettled.Get())
-	}
-	if ttl <= 0 {
-		return
-	}
-	e := entry{class, loaded.Body, c.now().Add(ttl)}
-	c.keep(full, e)
-	if c.l2 != nil {
-		c.l2.put(full, e)
-	}
-}
-
-func (c *Cache) keep(full string, e entry) {
+func (c *Cache) keep(slot uint64, e *entry) {
 	if int64(len(e.body)) > c.settings.MaxBytes.Get()/entryShare {
 		c.metrics.refused.Inc()
 		return
 	}
-	c.metrics.kept(full, e)
-	c.l1.Set(full, e)
+	c.metrics.kept(e)
+	c.l1.Set(slot, e)
 }
 
 // TTL returns the time to live of a class.
@@ -231,5 +300,3 @@ func (c *Cache) Entries() int { return c.l1.EstimatedSize() }
 
 // Bytes returns the bytes L1 counts against its bound.
 func (c *Cache) Bytes() uint64 { return c.l1.WeightedSize() }
-
-func join(class Class, key string) string { return string(class) + "\x00" + key }

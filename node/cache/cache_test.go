@@ -30,6 +30,18 @@ type rig struct {
 // build returns a cache, with a Redis behind it when asked.
 func build(t *testing.T, withRedis bool) rig {
 	t.Helper()
+	return buildWith(t, withRedis, nil)
+}
+
+func set(t *testing.T, r rig, key, value string) {
+	t.Helper()
+	if _, err := r.registry.Apply([]settings.Change{{Key: key, Value: value}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func buildWith(t *testing.T, withRedis bool, canonical cache.Canonical) rig {
+	t.Helper()
 	reg := settings.NewRegistry()
 	s, bs := cache.Declare(reg), breaker.Declare(reg, "redis")
 	r := rig{registry: reg}
@@ -46,10 +58,11 @@ func build(t *testing.T, withRedis bool) rig {
 		}
 		t.Cleanup(func() { _ = l2.Close() })
 	}
-	c, err := cache.New(s, l2, prometheus.NewRegistry())
+	c, err := cache.New(s, l2, canonical, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(c.Close)
 	r.Cache = c
 	reg.OnChange(c.Resized, "cache.l1.max_bytes")
 	if l2 != nil {
@@ -74,11 +87,11 @@ func never(t *testing.T) func(context.Context) (cache.Loaded, error) {
 
 func get(t *testing.T, c *cache.Cache, key string, load func(context.Context) (cache.Loaded, error)) (string, cache.Tier) {
 	t.Helper()
-	b, tier, err := c.Get(t.Context(), cache.Block, key, load)
+	a, err := c.Get(t.Context(), cache.Block, key, load)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(b), tier
+	return string(a.Body), a.Tier
 }
 
 // eventually waits for what happens in the background, two seconds at most.
@@ -174,12 +187,12 @@ func TestStampedeMakesOneLoad(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 1000 {
 		wg.Go(func() {
-			b, _, err := c.Get(t.Context(), cache.Block, "k", func(context.Context) (cache.Loaded, error) {
+			a, err := c.Get(t.Context(), cache.Block, "k", func(context.Context) (cache.Loaded, error) {
 				loads.Add(1)
 				time.Sleep(50 * time.Millisecond)
 				return cache.Loaded{Body: []byte("v")}, nil
 			})
-			if err != nil || string(b) != "v" {
+			if err != nil || string(a.Body) != "v" {
 				t.Error(err)
 			}
 		})
@@ -201,13 +214,13 @@ func TestWhoLeavesDoesNotCancelTheOthers(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	gone := make(chan error, 1)
 	go func() {
-		_, _, err := c.Get(ctx, cache.Block, "k", load)
+		_, err := c.Get(ctx, cache.Block, "k", load)
 		gone <- err
 	}()
 	<-started
 	stays := make(chan error, 1)
 	go func() {
-		_, _, err := c.Get(t.Context(), cache.Block, "k", load)
+		_, err := c.Get(t.Context(), cache.Block, "k", load)
 		stays <- err
 	}()
 	leave()
@@ -222,7 +235,7 @@ func TestWhoLeavesDoesNotCancelTheOthers(t *testing.T) {
 
 func TestPanickingLoaderIsAnError(t *testing.T) {
 	c := build(t, false)
-	_, _, err := c.Get(t.Context(), cache.Block, "k", func(context.Context) (cache.Loaded, error) { panic("boom") })
+	_, err := c.Get(t.Context(), cache.Block, "k", func(context.Context) (cache.Loaded, error) { panic("boom") })
 	if err == nil || !strings.Contains(err.Error(), "boom") {
 		t.Fatal(err)
 	}
@@ -232,7 +245,7 @@ func TestPanickingLoaderIsAnError(t *testing.T) {
 func TestErrorsAreNotKept(t *testing.T) {
 	c := build(t, false)
 	down := errors.New("down")
-	_, _, err := c.Get(t.Context(), cache.Block, "k", func(context.Context) (cache.Loaded, error) { return cache.Loaded{}, down })
+	_, err := c.Get(t.Context(), cache.Block, "k", func(context.Context) (cache.Loaded, error) { return cache.Loaded{}, down })
 	if !errors.Is(err, down) {
 		t.Fatal(err)
 	}
@@ -249,13 +262,13 @@ func TestTimesToLive(t *testing.T) {
 		}
 	}
 	for name, l := range map[string]cache.Loaded{
-		"settled": {}, "unsettled": {Unsettled: true}, "not found": {Class: cache.NotFound}, "no store": {NoStore: true}, "zero": {Class: cache.RPC},
+		"settled": {}, "unsettled": {Block: cache.BlockRef{Number: 7, Hash: [32]byte{1}}}, "not found": {Class: cache.NotFound}, "no store": {NoStore: true}, "zero": {Class: cache.RPC},
 	} {
 		l.Body = []byte("v")
 		get(t, c.Cache, name, func(context.Context) (cache.Loaded, error) { return l, nil })
-		_, now := c.Peek(cache.Block, name)
+		_, now := c.Peek(cache.Block, []byte(name))
 		time.Sleep(40 * time.Millisecond)
-		_, later := c.Peek(cache.Block, name)
+		_, later := c.Peek(cache.Block, []byte(name))
 		wantNow, wantLater := name != "no store" && name != "zero", name == "settled"
 		if now != wantNow || later != wantLater {
 			t.Errorf("%s: kept %v, after its time %v", name, now, later)
@@ -277,7 +290,7 @@ func TestBoundFollowsTheSetting(t *testing.T) {
 	}
 	eventually(t, "shrunk to the new bound", func() bool { return c.Bytes() <= 4<<20 })
 	get(t, c.Cache, "huge", body(strings.Repeat("x", 1<<20)))
-	if _, ok := c.Peek(cache.Block, "huge"); ok {
+	if _, ok := c.Peek(cache.Block, []byte("huge")); ok {
 		t.Fatal("a body of a quarter of the bound was kept")
 	}
 }
@@ -317,16 +330,17 @@ func TestRedisAddressErrorsHideThePassword(t *testing.T) {
 
 func BenchmarkL1Hit(b *testing.B) {
 	reg := settings.NewRegistry()
-	c, err := cache.New(cache.Declare(reg), nil, prometheus.NewRegistry())
+	c, err := cache.New(cache.Declare(reg), nil, nil, prometheus.NewRegistry())
 	if err != nil {
 		b.Fatal(err)
 	}
-	if _, _, err := c.Get(b.Context(), cache.Block, "k", body("v")); err != nil {
+	if _, err := c.Get(b.Context(), cache.Block, "k", body("v")); err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
+	key := []byte("k")
 	for b.Loop() {
-		c.Peek(cache.Block, "k")
+		c.Peek(cache.Block, key)
 	}
 }
 

@@ -4,30 +4,35 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/klauspost/compress/zstd"
 )
 
-// A value in Redis is an envelope:
+// A value in Redis, or in the file of a warm start, is an envelope:
 //
-//	0      version, 1
+//	0      version, 2
 //	1      codec: 0 raw, 1 zstd
-//	2..9   stored at, Unix milliseconds
-//	10..17 expires at, Unix milliseconds
-//	18..21 length of the body before compression
-//	22..29 xxhash64 of the key, bytes 0..21 and the payload
-//	30..   payload
+//	2      class
+//	3      flags: 1 immutable
+//	4..11  stored at, Unix milliseconds
+//	12..19 expires at, Unix milliseconds
+//	20..27 number of the block it rests on
+//	28..59 hash of that block, zero for none
+//	60..63 length of the body before compression
+//	64..71 xxhash64 of the key, bytes 0..63 and the payload
+//	72..   payload
 //
 // All integers are big-endian. The key is part of the checksum, so a value that
 // stands under another key is not believed.
 const (
-	envelopeVersion = 1
+	envelopeVersion = 2
 	codecRaw        = 0
 	codecZstd       = 1
-	headerLength    = 30
+	flagImmutable   = 1
+	checksumAt      = 64
+	headerLength    = 72
 
 	// compressAbove: measured on block and receipt JSON, below this zstd saves
 	// less than the header it adds is worth.
@@ -38,72 +43,82 @@ const (
 
 var errCorrupt = errors.New("corrupt value")
 
-var encoders = sync.Pool{New: func() any {
-	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
-	if err != nil {
-		panic(err) // only wrong options can do this
+// seal writes an entry as an envelope. The frame it makes is kept with the entry,
+// for clients that take it as it is.
+func seal(e *entry) ([]byte, error) {
+	if len(e.body) > maxBody {
+		return nil, fmt.Errorf("body of %d bytes is over the bound of %d", len(e.body), maxBody)
 	}
-	return e
-}}
-
-var decoders = sync.Pool{New: func() any {
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxBody))
-	if err != nil {
-		panic(err) // only wrong options can do this
+	out := make([]byte, headerLength, headerLength+len(e.body))
+	out[0], out[2] = envelopeVersion, byte(e.class)
+	if e.immutable {
+		out[3] = flagImmutable
 	}
-	return d
-}}
-
-func seal(key string, body []byte, stored, expires time.Time) ([]byte, error) {
-	if len(body) > maxBody {
-		return nil, fmt.Errorf("body of %d bytes is over the bound of %d", len(body), maxBody)
-	}
-	out := make([]byte, headerLength, headerLength+len(body))
-	out[0] = envelopeVersion
-	binary.BigEndian.PutUint64(out[2:], uint64(stored.UnixMilli()))
-	binary.BigEndian.PutUint64(out[10:], uint64(expires.UnixMilli()))
-	binary.BigEndian.PutUint32(out[18:], uint32(len(body)))
-	if len(body) < compressAbove {
-		out = append(out, body...)
-	} else {
-		e := encoders.Get().(*zstd.Encoder)
-		out = e.EncodeAll(body, out)
-		encoders.Put(e)
+	binary.BigEndian.PutUint64(out[4:], uint64(e.stored/1e6))
+	binary.BigEndian.PutUint64(out[12:], uint64(e.expires/1e6))
+	binary.BigEndian.PutUint64(out[20:], e.block.Number)
+	copy(out[28:], e.block.Hash[:])
+	binary.BigEndian.PutUint32(out[60:], uint32(len(e.body)))
+	switch frame := e.encodings[Zstd].Load(); {
+	case len(e.body) < compressAbove:
+		out = append(out, e.body...)
+	case frame != nil && len(*frame) > 0:
 		out[1] = codecZstd
+		out = append(out, *frame...)
+	default:
+		out[1] = codecZstd
+		out = compress(e.body, out)
+		if made := out[headerLength:]; len(e.body) >= encodeAbove && len(made) < len(e.body) {
+			e.encodings[Zstd].Store(&made)
+		}
 	}
-	binary.BigEndian.PutUint64(out[22:], checksum(key, out))
+	binary.BigEndian.PutUint64(out[checksumAt:], checksum(e.key, out))
 	return out, nil
 }
 
-// unseal returns the body and when it expires; any doubt is errCorrupt.
-func unseal(key string, value []byte) ([]byte, time.Time, error) {
+// unseal reads an envelope; any doubt is errCorrupt. The entry may have expired.
+func unseal(key string, value []byte) (*entry, error) {
 	if len(value) < headerLength || value[0] != envelopeVersion ||
-		binary.BigEndian.Uint64(value[22:]) != checksum(key, value) {
-		return nil, time.Time{}, errCorrupt
+		binary.BigEndian.Uint64(value[checksumAt:]) != checksum(key, value) {
+		return nil, errCorrupt
 	}
-	expires := time.UnixMilli(int64(binary.BigEndian.Uint64(value[10:])))
-	length, payload := binary.BigEndian.Uint32(value[18:]), value[headerLength:]
-	if length > maxBody {
-		return nil, time.Time{}, errCorrupt
+	e := &entry{key: key, class: Class(value[2]), immutable: value[3] == flagImmutable,
+		stored:  int64(binary.BigEndian.Uint64(value[4:])) * int64(time.Millisecond),
+		expires: int64(binary.BigEndian.Uint64(value[12:])) * int64(time.Millisecond)}
+	e.until = e.expires
+	e.block.Number = binary.BigEndian.Uint64(value[20:])
+	copy(e.block.Hash[:], value[28:])
+	length, payload := binary.BigEndian.Uint32(value[60:]), value[headerLength:]
+	if length > maxBody || e.class == 0 || e.class >= classes || e.stored < 0 || e.expires < e.stored {
+		return nil, errCorrupt
 	}
-	body := payload
 	switch value[1] {
 	case codecRaw:
+		e.body = payload
 	case codecZstd:
+		// A frame that says how long its content is is not unpacked further.
+		var frame zstd.Header
+		if err := frame.Decode(payload); err != nil || !frame.HasFCS || frame.FrameContentSize != uint64(length) {
+			return nil, errCorrupt
+		}
 		d := decoders.Get().(*zstd.Decoder)
 		var err error
-		body, err = d.DecodeAll(payload, make([]byte, 0, length))
+		// Room is made for what the frame may really hold, not for what it claims.
+		e.body, err = d.DecodeAll(payload, make([]byte, 0, min(int(length), 64*len(payload)+1024)))
 		decoders.Put(d)
 		if err != nil {
-			return nil, time.Time{}, errCorrupt
+			return nil, errCorrupt
+		}
+		if len(e.body) >= encodeAbove && len(payload) < len(e.body) {
+			e.encodings[Zstd].Store(&payload)
 		}
 	default:
-		return nil, time.Time{}, errCorrupt
+		return nil, errCorrupt
 	}
-	if uint32(len(body)) != length {
-		return nil, time.Time{}, errCorrupt
+	if uint32(len(e.body)) != length {
+		return nil, errCorrupt
 	}
-	return body, expires, nil
+	return e, nil
 }
 
 func checksum(key string, value []byte) uint64 {
@@ -111,7 +126,7 @@ func checksum(key string, value []byte) uint64 {
 	d.Reset()
 	// Digest's writes cannot fail.
 	_, _ = d.WriteString(key)
-	_, _ = d.Write(value[:22])
+	_, _ = d.Write(value[:checksumAt])
 	_, _ = d.Write(value[headerLength:])
 	return d.Sum64()
 }

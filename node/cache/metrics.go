@@ -11,8 +11,11 @@ import (
 
 // metrics counts on the hot path with plain atomics and is read at scrape time.
 type metrics struct {
-	counters  [2][]counter // by tier, then class
+	counters  [L2 + 1][classes]counter // of L1 and L2
 	coalesced prometheus.Counter
+	refreshes prometheus.Counter
+	stale     prometheus.Counter
+	orphaned  prometheus.Counter
 	refused   prometheus.Counter
 	load      prometheus.Histogram
 	l2Latency prometheus.Histogram
@@ -35,8 +38,10 @@ func newMetrics() *metrics {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
 	return &metrics{
-		counters:  [2][]counter{make([]counter, len(Classes)), make([]counter, len(Classes))},
 		coalesced: count("bizra_cache_coalesced_total", "Reads that shared the load of another."),
+		refreshes: count("bizra_cache_refreshes_total", "Entries loaded anew ahead of the end of their time, because they were read."),
+		stale:     count("bizra_cache_stale_served_total", "Immutable answers served past their time because they could not be had anew."),
+		orphaned:  count("bizra_cache_orphaned_total", "Entries found and not used because the block they rest on was replaced."),
 		refused:   count("bizra_cache_refused_total", "Bodies too large a share of the bound to keep in L1."),
 		load:      histogram("bizra_cache_load_seconds", "Time of loads from the origin."),
 		l2Latency: histogram("bizra_cache_l2_seconds", "Time of Redis calls."),
@@ -48,28 +53,21 @@ func newMetrics() *metrics {
 	}
 }
 
-func tierIndex(t Tier) int {
-	if t == L2 {
-		return 1
-	}
-	return 0
-}
-
-func (m *metrics) hit(t Tier, c Class)  { m.counters[tierIndex(t)][c.index()].hits.Add(1) }
-func (m *metrics) miss(t Tier, c Class) { m.counters[tierIndex(t)][c.index()].misses.Add(1) }
+func (m *metrics) hit(t Tier, c Class)  { m.counters[t][c].hits.Add(1) }
+func (m *metrics) miss(t Tier, c Class) { m.counters[t][c].misses.Add(1) }
 
 // kept counts an entry in.
-func (m *metrics) kept(key string, e entry) {
-	n := &m.counters[tierIndex(L1)][e.class.index()]
+func (m *metrics) kept(e *entry) {
+	n := &m.counters[L1][e.class]
 	n.entries.Add(1)
-	n.bytes.Add(int64(weight(key, e)))
+	n.bytes.Add(int64(weight(0, e)))
 }
 
 // left counts an entry out.
-func (m *metrics) left(key string, e entry, cause otter.DeletionCause) {
-	n := &m.counters[tierIndex(L1)][e.class.index()]
+func (m *metrics) left(e *entry, cause otter.DeletionCause) {
+	n := &m.counters[L1][e.class]
 	n.entries.Add(-1)
-	n.bytes.Add(-int64(weight(key, e)))
+	n.bytes.Add(-int64(weight(0, e)))
 	if cause.IsEviction() {
 		n.evictions.Add(1)
 	}
@@ -99,7 +97,7 @@ var (
 type tiers struct{ cache *Cache }
 
 func (m *metrics) collectors(c *Cache) []prometheus.Collector {
-	return []prometheus.Collector{tiers{c}, m.coalesced, m.refused, m.load, m.l2Latency, m.l2Errors, m.l2Dropped, m.evictions}
+	return []prometheus.Collector{tiers{c}, m.coalesced, m.refreshes, m.stale, m.orphaned, m.refused, m.load, m.l2Latency, m.l2Errors, m.l2Dropped, m.evictions}
 }
 
 func (t tiers) Describe(ch chan<- *prometheus.Desc) {
@@ -111,11 +109,11 @@ func (t tiers) Describe(ch chan<- *prometheus.Desc) {
 
 func (t tiers) Collect(ch chan<- prometheus.Metric) {
 	for _, s := range t.cache.Stats() {
-		ch <- prometheus.MustNewConstMetric(descHits, prometheus.CounterValue, float64(s.Hits), string(s.Tier), string(s.Class))
-		ch <- prometheus.MustNewConstMetric(descMisses, prometheus.CounterValue, float64(s.Misses), string(s.Tier), string(s.Class))
+		ch <- prometheus.MustNewConstMetric(descHits, prometheus.CounterValue, float64(s.Hits), s.Tier.String(), s.Class.String())
+		ch <- prometheus.MustNewConstMetric(descMisses, prometheus.CounterValue, float64(s.Misses), s.Tier.String(), s.Class.String())
 	}
-	ch <- prometheus.MustNewConstMetric(descEntries, prometheus.GaugeValue, float64(t.cache.Entries()), string(L1))
-	ch <- prometheus.MustNewConstMetric(descBytes, prometheus.GaugeValue, float64(t.cache.Bytes()), string(L1))
+	ch <- prometheus.MustNewConstMetric(descEntries, prometheus.GaugeValue, float64(t.cache.Entries()), L1.String())
+	ch <- prometheus.MustNewConstMetric(descBytes, prometheus.GaugeValue, float64(t.cache.Bytes()), L1.String())
 }
 
 // Stat counts the reads of one tier and class since the start.
@@ -136,8 +134,8 @@ func (c *Cache) Stats() []Stat {
 		if t == L2 && c.l2 == nil {
 			continue
 		}
-		for i, class := range Classes {
-			n := &c.metrics.counters[tierIndex(t)][i]
+		for _, class := range Classes {
+			n := &c.metrics.counters[t][class]
 			out = append(out, Stat{t, class, n.hits.Load(), n.misses.Load(),
 				max(n.entries.Load(), 0), max(n.bytes.Load(), 0), n.evictions.Load()})
 		}

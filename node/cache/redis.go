@@ -2,6 +2,8 @@ package cache
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -16,6 +18,10 @@ import (
 const (
 	// writeQueue bounds the values waiting to be written to Redis.
 	writeQueue = 1024
+	// readQueue bounds the reads waiting for Redis.
+	readQueue = 4096
+	// longestKey is the longest key that is written as it is.
+	longestKey = 200
 	// writers is how many write at once; they also compress.
 	writers = 2
 	// flushDeadline bounds a flush of L2.
@@ -25,16 +31,12 @@ const (
 // Redis is the L2 tier. Values are written in the background.
 type Redis struct {
 	client  redis.UniversalClient
+	reads   *redis.AutoPipeliner
 	prefix  string
 	timeout func() time.Duration
 	breaker *breaker.Breaker
-	queue   chan write
+	queue   chan *entry
 	metrics *metrics // set by New
-}
-
-type write struct {
-	key string
-	entry
 }
 
 // OpenRedis prepares an L2 tier for one chain; it does not connect. Its errors
@@ -49,12 +51,22 @@ func OpenRedis(s Settings, chainID uint64, b *breaker.Breaker) (*Redis, error) {
 		return nil, fmt.Errorf("cache.l2.url is not a Redis address for cache.l2.mode %s; "+
 			"it looks like redis://host:6379/0, or rediss:// for TLS", s.Mode.Get())
 	}
+	// Concurrent reads share round trips. They need no order, and a large answer
+	// must not hold up all the others.
+	reads, err := client.AsyncAutoPipelineWithOptions(&redis.AutoPipelineOptions{
+		MaxBatchSize: 64, MaxConcurrentBatches: 4, Unordered: true, MaxQueuedCommands: readQueue,
+	})
+	if err != nil {
+		_ = client.Close() // it has not connected yet
+		return nil, fmt.Errorf("prepare the Redis client: %w", err)
+	}
 	return &Redis{
 		client:  client,
+		reads:   reads,
 		prefix:  s.Prefix.Get() + ":" + strconv.FormatUint(chainID, 10) + ":",
 		timeout: s.L2Timeout.Get,
 		breaker: b,
-		queue:   make(chan write, writeQueue),
+		queue:   make(chan *entry, writeQueue),
 	}, nil
 }
 
@@ -62,59 +74,86 @@ type silent struct{}
 
 func (silent) Printf(context.Context, string, ...any) {}
 
+// pipelined is a client that can gather concurrent commands into pipelines.
+type pipelined interface {
+	redis.UniversalClient
+	AsyncAutoPipelineWithOptions(*redis.AutoPipelineOptions) (*redis.AutoPipeliner, error)
+}
+
 // connect builds the client. Redis slow or gone must cost nothing but hits, so
 // the client itself never retries, and dials are short.
-func connect(mode, url string) (redis.UniversalClient, error) {
-	const dial = 500 * time.Millisecond
+func connect(mode, url string) (pipelined, error) {
+	const dial, transfer = 500 * time.Millisecond, time.Second
+	brief := func(retries, dialerRetries *int, dials, reads, writes *time.Duration, contextTimeout *bool) {
+		*retries, *dialerRetries, *dials, *reads, *writes, *contextTimeout = -1, 1, dial, transfer, transfer, true
+	}
 	switch mode {
 	case "cluster":
 		o, err := redis.ParseClusterURL(url)
 		if err != nil {
 			return nil, err
 		}
-		o.MaxRetries, o.DialTimeout, o.DialerRetries, o.ContextTimeoutEnabled = -1, dial, 1, true
+		brief(&o.MaxRetries, &o.DialerRetries, &o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.ContextTimeoutEnabled)
 		return redis.NewClusterClient(o), nil
 	case "sentinel":
 		o, err := redis.ParseFailoverURL(url)
 		if err != nil {
 			return nil, err
 		}
-		o.MaxRetries, o.DialTimeout, o.DialerRetries, o.ContextTimeoutEnabled = -1, dial, 1, true
+		brief(&o.MaxRetries, &o.DialerRetries, &o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.ContextTimeoutEnabled)
 		return redis.NewFailoverClient(o), nil
 	default:
 		o, err := redis.ParseURL(url)
 		if err != nil {
 			return nil, err
 		}
-		o.MaxRetries, o.DialTimeout, o.DialerRetries, o.ContextTimeoutEnabled = -1, dial, 1, true
+		brief(&o.MaxRetries, &o.DialerRetries, &o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.ContextTimeoutEnabled)
 		return redis.NewClient(o), nil
 	}
 }
 
-func (r *Redis) get(ctx context.Context, key string) (entry, bool) {
+// key is where an entry stands in Redis. A long one is replaced by its SHA-256;
+// the checksum of the value covers the whole.
+func (r *Redis) key(key string) string {
+	if len(key) > longestKey {
+		sum := sha256.Sum256([]byte(key))
+		key = hex.EncodeToString(sum[:])
+	}
+	return r.prefix + key
+}
+
+// get returns what Redis holds, fresh or not; nil for whatever is wrong with it.
+func (r *Redis) get(ctx context.Context, key string) *entry {
 	var value []byte
-	err := r.call(ctx, r.timeout(), func(ctx context.Context) (err error) {
-		value, err = r.client.Get(ctx, r.prefix+key).Bytes()
+	err := r.call(ctx, r.timeout(), func(ctx context.Context) error {
+		get := redis.NewStringCmd(ctx, "get", r.key(key))
+		// The future must say so before the command may be read: when the
+		// deadline comes first, the pipeline may still write to it.
+		if err := r.reads.Submit(ctx, get).WaitContext(ctx); err != nil {
+			return err
+		}
+		var err error
+		value, err = get.Bytes()
 		return err
 	})
 	if err != nil {
-		return entry{}, false
+		return nil
 	}
-	body, expires, err := unseal(key, value)
+	e, err := unseal(key, value)
 	if err != nil {
 		r.metrics.l2Errors.WithLabelValues("corrupt").Inc()
-		return entry{}, false
+		return nil
 	}
-	return entry{body: body, expires: expires}, true
+	return e
 }
 
 // put queues a value; a full queue drops it, which costs a hit later.
-func (r *Redis) put(key string, e entry) {
+func (r *Redis) put(e *entry) {
 	if !r.breaker.Allows() {
 		return
 	}
 	select {
-	case r.queue <- write{key, e}:
+	case r.queue <- e:
 	default:
 		r.metrics.l2Dropped.Inc()
 	}
@@ -168,16 +207,15 @@ func (r *Redis) writeLoop(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case w := <-r.queue:
-			now := time.Now()
-			ttl := w.expires.Sub(now)
-			value, err := seal(w.key, w.body, now, w.expires)
+		case e := <-r.queue:
+			ttl := time.Until(time.Unix(0, e.until))
+			value, err := seal(e)
 			if err != nil || ttl <= 0 {
 				continue
 			}
 			// A write may take longer than a read: nobody waits for it.
 			_ = r.call(ctx, max(r.timeout(), time.Second), func(ctx context.Context) error {
-				return r.client.Set(ctx, r.prefix+w.key, value, ttl).Err()
+				return r.client.Set(ctx, r.key(e.key), value, ttl).Err()
 			}) // counted by call; a value not written is only a later miss
 		}
 	}
