@@ -61,12 +61,13 @@ func scenes() []scene {
 		}},
 		floor,
 	}
-	return []scene{
-		{"breaker, success", false, success},
-		{"breaker, success, parallel", true, success},
-		{"breaker, refused", false, refused},
-		{"breaker, refused, parallel", true, refused},
-	}
+	const batch = 5000
+	return append([]scene{
+		{"breaker, success", false, success, batch},
+		{"breaker, success, parallel", true, success, batch},
+		{"breaker, refused", false, refused, batch},
+		{"breaker, refused, parallel", true, refused, batch},
+	}, upstreamScenes()...)
 }
 
 func closed(kind string) *breaker.Breaker {

@@ -32,6 +32,7 @@ type scene struct {
 	name       string
 	parallel   bool // by GOMAXPROCS goroutines on the same object
 	contenders []contender
+	batch      int // calls between two looks at the clock
 }
 
 func main() {
@@ -99,14 +100,14 @@ func (s scene) run(rounds int, span time.Duration) []row {
 	for i, c := range s.contenders {
 		does[i] = c.start()
 		rows[i].name = c.name
-		turn(does[i], width, span) // warm
-		rows[i].allocs = allocs(does[i])
+		turn(does[i], width, s.batch, span) // warm
+		rows[i].allocs = allocs(does[i], 4*s.batch)
 	}
 	times := make([][]float64, len(does))
 	ratios := make([][]float64, len(does))
 	for range rounds {
 		for i, do := range does {
-			times[i] = append(times[i], turn(do, width, span))
+			times[i] = append(times[i], turn(do, width, s.batch, span))
 			ratios[i] = append(ratios[i], times[i][len(times[i])-1]/times[0][len(times[0])-1])
 		}
 	}
@@ -119,11 +120,8 @@ func (s scene) run(rounds int, span time.Duration) []row {
 	return rows
 }
 
-// batch is how many calls are made between two looks at the clock.
-const batch = 5000
-
 // turn runs do in width goroutines for about span and returns nanoseconds per call.
-func turn(do func(n int), width int, span time.Duration) float64 {
+func turn(do func(n int), width, batch int, span time.Duration) float64 {
 	calls := make([]int, width)
 	began := time.Now()
 	var wg sync.WaitGroup
@@ -143,11 +141,10 @@ func turn(do func(n int), width int, span time.Duration) float64 {
 	return float64(took) / float64(total)
 }
 
-func allocs(do func(n int)) float64 {
-	const n = 20_000
+func allocs(do func(n int), n int) float64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	do(n)
 	runtime.ReadMemStats(&after)
-	return float64(after.Mallocs-before.Mallocs) / n
+	return float64(after.Mallocs-before.Mallocs) / float64(n)
 }

@@ -51,8 +51,8 @@ func upstreamScenes() []scene {
 			{"(a bare http.Client)", func() func(int) { return bareCall(answers()[size]) }},
 		}
 		out = append(out,
-			scene{"upstream, " + size, false, 20, contenders},
-			scene{"upstream, " + size + ", parallel", true, 20, contenders})
+			scene{"upstream, " + size, false, contenders, 20},
+			scene{"upstream, " + size + ", parallel", true, contenders, 20})
 	}
 	return out
 }

@@ -6,6 +6,15 @@ import (
 	"testing"
 )
 
+func TestADeepAnswerIsRefused(t *testing.T) {
+	for depth, want := range map[int]bool{9_000: true, 11_000: false, 20 << 20: false} {
+		deep := append(append([]byte(`{"id":1,"result":`), bytes.Repeat([]byte{'['}, depth)...), bytes.Repeat([]byte{']'}, depth)...)
+		if _, ok := open(append(deep, '}')); ok != want {
+			t.Errorf("%d brackets: %v", depth, ok)
+		}
+	}
+}
+
 func FuzzEnvelope(f *testing.F) {
 	for _, s := range []string{
 		`{"jsonrpc":"2.0","id":7,"result":"0x1"}`, ` { "id" : 7 , "result" : { "a" : [ 1 , "}" , "\"" ] } , "error" : null } `,

@@ -190,7 +190,7 @@ func TestAWrongChainIsNotAsked(t *testing.T) {
 	r := build(t, 2, map[string]string{"upstream.chain_id": "1337"})
 	r.net.Providers[0].SetFault(devchain.Fault{ChainID: 5})
 	r.run(t)
-	for deadline := time.Now().Add(5 * time.Second); r.Status()[0].State != "wrong chain"; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Second); r.Status()[0].State != "wrong chain" || !r.Status()[1].Healthy; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%+v", r.Status()[0])
 		}
