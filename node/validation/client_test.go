@@ -240,7 +240,9 @@ func TestEveryLieOfARealClientIsFoundOut(t *testing.T) {
 	t.Run("all", func(t *testing.T) {
 		for name, subject := range kinds(t, src, uint64(id)) {
 			if name == "delegated account" {
-				t.Run(name, func(t *testing.T) { m.everyLie(t, src, uint64(id), "address", subject, with) })
+				t.Run(name, func(t *testing.T) {
+					m.everyLie(t, src, uint64(id), "address", subject, []string{"proof", "code"}, with)
+				})
 				continue
 			}
 			var tx struct{ BlockHash string }
@@ -262,8 +264,8 @@ func TestEveryLieOfARealClientIsFoundOut(t *testing.T) {
 					}
 					return
 				}
-				m.everyLie(t, src, uint64(id), "transaction", subject, with)
-				m.everyLie(t, src, uint64(id), "block", tx.BlockHash, with)
+				m.everyLie(t, src, uint64(id), "transaction", subject, []string{"transaction"}, with)
+				m.everyLie(t, src, uint64(id), "block", tx.BlockHash, []string{"block", "receipts"}, with)
 			})
 		}
 	})
