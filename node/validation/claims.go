@@ -297,7 +297,8 @@ func possibleBlobPrice(price *big.Int, h *types.Header) bool {
 // listing is what a block's header is sent with, in either form.
 type listing struct {
 	Hash         *common.Hash        `json:"hash"`
-	Miner        *common.Address     `json:"miner"` // taken to be zero when it is missing
+	Miner        *common.Address     `json:"miner"`   // this and the next are
+	MixHash      *common.Hash        `json:"mixHash"` // taken to be zero when missing
 	Size         *number             `json:"size"`
 	Transactions []json.RawMessage   `json:"transactions"`
 	Uncles       []common.Hash       `json:"uncles"`

@@ -42,13 +42,7 @@ func TestAgainstARealClient(t *testing.T) {
 	src := newSource(t, url)
 	call := func(method string, into any, params ...any) {
 		t.Helper()
-		a, err := src.Call(t.Context(), method, params...)
-		if err != nil {
-			t.Fatalf("%s: %v", method, err)
-		}
-		if err := json.Unmarshal(a.Result, into); err != nil {
-			t.Fatalf("%s: %v in %s", method, err, a.Result)
-		}
+		get(t, src, into, method, params...)
 	}
 	send := func(tx map[string]any) string {
 		t.Helper()
@@ -110,6 +104,18 @@ func TestAgainstARealClient(t *testing.T) {
 	}
 }
 
+// get asks the client, and decodes what it answers.
+func get(t *testing.T, src *httpSource, into any, method string, params ...any) {
+	t.Helper()
+	a, err := src.Call(t.Context(), method, params...)
+	if err != nil {
+		t.Fatalf("%s: %v", method, err)
+	}
+	if err := json.Unmarshal(a.Result, into); err != nil {
+		t.Fatalf("%s: %v in %s", method, err, a.Result)
+	}
+}
+
 // clientKey is the key of the client's eighth account, which no other test uses.
 // It follows from the phrase that all of its developer accounts do.
 const clientKey = "4bbbf85ce3377467afe5d46f804f221813b2bb87f24d81f60f1fcdbf7cbf4356"
@@ -127,17 +133,7 @@ func kinds(t *testing.T, src *httpSource, chainID uint64) map[string]string {
 	}
 	var nonce hexutil.Uint64
 	from, to := crypto.PubkeyToAddress(key.PublicKey), crypto.PubkeyToAddress(other.PublicKey)
-	ask := func(into any, method string, params ...any) {
-		t.Helper()
-		a, err := src.Call(t.Context(), method, params...)
-		if err != nil {
-			t.Fatalf("%s: %v", method, err)
-		}
-		if err := json.Unmarshal(a.Result, into); err != nil {
-			t.Fatalf("%s: %v in %s", method, err, a.Result)
-		}
-	}
-	ask(&nonce, "eth_getTransactionCount", from, "latest")
+	get(t, src, &nonce, "eth_getTransactionCount", from, "latest")
 	id, price, tip := new(big.Int).SetUint64(chainID), big.NewInt(20_000_000_000), big.NewInt(1_000_000_000)
 	word := common.HexToHash("0x0101")
 	out := map[string]string{}
@@ -152,10 +148,10 @@ func kinds(t *testing.T, src *httpSource, chainID uint64) map[string]string {
 			t.Fatal(err)
 		}
 		var hash string
-		ask(&hash, "eth_sendRawTransaction", hexutil.Encode(raw))
+		get(t, src, &hash, "eth_sendRawTransaction", hexutil.Encode(raw))
 		for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 			var receipt *struct{ Status string }
-			if ask(&receipt, "eth_getTransactionReceipt", hash); receipt != nil {
+			if get(t, src, &receipt, "eth_getTransactionReceipt", hash); receipt != nil {
 				break
 			}
 			if time.Now().After(deadline) {
@@ -228,13 +224,7 @@ func TestEveryLieOfARealClientIsFoundOut(t *testing.T) {
 	src, m := newSource(t, url), newMutated()
 	src.client.Timeout = 30 * time.Second // the client's first blob takes seconds
 	var id hexutil.Uint64
-	a, err := src.Call(t.Context(), "eth_chainId")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(a.Result, &id); err != nil {
-		t.Fatal(err)
-	}
+	get(t, src, &id, "eth_chainId")
 	// Lies about what is near the head may be delays.
 	with := set("reorg_depth", "0")
 	t.Run("all", func(t *testing.T) {
@@ -246,13 +236,7 @@ func TestEveryLieOfARealClientIsFoundOut(t *testing.T) {
 				continue
 			}
 			var tx struct{ BlockHash string }
-			a, err := src.Call(t.Context(), "eth_getTransactionByHash", subject)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := json.Unmarshal(a.Result, &tx); err != nil {
-				t.Fatal(err)
-			}
+			get(t, src, &tx, "eth_getTransactionByHash", subject)
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				if name == "blob" {

@@ -67,8 +67,8 @@ func (q *inquiry) judgeHeader(raw json.RawMessage, want common.Hash) (headerAnsw
 	if h.ParentBeaconRoot != nil && (h.BlobGasUsed == nil || h.ExcessBlobGas == nil) {
 		return headerAnswer{}, flawed("block_hash", "the header comes without its blob gas")
 	}
-	if err := json.Unmarshal(raw, &l); err != nil || l.Hash == nil || l.Miner == nil {
-		return headerAnswer{}, flawed("block_hash", "the answer is not a block with its hash and fee recipient: %v", err)
+	if err := json.Unmarshal(raw, &l); err != nil || l.Hash == nil || l.Miner == nil || l.MixHash == nil {
+		return headerAnswer{}, flawed("block_hash", "the answer is not a block with its hash, fee recipient and mix hash: %v", err)
 	}
 	answer := headerAnswer{&h, h.Hash(), l}
 	if want == (common.Hash{}) {
