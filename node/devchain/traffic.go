@@ -18,7 +18,7 @@ func (c *Chain) addTraffic(s *state, baseFee *big.Int, include func(*types.Trans
 	if baseFee.Cmp(big.NewInt(initialBaseFee)) > 0 {
 		n = min(draw(), draw())
 	}
-	for range n {
+	for added := 0; added < n; {
 		i := c.traffic.IntN(len(c.keys))
 		from := c.addrs[i]
 		payment, err := c.payment(s, i, baseFee)
@@ -29,7 +29,11 @@ func (c *Chain) addTraffic(s *state, baseFee *big.Int, include func(*types.Trans
 		if err != nil {
 			return fmt.Errorf("traffic: %w", err)
 		}
-		if s.admit(tx, from, baseFee) != nil || !include(tx, from) {
+		switch {
+		case s.admit(tx, from, baseFee) == nil && include(tx, from):
+			added++
+		case tx.Type() == types.BlobTxType: // the block is full of blobs
+		default:
 			return nil // the account is out of funds or the block is full
 		}
 	}
