@@ -48,7 +48,7 @@ func reached(q *inquiry, method string, params []any, judge func(json.RawMessage
 	var (
 		heights []headHeight
 		first   error
-		flawed  error
+		refused error
 	)
 	for _, a := range q.src.CallEach(q.ctx, q.set.Witnesses.Get(), method, params...) {
 		if a.Err != nil {
@@ -66,7 +66,7 @@ func reached(q *inquiry, method string, params []any, judge func(json.RawMessage
 		var f *flaw
 		if errors.As(err, &f) {
 			q.caught(a.Provider, f.check, f.text)
-			flawed = cmp.Or(flawed, err)
+			refused = cmp.Or(refused, err)
 			continue
 		}
 		heights = append(heights, h)
@@ -75,8 +75,8 @@ func reached(q *inquiry, method string, params []any, judge func(json.RawMessage
 	case len(heights) > 0:
 		slices.SortFunc(heights, func(a, b headHeight) int { return cmp.Compare(a.number, b.number) })
 		return heights[max(len(heights)-q.quorum(), 0)]
-	case flawed != nil:
-		return headHeight{err: flawed}
+	case refused != nil:
+		return headHeight{err: refused}
 	}
 	q.silence()
 	return headHeight{err: &silent{cmp.Or(first, errors.New("there is no provider to ask"))}}
