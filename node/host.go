@@ -20,7 +20,7 @@ import (
 func (n *Node) Host() control.Host {
 	return control.Host{
 		Registry: n.options.Registry, Gatherer: n.metrics, Events: n.events, Operations: n.operations(),
-		Node: n.describe, Breakers: n.breakerList, Upstreams: n.upstreamList, Pool: n.poolState, Tiers: n.tiers, Warn: n.warn,
+		Node: n.describe, Breakers: n.breakerList, Upstreams: n.upstreamList, Pool: n.poolState, Tiers: n.tiers, Warming: n.warming, Warn: n.warn,
 	}
 }
 
@@ -81,6 +81,11 @@ func (n *Node) tiers() []control.Tier {
 			TTL: settings.FormatNumber(settings.KindDuration, n.cache.TTL(s.Class).Seconds())}
 	}
 	return out
+}
+
+func (n *Node) warming() control.Warming {
+	w := n.warmer.Warming()
+	return control.Warming{Running: w.Running, Done: w.Done, Failed: w.Failed, Total: w.Total, Since: w.Since}
 }
 
 // warn says what is doubtful about a change.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
@@ -107,7 +108,7 @@ func New(ctx context.Context, o Options) (_ *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n.warmer = cache.NewWarmer(n.cache, filepath.Join(o.StateDir, "hottest.cache"), n.server.Warm, n.metrics,
+	n.warmer = cache.NewWarmer(n.cache, filepath.Join(o.StateDir, fmt.Sprintf("hottest-%d.cache", n.chainID)), n.server.Warm, n.metrics,
 		func(severity, text string) { n.event("cache", severity, "cache", text) })
 	o.Registry.OnChange(n.gate.Resized, "pool.limit")
 	o.Registry.OnChange(n.cache.Resized, "cache.l1.max_bytes")
@@ -159,13 +160,35 @@ func (n *Node) openUpstreams(ctx context.Context) error {
 	n.canonical = upstream.NewCanonical(set, n.settings.Validation.ConfirmationsFinal.Get, n.metrics)
 	limited, cancel := context.WithTimeout(ctx, discoverFor)
 	defer cancel()
-	if n.chainID, err = set.Discover(limited); err != nil {
+	if n.chainID, err = n.discover(limited, filepath.Join(n.options.StateDir, "chain")); err != nil {
 		return err
 	}
 	watch, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n.stopWatch = stop
 	n.watching.Go(func() { set.Run(watch) })
 	return nil
+}
+
+// discover finds the chain, and remembers it in a file: a node that starts while no
+// provider answers goes on with the chain of its last run, and what it knows of it.
+func (n *Node) discover(ctx context.Context, path string) (uint64, error) {
+	id, err := n.upstreams.Discover(ctx)
+	if err == nil {
+		if err := os.WriteFile(path, []byte(strconv.FormatUint(id, 10)), 0o600); err != nil {
+			n.log.Warn("the chain is not remembered for the next start", "error", err)
+		}
+		return id, nil
+	}
+	text, fileErr := os.ReadFile(path)
+	if fileErr != nil || errors.Is(ctx.Err(), context.Canceled) {
+		return 0, err
+	}
+	if id, fileErr = strconv.ParseUint(string(text), 10, 64); fileErr != nil || id == 0 {
+		return 0, err
+	}
+	n.upstreams.Assume(id)
+	n.event("upstream", "warn", "chain", fmt.Sprintf("%v; going on with chain %d, that of the last run", err, id))
+	return id, nil
 }
 
 func (n *Node) openLedger(ctx context.Context) (err error) {

@@ -48,7 +48,7 @@ func Declare(r *settings.Registry) Settings {
 		Store:      store.Declare(r),
 		Upstreams:  breaker.Declare(r, classUpstream),
 		Database:   breaker.Declare(r, classDatabase),
-		Redis:      breaker.Declare(r, classRedis),
+		Redis:      cache.DeclareBreaker(r, classRedis),
 		Overrides:  breaker.DeclareOverrides(r, classUpstream, classDatabase, classRedis),
 	}
 }

@@ -92,5 +92,18 @@ func (m *model) tierTable(w, h int) []line {
 			only(t.Entries), size, only(t.Evictions), txt(inkMuted, t.TTL),
 		})
 	}
-	return append([]line{titledRight("Tiers and classes", txt(inkMuted, "since the start"), w)}, table(cols, rows, -1, w, h-1)...)
+	return append([]line{titledRight("Tiers and classes", m.warming(), w)}, table(cols, rows, -1, w, h-1)...)
+}
+
+// warming says how far warming is while it runs, and what failed after it; else from
+// when on the table counts.
+func (m *model) warming() line {
+	w := m.look.Warming
+	switch {
+	case w.Running:
+		return cat(txt(inkAccent, "warming "), txt(inkStrong, whole(uint64(w.Done))+" of "+whole(uint64(w.Total))))
+	case w.Failed > 0:
+		return txt(inkWarn, whole(uint64(w.Failed))+" of "+whole(uint64(w.Total))+" not warmed, see the events")
+	}
+	return txt(inkMuted, "since the start")
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -64,7 +65,7 @@ func (g *gateway) serve(w http.ResponseWriter, r *http.Request) int {
 	if v.Type() == fastjson.TypeArray {
 		ctx, cancel := context.WithTimeout(r.Context(), g.settings.Deadline.Get())
 		defer cancel()
-		return g.batch(ctx, w, x, v.GetArray())
+		return g.batch(ctx, w, r, x, v.GetArray())
 	}
 	req, problem := x.take(v)
 	if problem != nil {
@@ -131,33 +132,28 @@ func (g *gateway) failed(id []byte, code int, err error) []byte {
 
 // batch answers the members of a batch, those that must be asked for at the same
 // time, in the order of the batch.
-func (g *gateway) batch(ctx context.Context, w http.ResponseWriter, x *exchange, members []*fastjson.Value) int {
+func (g *gateway) batch(ctx context.Context, w http.ResponseWriter, r *http.Request, x *exchange, members []*fastjson.Value) int {
 	if len(members) == 0 {
 		return write(w, http.StatusBadRequest, rpcError(nil, codeInvalid, "the batch is empty"))
 	}
 	if len(members) > g.settings.MaxBatch.Get() {
 		return write(w, http.StatusRequestEntityTooLarge, rpcError(nil, codeLimit, "the batch has more members than api.max_batch"))
 	}
-	replies := make([][]byte, len(members))
+	replies := make([]reply, len(members))
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, batchWorkers)
 	for i, v := range members {
 		req, problem := x.take(v)
 		if problem != nil {
-			replies[i] = rpcError(req.id, problem.code, problem.text)
+			replies[i].whole = rpcError(req.id, problem.code, problem.text)
 			continue
 		}
 		a, m, known := g.hit(x, req)
+		id := bytes.Clone(req.id)
 		if known {
 			m.success.Inc()
-			if req.id != nil {
-				replies[i] = appendEnvelope(nil, req.id, rpcResult, a.Body)
-			}
+			replies[i] = reply{id: id, result: a.Body}
 			continue
-		}
-		var id []byte
-		if req.id != nil {
-			id = append(id, req.id...)
 		}
 		name, key := string(req.method), string(x.key)
 		slots <- struct{}{}
@@ -167,47 +163,45 @@ func (g *gateway) batch(ctx context.Context, w http.ResponseWriter, x *exchange,
 		})
 	}
 	wg.Wait()
-	out := []byte{'['}
-	for _, reply := range replies {
-		if reply == nil {
-			continue
-		}
-		if len(out) > 1 {
+	size := 2
+	for _, p := range replies {
+		size += p.size()
+	}
+	out := append(make([]byte, 0, size), '[')
+	for _, p := range replies {
+		if p.size() > 0 && len(out) > 1 {
 			out = append(out, ',')
 		}
-		out = append(out, reply...)
+		out = p.append(out)
 	}
 	if len(out) == 1 {
 		w.WriteHeader(http.StatusNoContent)
 		return http.StatusNoContent
 	}
-	return write(w, http.StatusOK, append(out, ']'))
+	x.sendAnswer(w, r, g.settings, http.StatusOK, nil, cache.Answer{Body: append(out, ']')}, "")
+	return http.StatusOK
 }
 
-// member answers one member of a batch, nil for a notification. It runs in a
+// member answers one member of a batch. It runs in a
 // goroutine of its own, where net/http does not catch a panic: one answer may be
 // lost to a bug, the node may not.
-func (g *gateway) member(ctx context.Context, m *method, id []byte, name, key string) (reply []byte) {
+func (g *gateway) member(ctx context.Context, m *method, id []byte, name, key string) (said reply) {
 	defer func() {
 		if p := recover(); p != nil {
 			m.failure.Inc()
-			reply = rpcError(id, codeInternal, "internal error")
+			said = reply{whole: rpcError(id, codeInternal, "internal error")}
 		}
 	}()
 	a, _, code, err := g.call(ctx, m, name, key)
-	switch {
-	case err != nil:
-		m.failure.Inc()
-	default:
+	if err == nil {
 		m.success.Inc()
+		return reply{id: id, result: a.Body}
 	}
-	switch {
-	case id == nil:
-		return nil
-	case err != nil:
-		return g.failed(id, code, err)
+	m.failure.Inc()
+	if id == nil {
+		return reply{}
 	}
-	return appendEnvelope(nil, id, rpcResult, a.Body)
+	return reply{whole: g.failed(id, code, err)}
 }
 
 // call serves one method. On error it returns the HTTP status and JSON-RPC code

@@ -25,6 +25,24 @@ func appendEnvelope(out, id []byte, member string, value []byte) []byte {
 	return append(append(out, value...), '}')
 }
 
+// reply is the answer to one member of a batch: a result for an id, or a whole
+// answer, or, to a notification, nothing.
+type reply struct{ id, result, whole []byte }
+
+func (r reply) size() int {
+	if r.id == nil {
+		return len(r.whole)
+	}
+	return len(rpcHead) + len(r.id) + len(rpcResult) + len(r.result) + len("},")
+}
+
+func (r reply) append(out []byte) []byte {
+	if r.id == nil {
+		return append(out, r.whole...)
+	}
+	return appendEnvelope(out, r.id, rpcResult, r.result)
+}
+
 func appendHead(out, id []byte) []byte {
 	out = append(out, rpcHead...)
 	if id == nil {

@@ -43,13 +43,14 @@ const (
 // an embedded ledger, the validator.
 type rig struct {
 	testing.TB
-	url      string
-	net      *devchain.Net
-	set      *upstream.Set
-	server   *api.Server
-	registry *settings.Registry
-	breakers map[string]*breaker.Breaker
-	client   *http.Client
+	url       string
+	net       *devchain.Net
+	set       *upstream.Set
+	server    *api.Server
+	registry  *settings.Registry
+	breakers  map[string]*breaker.Breaker
+	canonical *upstream.Canonical
+	client    *http.Client
 }
 
 // options say what differs from an honest chain of three providers.
@@ -57,6 +58,7 @@ type options struct {
 	with   map[string]string                   // settings
 	faults func(provider int) devchain.Fault   // from the first request on
 	url    func(provider int, u string) string // puts something in between
+	follow bool                                // the newest blocks are followed, which makes requests on the side
 }
 
 func start(t testing.TB, o options) *rig {
@@ -144,14 +146,19 @@ func (r *rig) build(o options) {
 			r.Error(err)
 		}
 	})
-	l1, err := cache.New(cacheSettings, nil, nil, metrics)
+	r.canonical = upstream.NewCanonical(r.set, verdictSettings.ConfirmationsFinal.Get, metrics)
+	if o.follow {
+		running.Go(func() { r.canonical.Run(ctx) })
+	}
+	l1, err := cache.New(cacheSettings, nil, r.canonical.Hash, metrics)
 	if err != nil {
 		r.Fatal(err)
 	}
+	r.Cleanup(l1.Close)
 	server, err := api.New(apiSettings, api.Parts{
 		Validator: validation.New(source{r.set}, r.net.Chain.ChainID(), verdictSettings, metrics),
 		Cache:     l1, Upstreams: r.set, Ledger: ledger, Registry: metrics,
-		Canonical: func(uint64) ([32]byte, bool) { return [32]byte{}, false },
+		Canonical: r.canonical.Hash,
 		Finalised: func(block uint64) bool {
 			return r.set.Head() >= block+uint64(verdictSettings.ConfirmationsFinal.Get())
 		},

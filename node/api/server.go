@@ -100,6 +100,9 @@ func (s *Server) Routes() []string { return slices.Clone(s.patterns) }
 // Address returns where the server listens.
 func (s *Server) Address() string { return s.listener.Addr().String() }
 
+// ServeHTTP answers one request, as Serve does those of its listener.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.http.Handler.ServeHTTP(w, r) }
+
 // Serve answers until Shutdown.
 func (s *Server) Serve() error {
 	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {

@@ -5,7 +5,7 @@
 // It then measures the whole node, as it is deployed, beside a plain net/http
 // server.
 //
-// Usage, in this directory: go run . [-rounds n] [-for duration] [-only parts|path]
+// Usage, in this directory: go run . [-rounds n] [-for duration] [-only parts|ratios|path]
 package main
 
 import (
@@ -38,7 +38,7 @@ type scene struct {
 func main() {
 	rounds := flag.Int("rounds", 9, "how often every contender has its turn")
 	span := flag.Duration("for", 60*time.Millisecond, "how long a turn is")
-	only := flag.String("only", "", "measure only the parts, or only the path")
+	only := flag.String("only", "", "measure only the parts, only the hit ratios, or only the path")
 	turns := flag.Int("turns", 5, "how often every server of the whole path has its turn")
 	long := flag.Duration("turn", 3*time.Second, "how long such a turn is")
 	server := flag.String("serve", "", "be one of the servers that are measured; the program runs itself so")
@@ -51,13 +51,17 @@ func main() {
 		if *server != "" {
 			return serve(*server)
 		}
-		if *only != "path" {
-			if err := parts(*rounds, *span); err != nil {
-				return err
+		for _, m := range []struct {
+			name    string
+			measure func() error
+		}{
+			{"parts", func() error { return parts(*rounds, *span) }}, {"ratios", ratios}, {"path", func() error { return path(*turns, *long) }},
+		} {
+			if *only == "" || *only == m.name {
+				if err := m.measure(); err != nil {
+					return fmt.Errorf("%s: %w", m.name, err)
+				}
 			}
-		}
-		if *only != "parts" {
-			return path(*turns, *long)
 		}
 		return nil
 	}

@@ -125,11 +125,12 @@ func (c *Cache) Peek(class Class, key []byte) (Answer, bool) {
 	if !ok || e.key != string(key) {
 		return Answer{}, false
 	}
-	now := time.Now().UnixNano()
+	began := time.Now()
+	now := began.UnixNano()
 	if !e.fresh(now) || e.due(now, c.settings.RefreshAhead.Get()) && !e.refreshing.Load() || !c.stands(e) {
 		return Answer{}, false
 	}
-	c.metrics.hit(L1, class)
+	c.metrics.hit(L1, class, began)
 	return e.answer(L1, false), true
 }
 
@@ -142,9 +143,10 @@ func (c *Cache) Peek(class Class, key []byte) (Answer, bool) {
 // An entry read in the last share of its time, cache.refresh_ahead, is loaded
 // anew in the background.
 func (c *Cache) Get(ctx context.Context, class Class, key string, load Loader) (Answer, error) {
-	slot, now := c.slot(key), time.Now().UnixNano()
+	began, slot := time.Now(), c.slot(key)
+	now := began.UnixNano()
 	if e := c.find(slot, key); e != nil && e.fresh(now) && c.stands(e) {
-		c.metrics.hit(L1, class)
+		c.metrics.hit(L1, class, began)
 		if e.due(now, c.settings.RefreshAhead.Get()) && e.refreshing.CompareAndSwap(false, true) {
 			c.metrics.refreshes.Inc()
 			c.flight(key, func(ctx context.Context) (Answer, error) {
@@ -162,6 +164,9 @@ func (c *Cache) Get(ctx context.Context, class Class, key string, load Loader) (
 			c.metrics.coalesced.Inc()
 		}
 		a, _ := r.Val.(Answer)
+		if r.Err == nil && a.Tier == Origin {
+			c.metrics.took[Origin][class].Observe(time.Since(began).Seconds())
+		}
 		return a, r.Err
 	case <-ctx.Done():
 		return Answer{}, ctx.Err()
@@ -220,6 +225,7 @@ func (c *Cache) fill(ctx context.Context, class Class, key string, load Loader) 
 		return old.answer(L1, false), nil
 	}
 	if c.l2 != nil {
+		began := time.Now()
 		e := c.l2.get(ctx, key)
 		if e != nil && e.immutable {
 			e.until += int64(c.settings.StaleFor.Get())
@@ -228,7 +234,7 @@ func (c *Cache) fill(ctx context.Context, class Class, key string, load Loader) 
 		case e == nil || !c.stands(e):
 			c.metrics.miss(L2, class)
 		case e.fresh(now):
-			c.metrics.hit(L2, class)
+			c.metrics.hit(L2, class, began)
 			c.keep(slot, e)
 			return e.answer(L2, false), nil
 		default:

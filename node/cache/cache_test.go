@@ -43,7 +43,7 @@ func set(t *testing.T, r rig, key, value string) {
 func buildWith(t *testing.T, withRedis bool, canonical cache.Canonical) rig {
 	t.Helper()
 	reg := settings.NewRegistry()
-	s, bs := cache.Declare(reg), breaker.Declare(reg, "redis")
+	s, bs := cache.Declare(reg), cache.DeclareBreaker(reg, "redis")
 	r := rig{registry: reg}
 	var l2 *cache.Redis
 	if withRedis {
@@ -95,7 +95,7 @@ func get(t *testing.T, c *cache.Cache, key string, load func(context.Context) (c
 }
 
 // eventually waits for what happens in the background, two seconds at most.
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for range 200 {
 		if ok() {
@@ -318,7 +318,7 @@ func TestRedisGoneCostsOnlyHits(t *testing.T) {
 
 func TestRedisAddressErrorsHideThePassword(t *testing.T) {
 	reg := settings.NewRegistry()
-	s, bs := cache.Declare(reg), breaker.Declare(reg, "redis")
+	s, bs := cache.Declare(reg), cache.DeclareBreaker(reg, "redis")
 	if err := reg.Load(settings.SourceFile, []settings.Change{{Key: "cache.l2.url", Value: "redis://:hunter2@host:port:x/0"}}); err != nil {
 		t.Fatal(err)
 	}

@@ -41,10 +41,10 @@ type Answer struct {
 }
 
 // Encoded returns the body in an encoding, or nil where that does not make it
-// smaller. Which it is is found out once and kept with the entry.
+// smaller. What the cache holds is encoded once and kept with the entry.
 func (a Answer) Encoded(e Encoding) []byte {
 	if a.entry == nil {
-		return nil
+		return (&entry{body: a.Body}).encoded(e)
 	}
 	return a.entry.encoded(e)
 }

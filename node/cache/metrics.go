@@ -2,6 +2,7 @@ package cache
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/maypok86/otter/v2"
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +18,8 @@ type metrics struct {
 	stale     prometheus.Counter
 	orphaned  prometheus.Counter
 	refused   prometheus.Counter
+	reads     *prometheus.HistogramVec
+	took      [L2 + 1][classes]prometheus.Observer // of reads
 	load      prometheus.Histogram
 	l2Latency prometheus.Histogram
 	l2Errors  *prometheus.CounterVec
@@ -37,12 +40,14 @@ func newMetrics() *metrics {
 	count := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
-	return &metrics{
+	m := &metrics{
 		coalesced: count("bizra_cache_coalesced_total", "Reads that shared the load of another."),
 		refreshes: count("bizra_cache_refreshes_total", "Entries loaded anew ahead of the end of their time, because they were read."),
 		stale:     count("bizra_cache_stale_served_total", "Immutable answers served past their time because they could not be had anew."),
 		orphaned:  count("bizra_cache_orphaned_total", "Entries found and not used because the block they rest on was replaced."),
 		refused:   count("bizra_cache_refused_total", "Bodies too large a share of the bound to keep in L1."),
+		reads: prometheus.NewHistogramVec(latency.Options("bizra_cache_read_seconds",
+			"Time of reads, by where the answer came from and class; of those answered by L1, one in 16."), []string{"tier", "class"}),
 		load:      histogram("bizra_cache_load_seconds", "Time of loads from the origin."),
 		l2Latency: histogram("bizra_cache_l2_seconds", "Time of Redis calls."),
 		l2Errors: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_cache_l2_errors_total",
@@ -51,9 +56,25 @@ func newMetrics() *metrics {
 		evictions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_cache_evictions_total",
 			Help: "Entries that left L1, by cause."}, []string{"cause"}),
 	}
+	for tier := range m.took {
+		for _, class := range Classes {
+			m.took[tier][class] = m.reads.WithLabelValues(Tier(tier).String(), class.String())
+		}
+	}
+	return m
 }
 
-func (m *metrics) hit(t Tier, c Class)  { m.counters[t][c].hits.Add(1) }
+// sampled is how many hits of L1 are counted for one that is timed: timing all of
+// them would cost as much as a hit.
+const sampled = 16
+
+// hit counts a read that began at a time and has its answer.
+func (m *metrics) hit(t Tier, c Class, began time.Time) {
+	if n := m.counters[t][c].hits.Add(1); t != L1 || n%sampled == 0 {
+		m.took[t][c].Observe(time.Since(began).Seconds())
+	}
+}
+
 func (m *metrics) miss(t Tier, c Class) { m.counters[t][c].misses.Add(1) }
 
 // kept counts an entry in.
@@ -97,7 +118,7 @@ var (
 type tiers struct{ cache *Cache }
 
 func (m *metrics) collectors(c *Cache) []prometheus.Collector {
-	return []prometheus.Collector{tiers{c}, m.coalesced, m.refreshes, m.stale, m.orphaned, m.refused, m.load, m.l2Latency, m.l2Errors, m.l2Dropped, m.evictions}
+	return []prometheus.Collector{tiers{c}, m.coalesced, m.refreshes, m.stale, m.orphaned, m.refused, m.reads, m.load, m.l2Latency, m.l2Errors, m.l2Dropped, m.evictions}
 }
 
 func (t tiers) Describe(ch chan<- *prometheus.Desc) {

@@ -3,6 +3,7 @@ package cache
 import (
 	"time"
 
+	"github.com/bizra/bizra-top/node/breaker"
 	"github.com/bizra/bizra-top/node/settings"
 )
 
@@ -40,6 +41,13 @@ const (
 var tierNames = []string{"origin", "l1", "l2"}
 
 func (t Tier) String() string { return tierNames[t] }
+
+// DeclareBreaker declares the tunables of the breakers of Redis. Each call it fails
+// costs a reader the whole of cache.l2.timeout and brings nothing, so few calls
+// decide, however many went well before.
+func DeclareBreaker(r *settings.Registry, class string) breaker.Settings {
+	return breaker.DeclareWith(r, class, breaker.Defaults{WindowKind: "calls", WindowCalls: 20, SlowAfter: 30 * time.Millisecond, ProbeTimeout: time.Second})
+}
 
 // Settings are the live tunables of the cache.
 type Settings struct {

@@ -43,6 +43,7 @@ type Host struct {
 	Upstreams  func() []Upstream
 	Pool       func() Pool
 	Tiers      func() []Tier
+	Warming    func() Warming
 	// Warn says what is doubtful about a change, or "".
 	Warn func(Changed) string
 	// Changed is called after every change and action.
@@ -223,7 +224,7 @@ func (s *Server) look(_ http.ResponseWriter, r *http.Request) (any, error) {
 	return Look{
 		Time: time.Now(), Node: s.host.Node(), Revision: s.host.Registry.Revision(),
 		Panels: s.host.Observer.Now(r.Context()), Breakers: s.host.Breakers(), Upstreams: s.host.Upstreams(),
-		Pool: s.host.Pool(), Tiers: s.host.Tiers(), Alerts: s.host.Alerts(),
+		Pool: s.host.Pool(), Tiers: s.host.Tiers(), Warming: s.host.Warming(), Alerts: s.host.Alerts(),
 		Events: events, LastEvent: last, Undoable: s.history.next(),
 	}, nil
 }

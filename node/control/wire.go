@@ -109,6 +109,7 @@ type Look struct {
 	Upstreams []Upstream         `json:"upstreams"`
 	Pool      Pool               `json:"pool"`
 	Tiers     []Tier             `json:"tiers"`
+	Warming   Warming            `json:"warming"`
 	Alerts    []Alert            `json:"alerts"` // every rule, firing first
 	Events    []Event            `json:"events"` // newer than since, oldest first
 	LastEvent uint64             `json:"last_event"`
@@ -175,6 +176,16 @@ type Tier struct {
 	Bytes     uint64 `json:"bytes"`
 	Evictions uint64 `json:"evictions"`
 	TTL       string `json:"ttl"`
+}
+
+// Warming is how far the newest round of warming the cache is. Total is 0 before the
+// first.
+type Warming struct {
+	Running bool      `json:"running"`
+	Done    int64     `json:"done"` // loads that have ended, the failed ones included
+	Failed  int64     `json:"failed"`
+	Total   int64     `json:"total"`
+	Since   time.Time `json:"since"` // when it began, or ended
 }
 
 // Alert is one alerting rule, or one of its instances when it is not inactive.

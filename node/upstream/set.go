@@ -230,6 +230,9 @@ func (s *Set) Discover(ctx context.Context) (uint64, error) {
 	}
 }
 
+// Assume sets the chain that the providers must serve, where none has said.
+func (s *Set) Assume(id uint64) { s.chain.CompareAndSwap(0, id) }
+
 // majority returns the chain that more providers serve than any other: the
 // first to answer must not decide, it may be the one that lies.
 func (s *Set) majority() (uint64, error) {
