@@ -66,7 +66,7 @@ func scenes() []scene {
 		{"breaker, success, parallel", true, success, 0},
 		{"breaker, refused", false, refused, 0},
 		{"breaker, refused, parallel", true, refused, 0},
-	}, poolScenes()...)
+	}, append(poolScenes(), upstreamScenes()...)...)
 }
 
 func closed(kind string) *breaker.Breaker {

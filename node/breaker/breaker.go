@@ -182,6 +182,16 @@ func (b *Breaker) Force(to State, reason string) error {
 	return nil
 }
 
+// Trip opens a closed breaker for a reason that its window does not show, such as
+// that nothing at all is answered any more. It is probed and closed as always.
+func (b *Breaker) Trip(reason string) {
+	b.lock()
+	defer b.unlock()
+	if b.state == Closed {
+		b.open(reason)
+	}
+}
+
 // Reset closes the breaker and forgets its window.
 func (b *Breaker) Reset(reason string) {
 	b.lock()

@@ -63,7 +63,7 @@ func DeclareWith(r *settings.Registry, class string, d Defaults) Settings {
 		OpenFor: settings.Duration(r, spec("open_for", "Wait between opening and the first probe; doubles with each failed probe.",
 			settings.Spec{Min: 0.01, Max: 3600, Step: 0.25}), 250*time.Millisecond),
 		OpenForMax: settings.Duration(r, spec("open_for_max", "Longest wait between probes.",
-			settings.Spec{Min: 0.01, Max: 3600, Step: 0.5}), time.Second),
+			settings.Spec{Min: 0.01, Max: 3600, Step: 0.5}), 500*time.Millisecond), // with three probes, back within 1 s
 		Probes: settings.Int(r, spec("probes", "Probes that must succeed in a row to close the breaker.",
 			settings.Spec{Unit: "probes", Min: 1, Max: 100, Step: 1}), 3),
 		ProbeTimeout: settings.Duration(r, spec("probe_timeout", "A probe without a result for this long has failed.",

@@ -54,7 +54,7 @@ func (c *Chain) header(parent *block) *types.Header {
 		UncleHash:     types.EmptyUncleHash,
 		Coinbase:      coinbase,
 		Difficulty:    new(big.Int),
-		GasLimit:      gasLimit,
+		GasLimit:      c.cfg.GasLimit,
 		Extra:         extraData,
 		BlobGasUsed:   &blobGas,
 		ExcessBlobGas: &excess,
@@ -86,11 +86,12 @@ func (c *Chain) build(parent *block, notBefore uint64) (*block, error) {
 		receipts types.Receipts
 	)
 	include := func(tx *types.Transaction, from common.Address) bool {
-		if header.GasUsed+tx.Gas() > header.GasLimit {
+		if header.GasUsed+tx.Gas() > header.GasLimit || *header.BlobGasUsed+tx.BlobGas() > maxBlobGas {
 			return false
 		}
 		receipt := s.apply(tx, from, header.Coinbase, header.BaseFee)
 		header.GasUsed += receipt.GasUsed
+		*header.BlobGasUsed += tx.BlobGas()
 		receipt.CumulativeGasUsed = header.GasUsed
 		txs, senders, receipts = append(txs, tx), append(senders, from), append(receipts, receipt)
 		return true

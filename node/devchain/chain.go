@@ -26,6 +26,7 @@ type Config struct {
 	Prefill   int           // blocks mined before the constructor returns
 	History   int           // blocks kept; 4096 when 0
 	Providers int           // providers that Start makes; 3 when 0
+	GasLimit  uint64        // of each block; when 0, what the traffic's average block half fills
 
 	// Traffic adds new transactions to every block, between MinTx and MaxTx
 	// (5 and 30 when 0).
@@ -45,6 +46,7 @@ func (c Config) withDefaults() Config {
 	c.Accounts = max(cmp.Or(c.Accounts, 24), 2)
 	c.History = max(cmp.Or(c.History, 4096), stateDepth+1)
 	c.Providers = cmp.Or(c.Providers, 3)
+	c.GasLimit = cmp.Or(c.GasLimit, gasLimit)
 	c.MinTx = cmp.Or(c.MinTx, 5)
 	c.MaxTx = max(cmp.Or(c.MaxTx, 30), c.MinTx)
 	if c.GenesisTime.IsZero() {

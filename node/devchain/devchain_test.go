@@ -96,7 +96,7 @@ func TestBlocksAreWhole(t *testing.T) {
 			}
 		}
 	}
-	if len(kinds) != 3 || failed == 0 || logs == 0 {
+	if len(kinds) != 5 || failed == 0 || logs == 0 {
 		t.Errorf("types %v, %d reverted, %d logs", kinds, failed, logs)
 	}
 	head, _ := c.Block(200)

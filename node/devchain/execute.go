@@ -7,6 +7,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/params"
 	"github.com/holiman/uint256"
 )
 
@@ -17,7 +18,15 @@ const (
 	gasNonZeroByte   = 16
 	gasListedAddress = 2_400
 	gasListedSlot    = 1_900
+	gasAuthorization = 25_000
 	gasRevert        = 2_600
+)
+
+// A block holds at most as many blobs as EIP-7691's target, so that no excess
+// builds up and a unit of blob gas always costs its least.
+const (
+	maxBlobGas   = 6 * params.BlobTxBlobGasPerBlob
+	blobGasPrice = params.BlobTxMinBlobGasprice
 )
 
 // Errors of a transaction that cannot be in a block. Their words are geth's.
@@ -30,6 +39,10 @@ var (
 	errTip          = errors.New("max priority fee per gas higher than max fee per gas")
 	errCreation     = errors.New("contract creation is not supported: devchain has no EVM")
 	errSenderCode   = errors.New("sender not an eoa")
+	errNoBlobs      = errors.New("blobless blob transaction")
+	errBlobs        = errors.New("too many blobs in transaction")
+	errNoAuth       = errors.New("EIP-7702 transaction with empty auth list")
+	errBlobFee      = errors.New("max fee per blob gas less than block blob gas fee")
 	errType         = types.ErrTxTypeNotSupported
 )
 
@@ -46,6 +59,7 @@ func gasOf(tx *types.Transaction) uint64 {
 	for _, entry := range tx.AccessList() {
 		gas += gasListedAddress + gasListedSlot*uint64(len(entry.StorageKeys))
 	}
+	gas += gasAuthorization * uint64(len(tx.SetCodeAuthorizations()))
 	if to := tx.To(); to != nil && *to == TokenAddress {
 		gas += gasTokenCall
 	}
@@ -57,6 +71,19 @@ func gasOf(tx *types.Transaction) uint64 {
 func (s *state) admit(tx *types.Transaction, from common.Address, baseFee *big.Int) error {
 	switch tx.Type() {
 	case types.LegacyTxType, types.AccessListTxType, types.DynamicFeeTxType:
+	case types.BlobTxType:
+		switch {
+		case len(tx.BlobHashes()) == 0:
+			return errNoBlobs
+		case tx.BlobGas() > maxBlobGas:
+			return errBlobs
+		case tx.BlobGasFeeCap().Cmp(big.NewInt(blobGasPrice)) < 0:
+			return errBlobFee
+		}
+	case types.SetCodeTxType:
+		if len(tx.SetCodeAuthorizations()) == 0 {
+			return errNoAuth
+		}
 	default:
 		return errType
 	}
@@ -64,7 +91,7 @@ func (s *state) admit(tx *types.Transaction, from common.Address, baseFee *big.I
 		return errCreation
 	}
 	a := s.account(from)
-	if len(a.code) > 0 {
+	if _, delegated := types.ParseDelegation(a.code); len(a.code) > 0 && !delegated {
 		return errSenderCode
 	}
 	if tx.GasTipCap().Cmp(tx.GasFeeCap()) > 0 {
@@ -102,6 +129,9 @@ func (s *state) apply(tx *types.Transaction, from, coinbase common.Address, base
 		Logs:              []*types.Log{},
 	}
 	s.update(from, func(a *account) { a.nonce++ })
+	for _, auth := range tx.SetCodeAuthorizations() {
+		s.delegate(auth, tx.ChainId())
+	}
 	if *tx.To() == TokenAddress {
 		if log, ok := s.callToken(from, tx.Data(), tx.Value()); ok {
 			receipt.Logs = append(receipt.Logs, log)
@@ -117,10 +147,38 @@ func (s *state) apply(tx *types.Transaction, from, coinbase common.Address, base
 	gas := uint256.NewInt(receipt.GasUsed)
 	fee := new(uint256.Int).Mul(gas, uint256.MustFromBig(price))
 	s.update(from, func(a *account) { a.balance.Sub(&a.balance, fee) })
+	if tx.BlobGas() > 0 {
+		receipt.BlobGasUsed, receipt.BlobGasPrice = tx.BlobGas(), big.NewInt(blobGasPrice)
+		burnt := uint256.NewInt(tx.BlobGas() * blobGasPrice)
+		s.update(from, func(a *account) { a.balance.Sub(&a.balance, burnt) })
+	}
 	tip := new(uint256.Int).Mul(gas, uint256.MustFromBig(new(big.Int).Sub(price, baseFee)))
 	s.credit(coinbase, tip)
 	receipt.Bloom = types.CreateBloom(receipt)
 	return receipt
+}
+
+// delegate gives an account the code of another, as EIP-7702 has it. One that does
+// not hold is passed over.
+func (s *state) delegate(auth types.SetCodeAuthorization, chainID *big.Int) {
+	if !auth.ChainID.IsZero() && auth.ChainID.CmpBig(chainID) != 0 {
+		return
+	}
+	authority, err := auth.Authority()
+	if err != nil {
+		return
+	}
+	a := s.account(authority)
+	if _, delegated := types.ParseDelegation(a.code); a.nonce != auth.Nonce || len(a.code) > 0 && !delegated {
+		return
+	}
+	s.update(authority, func(a *account) {
+		a.nonce++
+		a.code = nil
+		if auth.Address != (common.Address{}) {
+			a.code = types.AddressToDelegation(auth.Address)
+		}
+	})
 }
 
 // effectivePrice is what the sender pays for one unit of gas.

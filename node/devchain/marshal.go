@@ -85,9 +85,16 @@ func txFields(tx *types.Transaction, from common.Address) map[string]any {
 		fields["accessList"] = list
 		fields["yParity"] = hexutil.Uint64(v.Sign())
 	}
-	if tx.Type() == types.DynamicFeeTxType {
+	if tx.Type() >= types.DynamicFeeTxType {
 		fields["maxFeePerGas"] = (*hexutil.Big)(tx.GasFeeCap())
 		fields["maxPriorityFeePerGas"] = (*hexutil.Big)(tx.GasTipCap())
+	}
+	switch tx.Type() {
+	case types.BlobTxType:
+		fields["maxFeePerBlobGas"] = (*hexutil.Big)(tx.BlobGasFeeCap())
+		fields["blobVersionedHashes"] = tx.BlobHashes()
+	case types.SetCodeTxType:
+		fields["authorizationList"] = tx.SetCodeAuthorizations()
 	}
 	return fields
 }
@@ -104,7 +111,7 @@ func minedFields(b *block, i int) map[string]any {
 
 func receiptFields(b *block, i int) map[string]any {
 	r, tx := b.receipts[i], b.Transactions()[i]
-	return map[string]any{
+	fields := map[string]any{
 		"blockHash":         b.hash,
 		"blockNumber":       hexutil.Uint64(b.NumberU64()),
 		"transactionHash":   r.TxHash,
@@ -120,6 +127,11 @@ func receiptFields(b *block, i int) map[string]any {
 		"effectiveGasPrice": (*hexutil.Big)(r.EffectiveGasPrice),
 		"status":            hexutil.Uint(r.Status),
 	}
+	if tx.Type() == types.BlobTxType {
+		fields["blobGasUsed"] = hexutil.Uint64(r.BlobGasUsed)
+		fields["blobGasPrice"] = (*hexutil.Big)(r.BlobGasPrice)
+	}
+	return fields
 }
 
 func proofFields(addr common.Address, leaf *types.StateAccount, nodes [][]byte, slots []slotProof) map[string]any {

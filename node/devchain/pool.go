@@ -49,6 +49,7 @@ func (c *Chain) Send(tx *types.Transaction) error {
 	if err != nil {
 		return err
 	}
+	tx = tx.WithoutBlobTxSidecar() // blocks hold none
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	hash := tx.Hash()

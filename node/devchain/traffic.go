@@ -18,23 +18,32 @@ func (c *Chain) addTraffic(s *state, baseFee *big.Int, include func(*types.Trans
 	if baseFee.Cmp(big.NewInt(initialBaseFee)) > 0 {
 		n = min(draw(), draw())
 	}
-	for range n {
+	for added := 0; added < n; {
 		i := c.traffic.IntN(len(c.keys))
 		from := c.addrs[i]
-		tx, err := types.SignNewTx(c.keys[i], c.signer, c.payment(s, from, baseFee))
+		payment, err := c.payment(s, i, baseFee)
 		if err != nil {
 			return fmt.Errorf("traffic: %w", err)
 		}
-		if s.admit(tx, from, baseFee) != nil || !include(tx, from) {
+		tx, err := types.SignNewTx(c.keys[i], c.signer, payment)
+		if err != nil {
+			return fmt.Errorf("traffic: %w", err)
+		}
+		switch {
+		case s.admit(tx, from, baseFee) == nil && include(tx, from):
+			added++
+		case tx.Type() == types.BlobTxType: // the block is full of blobs
+		default:
 			return nil // the account is out of funds or the block is full
 		}
 	}
 	return nil
 }
 
-// payment is a random transfer of value or tokens, of a random type.
-func (c *Chain) payment(s *state, from common.Address, baseFee *big.Int) types.TxData {
-	r := c.traffic
+// payment is a random transfer of value or tokens from an account, of a random
+// type.
+func (c *Chain) payment(s *state, account int, baseFee *big.Int) (types.TxData, error) {
+	r, from := c.traffic, c.addrs[account]
 	to := c.addrs[r.IntN(len(c.addrs))]
 	value := new(big.Int).SetUint64(r.Uint64N(1_000_000_000_000_000))
 	var (
@@ -58,12 +67,24 @@ func (c *Chain) payment(s *state, from common.Address, baseFee *big.Int) types.T
 		chainID  = new(big.Int).SetUint64(c.cfg.ChainID)
 		gasPrice = new(big.Int).Add(baseFee, tip)
 	)
-	switch r.IntN(4) {
-	case 0:
-		return &types.LegacyTx{Nonce: nonce, GasPrice: gasPrice, Gas: gas, To: &to, Value: value, Data: data}
-	case 1:
-		return &types.AccessListTx{ChainID: chainID, Nonce: nonce, GasPrice: gasPrice, Gas: gas, To: &to, Value: value, Data: data, AccessList: access}
+	switch kind := r.IntN(16); {
+	case kind < 4:
+		return &types.LegacyTx{Nonce: nonce, GasPrice: gasPrice, Gas: gas, To: &to, Value: value, Data: data}, nil
+	case kind < 8:
+		return &types.AccessListTx{ChainID: chainID, Nonce: nonce, GasPrice: gasPrice, Gas: gas, To: &to, Value: value, Data: data, AccessList: access}, nil
+	case kind < 14:
+		return &types.DynamicFeeTx{ChainID: chainID, Nonce: nonce, GasTipCap: tip, GasFeeCap: feeCap, Gas: gas, To: &to, Value: value, Data: data}, nil
+	case kind < 15:
+		blob := common.BytesToHash(c.derive("blob", r.Uint64()))
+		blob[0] = 0x01 // EIP-4844: of a KZG commitment
+		return &types.BlobTx{ChainID: uint256.MustFromBig(chainID), Nonce: nonce, GasTipCap: uint256.MustFromBig(tip), GasFeeCap: uint256.MustFromBig(feeCap),
+			Gas: gas, To: to, Value: uint256.MustFromBig(value), Data: data, BlobFeeCap: uint256.NewInt(1_000_000_000), BlobHashes: []common.Hash{blob}}, nil
 	default:
-		return &types.DynamicFeeTx{ChainID: chainID, Nonce: nonce, GasTipCap: tip, GasFeeCap: feeCap, Gas: gas, To: &to, Value: value, Data: data}
+		other := (account + 1 + r.IntN(len(c.keys)-1)) % len(c.keys)
+		auth, err := types.SignSetCode(c.keys[other], types.SetCodeAuthorization{
+			ChainID: *uint256.MustFromBig(chainID), Address: TokenAddress, Nonce: s.account(c.addrs[other]).nonce,
+		})
+		return &types.SetCodeTx{ChainID: uint256.MustFromBig(chainID), Nonce: nonce, GasTipCap: uint256.MustFromBig(tip), GasFeeCap: uint256.MustFromBig(feeCap),
+			Gas: gas + gasAuthorization, To: to, Value: uint256.MustFromBig(value), Data: data, AuthList: []types.SetCodeAuthorization{auth}}, err
 	}
 }

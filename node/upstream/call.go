@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -20,69 +19,79 @@ type Answer struct {
 	Err      error // set by CallEach only
 }
 
-// minimumExtra is how many retries and hedges are always allowed at once.
-const minimumExtra = 3
+// call is one call with all its attempts.
+type call struct {
+	method   string
+	params   json.RawMessage
+	deadline time.Time
+	tried    uint64 // providers, by index
+	attempts int    // hedges included
+}
 
 // Call asks for a result, with retries and hedging. Use it for reads only: the
 // same call may reach several providers. params is a JSON array. The error is an
 // *RPCError, ErrUnavailable, the last *Failure, or the context's.
 func (s *Set) Call(ctx context.Context, method string, params json.RawMessage) (Answer, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, s.settings.Deadline.Get(), ErrDeadline)
-	defer cancel()
 	s.active.Add(1)
 	defer s.active.Add(-1)
+	c := call{method: method, params: params, deadline: time.Now().Add(s.settings.Deadline.Get())}
+	defer func() { s.metrics.attempts.Observe(float64(c.attempts)) }()
 
+	first, second := s.pick(c.tried)
+	if first == nil {
+		return Answer{}, s.unavailable()
+	}
+	a, err := s.race(ctx, &c, first, second)
+	if err == nil || isAnswer(err) {
+		return a, err
+	}
+	return s.again(ctx, &c, err)
+}
+
+// again makes a call that has failed with last once more, a few times.
+func (s *Set) again(ctx context.Context, c *call, last error) (Answer, error) {
+	until, cancel := context.WithDeadlineCause(ctx, c.deadline, ErrDeadline)
+	defer cancel()
 	// 50, 200, 800 ms, each give or take a fifth.
 	wait := &backoff.ExponentialBackOff{InitialInterval: 50 * time.Millisecond, Multiplier: 4,
 		RandomizationFactor: 0.2, MaxInterval: 800 * time.Millisecond}
 	wait.Reset()
 
-	tried := map[*provider]bool{}
-	var last error
-	for attempt := range s.settings.Attempts.Get() {
-		first, second := s.pick(tried)
+	for range s.settings.Attempts.Get() - 1 {
+		if until.Err() != nil {
+			break
+		}
+		first, second := s.pick(c.tried)
 		if first == nil {
-			if last != nil {
-				return Answer{}, last // who has just failed has opened its breaker
-			}
-			return Answer{}, s.unavailable()
+			return Answer{}, last // who has just failed has opened its breaker
 		}
-		if attempt > 0 {
-			release, ok := s.spend()
-			if !ok {
-				s.metrics.budgetSpent.Inc()
-				return Answer{}, last
-			}
-			s.metrics.retries.Inc()
-			defer release()
-			// Another provider is asked at once; only going back to one that
-			// has failed calls for a pause.
-			if tried[first] && !sleep(ctx, wait.NextBackOff()) {
-				return Answer{}, errors.Join(last, context.Cause(ctx))
-			}
+		// Another provider is asked at once; only going back to one that has
+		// failed calls for a pause.
+		if c.tried&first.bit != 0 && !sleep(until, wait.NextBackOff()) {
+			break
 		}
-		tried[first] = true
-		a, err := s.race(ctx, first, second, method, params, tried)
+		if !s.spend(until) {
+			break
+		}
+		s.metrics.retries.Inc()
+		a, err := s.race(ctx, c, first, second)
+		s.refund()
 		if err == nil || isAnswer(err) {
 			return a, err
 		}
-		if ctx.Err() != nil {
-			return Answer{}, deadlineError(ctx, err)
-		}
 		last = err
+	}
+	switch {
+	case ctx.Err() != nil:
+		return Answer{}, ctx.Err()
+	case until.Err() != nil:
+		return Answer{}, fmt.Errorf("%w: %w", ErrDeadline, last)
 	}
 	return Answer{}, last
 }
 
 // ErrDeadline is returned when the time for a call is over, with all its attempts.
 var ErrDeadline = errors.New("the deadline of the call has passed")
-
-func deadlineError(ctx context.Context, err error) error {
-	if errors.Is(context.Cause(ctx), ErrDeadline) {
-		return fmt.Errorf("%w: %w", ErrDeadline, err)
-	}
-	return ctx.Err()
-}
 
 func isAnswer(err error) bool {
 	var rpc *RPCError
@@ -100,90 +109,36 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// pick returns whom to ask and whom to hedge with, untried ones first.
-func (s *Set) pick(tried map[*provider]bool) (first, second *provider) {
-	c := s.candidates()
-	for _, fresh := range []bool{true, false} {
-		for _, p := range c {
-			if tried[p] == fresh {
-				continue
-			}
-			if first == nil {
-				first = p
-			} else if second == nil && p != first {
-				second = p
-			}
+// pick returns whom to ask and whom to hedge with, untried ones first. It runs
+// with every call, and allocates nothing.
+func (s *Set) pick(tried uint64) (first, second *provider) {
+	chain, head, lag := s.chain.Load(), s.head.Load(), s.settings.MaxLag.Get()
+	var least, next float64
+	for _, p := range s.providers {
+		if ok, _ := p.usable(chain); !ok {
+			continue
+		}
+		cost := p.cost(head, lag)
+		if tried&p.bit != 0 {
+			cost += triedCost
+		}
+		switch {
+		case first == nil || cost < least:
+			second, next = first, least
+			first, least = p, cost
+		case second == nil || cost < next:
+			second, next = p, cost
 		}
 	}
 	return first, second
 }
 
-// spend takes one retry or hedge from the budget.
-func (s *Set) spend() (release func(), ok bool) {
-	allowed := max(minimumExtra, int64(s.settings.RetryBudget.Get()*float64(s.active.Load())))
-	if s.extra.Add(1) > allowed {
-		s.extra.Add(-1)
-		return nil, false
+// limit is until when an attempt of a call that begins now may last.
+func (s *Set) limit(deadline time.Time) time.Time {
+	if t := time.Now().Add(s.settings.AttemptLimit.Get()); t.Before(deadline) {
+		return t
 	}
-	return func() { s.extra.Add(-1) }, true
-}
-
-// race asks first, and second too once first takes longer than it usually does.
-// The first answer wins and the other call is cancelled. Both have ended when it
-// returns, but for the closing of their connections.
-func (s *Set) race(ctx context.Context, first, second *provider, method string, params json.RawMessage, tried map[*provider]bool) (Answer, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	type outcome struct {
-		from *provider
-		Answer
-		err error
-	}
-	results := make(chan outcome, 2)
-	won := make(chan struct{})
-	var wg sync.WaitGroup
-	// The loser reports to its breaker before race returns.
-	defer wg.Wait()
-	defer cancel()
-	start := func(p *provider) {
-		wg.Go(func() {
-			result, err := s.attempt(ctx, p, method, params, won)
-			results <- outcome{p, Answer{Provider: p.name, Result: result}, err}
-		})
-	}
-	start(first)
-	under := 1
-
-	var hedge <-chan time.Time
-	if after := s.hedgeAfter(first); second != nil && after > 0 {
-		t := time.NewTimer(after)
-		defer t.Stop()
-		hedge = t.C
-	}
-	for {
-		select {
-		case o := <-results:
-			if under--; o.err != nil && !isAnswer(o.err) && under > 0 {
-				continue // the other one is still at it
-			}
-			if under > 0 {
-				close(won)
-				if o.from == second {
-					s.metrics.hedgeWins.Inc()
-				}
-			}
-			return o.Answer, o.err
-		case <-hedge:
-			hedge = nil
-			if release, ok := s.spend(); ok {
-				defer release()
-				s.metrics.hedges.Inc()
-				tried[second] = true
-				start(second)
-				under++
-			}
-		}
-	}
+	return deadline
 }
 
 // hedgeAfter returns how long p may take before it is hedged; 0 means never.
@@ -194,69 +149,83 @@ func (s *Set) hedgeAfter(p *provider) time.Duration {
 	return max(time.Duration(p.hedge.Load()), s.settings.HedgeFloor.Get())
 }
 
-// attempt asks one provider once, under its breaker and the attempt's limit, and
-// tells both breaker and metrics how it went. won is closed when the answer is
-// no longer needed.
-func (s *Set) attempt(ctx context.Context, p *provider, method string, params json.RawMessage, won <-chan struct{}) (json.RawMessage, error) {
+// attempt asks one provider once, under its breaker, and tells both breaker and
+// metrics how it went. lost says, once the context was cancelled, that it was
+// because another was faster.
+func (s *Set) attempt(ctx context.Context, p *provider, method string, params json.RawMessage, lost func() bool) (json.RawMessage, error) {
 	permit, err := p.breaker.Acquire()
 	if err != nil {
-		return nil, &Failure{p.name, "breaker", err.Error()}
+		return nil, &Failure{p.name, KindBreaker, err.Error()}
 	}
-	limited, cancel := context.WithTimeout(ctx, s.settings.AttemptLimit.Get())
-	defer cancel()
 	began := time.Now()
-	result, err := p.ask(limited, method, params)
-	s.settle(ctx, p, permit, time.Since(began), err, won)
+	result, err := p.ask(ctx, method, params)
+	s.settle(p, permit, time.Since(began), err, lost)
 	return result, err
 }
 
-func (s *Set) settle(ctx context.Context, p *provider, permit breaker.Permit, took time.Duration, err error, won <-chan struct{}) {
+func (s *Set) settle(p *provider, permit breaker.Permit, took time.Duration, err error, lost func() bool) {
+	outcome := s.account(p, took, err)
+	switch outcome {
+	case outcomeSuccess, outcomeRPCError:
+		permit.Success()
+		p.observe(took)
+	case outcomeCancelled:
+		if lost == nil || !lost() {
+			permit.Ignore()
+			return
+		}
+		// Slower than its own usual and than the other: whoever keeps losing
+		// is asked later, and a hung one trips by slowness.
+		permit.Slow()
+		p.bad()
+		p.observe(4 * took)
+	default:
+		permit.Failure(err)
+		p.observe(took)
+	}
+}
+
+// account counts what came of asking a provider.
+func (s *Set) account(p *provider, took time.Duration, err error) outcome {
 	p.calls.Add(1)
-	outcome := "success"
+	o := outcomeSuccess
+	var f *Failure
 	switch {
 	case err == nil:
-		permit.Success()
-		p.observe(took)
+		p.good()
 	case isAnswer(err):
-		outcome = "rpc_error"
-		permit.Success()
-		p.observe(took)
+		o = outcomeRPCError
+		p.good()
 	case errors.Is(err, context.Canceled):
-		outcome = "cancelled"
-		select {
-		case <-won:
-			// Slower than its own usual and than the other: whoever keeps
-			// losing is asked later, and a hung one trips by slowness.
-			permit.Slow()
-			p.observe(4 * took)
-		default:
-			permit.Ignore()
-		}
+		o = outcomeCancelled
 	default:
-		outcome = "failure"
+		o = outcomeFailure
 		p.failures.Add(1)
 		p.remember(err)
-		permit.Failure(err)
-		if ctx.Err() == nil {
-			p.observe(took)
+		if errors.As(err, &f) && f.Kind != KindOversized { // which is the question's doing
+			p.bad()
+		}
+		if errors.As(err, &f) && p.counters.kinds[f.Kind] != nil {
+			p.counters.kinds[f.Kind].Inc()
 		}
 	}
-	s.metrics.requests.WithLabelValues(p.name, outcome).Inc()
-	if outcome != "cancelled" {
-		s.metrics.latency.WithLabelValues(p.name).Observe(took.Seconds())
+	p.counters.requests[o].Inc()
+	if o != outcomeCancelled {
+		p.counters.seconds.Observe(took.Seconds())
 	}
+	return o
 }
 
 // Once asks the best provider exactly once, without retry or hedge: for writes.
 func (s *Set) Once(ctx context.Context, method string, params json.RawMessage) (Answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.settings.Deadline.Get())
-	defer cancel()
 	s.active.Add(1)
 	defer s.active.Add(-1)
-	p, _ := s.pick(nil)
+	p, _ := s.pick(0)
 	if p == nil {
 		return Answer{}, s.unavailable()
 	}
+	ctx, cancel := context.WithDeadline(ctx, s.limit(time.Now().Add(s.settings.Deadline.Get())))
+	defer cancel()
 	result, err := s.attempt(ctx, p, method, params, nil)
 	return Answer{Provider: p.name, Result: result}, err
 }

@@ -17,7 +17,8 @@ import (
 // how long a quorum takes. Whoever is left behind counts as slow, as in a lost
 // hedge. Without hedging everyone is waited for.
 func (s *Set) CallEach(ctx context.Context, n int, method string, params json.RawMessage) []Answer {
-	ctx, cancel := context.WithTimeout(ctx, s.settings.Deadline.Get())
+	deadline := time.Now().Add(s.settings.Deadline.Get())
+	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	s.active.Add(1)
 	defer s.active.Add(-1)
@@ -33,9 +34,11 @@ func (s *Set) CallEach(ctx context.Context, n int, method string, params json.Ra
 	left := make(chan struct{}) // closed when whoever is still at it is left behind
 	worker := func(p *provider) {
 		for {
-			result, err := s.attempt(ctx, p, method, params, left)
+			limited, done := context.WithDeadline(ctx, s.limit(deadline))
+			result, err := s.attempt(limited, p, method, params, func() bool { return isClosed(left) })
+			done()
 			if errors.Is(err, context.Canceled) && isClosed(left) {
-				err = &Failure{p.name, "slow", "slower than the others"}
+				err = &Failure{p.name, KindSlow, "slower than the others"}
 			}
 			now := said{by: p, Answer: Answer{p.name, result, err}, last: true}
 			if err != nil && !isAnswer(err) && ctx.Err() == nil {

@@ -8,6 +8,8 @@ import (
 
 type metrics struct {
 	requests    *prometheus.CounterVec
+	failures    *prometheus.CounterVec
+	attempts    prometheus.Histogram
 	latency     *prometheus.HistogramVec
 	retries     prometheus.Counter
 	hedges      prometheus.Counter
@@ -22,12 +24,47 @@ func newMetrics() *metrics {
 	return &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_upstream_requests_total",
 			Help: "Calls to providers, by outcome: success, rpc_error, failure, cancelled."}, []string{"provider", "outcome"}),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_upstream_failures_total",
+			Help: "Failed calls to providers, by kind: timeout, connection, status, malformed, oversized."}, []string{"provider", "kind"}),
+		attempts: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "bizra_upstream_attempts",
+			Help: "Attempts a call took, retries and hedges included; 0 when no provider could be asked.", Buckets: []float64{0, 1, 2, 3, 4, 6, 8}}),
 		latency:     prometheus.NewHistogramVec(latency.Options("bizra_upstream_request_seconds", "Time of calls to providers that were not cancelled."), []string{"provider"}),
 		retries:     count("bizra_upstream_retries_total", "Calls tried again after a failure."),
 		hedges:      count("bizra_upstream_hedges_total", "Second calls started because the first was slow."),
 		hedgeWins:   count("bizra_upstream_hedge_wins_total", "Second calls that answered first."),
-		budgetSpent: count("bizra_upstream_retry_budget_exhausted_total", "Retries not made because the budget was spent."),
+		budgetSpent: count("bizra_upstream_retry_budget_exhausted_total", "Retries and hedges that had to wait because the budget was spent."),
 	}
+}
+
+// outcome is what came of asking a provider.
+type outcome uint8
+
+const (
+	outcomeSuccess outcome = iota
+	outcomeRPCError
+	outcomeFailure
+	outcomeCancelled
+	outcomes
+)
+
+var outcomeNames = [outcomes]string{"success", "rpc_error", "failure", "cancelled"}
+
+// counters are one provider's, found once.
+type counters struct {
+	requests [outcomes]prometheus.Counter
+	kinds    map[string]prometheus.Counter
+	seconds  prometheus.Observer
+}
+
+func (m *metrics) of(provider string) counters {
+	c := counters{seconds: m.latency.WithLabelValues(provider), kinds: map[string]prometheus.Counter{}}
+	for o, name := range outcomeNames {
+		c.requests[o] = m.requests.WithLabelValues(provider, name)
+	}
+	for _, kind := range []string{KindTimeout, KindConnection, KindStatus, KindMalformed, KindOversized} {
+		c.kinds[kind] = m.failures.WithLabelValues(provider, kind)
+	}
+	return c
 }
 
 var (
@@ -41,9 +78,12 @@ var (
 type statuses struct{ set *Set }
 
 func (m *metrics) collectors(s *Set) []prometheus.Collector {
-	return []prometheus.Collector{statuses{s}, m.requests, m.latency, m.retries, m.hedges, m.hedgeWins, m.budgetSpent,
+	return []prometheus.Collector{statuses{s}, m.requests, m.failures, m.attempts, m.latency, m.retries, m.hedges, m.hedgeWins, m.budgetSpent,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_upstream_active_calls", Help: "Calls under way, each with all its attempts."},
-			func() float64 { return float64(s.active.Load()) })}
+			func() float64 { return float64(s.active.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_upstream_retry_budget_in_use", Help: "Retries and hedges under way."}, s.budget.inUse),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_upstream_retry_budget_limit", Help: "Retries and hedges that may be under way now."},
+			func() float64 { return float64(s.allowed()) })}
 }
 
 func (s statuses) Describe(ch chan<- *prometheus.Desc) {

@@ -24,12 +24,15 @@ import (
 
 // provider is one JSON-RPC endpoint.
 type provider struct {
-	name    string
-	url     *url.URL
-	secrets *strings.Replacer
-	client  *http.Client
-	breaker *breaker.Breaker
-	maxBody func() int64
+	name      string
+	url       *url.URL
+	secrets   *strings.Replacer
+	header    http.Header // of every request; never written to
+	transport http.RoundTripper
+	bit       uint64 // in the set of providers that a call has tried
+	counters  counters
+	breaker   *breaker.Breaker
+	maxBody   func() int64
 
 	latency  recent
 	expected atomic.Uint64 // moving average in seconds, as float bits
@@ -45,6 +48,8 @@ type provider struct {
 	toldLie  atomic.Int64  // Unix nanoseconds of the last event about a lie
 	distrust atomic.Uint64 // decaying count of lies, as float bits
 	drained  atomic.Bool
+	badCount atomic.Int32 // failures in a row
+	badSince atomic.Int64 // Unix nanoseconds of the first of them
 	ids      atomic.Uint64
 	lastErr  atomic.Pointer[string]
 }
@@ -61,11 +66,23 @@ func (e *RPCError) Error() string { return fmt.Sprintf("%s (%d)", e.Message, e.C
 // Failure says that a provider did not give a usable answer.
 type Failure struct {
 	Provider string
-	Kind     string // timeout, connection, status, malformed, oversized
+	Kind     string // one of the kinds below
 	Text     string
 }
 
 func (e *Failure) Error() string { return e.Provider + ": " + e.Text }
+
+// The kinds of failures, and those of a provider that was not waited for: its
+// breaker refused, or others were faster.
+const (
+	KindTimeout    = "timeout"
+	KindConnection = "connection"
+	KindStatus     = "status"
+	KindMalformed  = "malformed"
+	KindOversized  = "oversized"
+	KindBreaker    = "breaker"
+	KindSlow       = "slow"
+)
 
 // maxMessage bounds what is kept of an error text from a provider.
 const maxMessage = 200
@@ -87,57 +104,95 @@ func (p *provider) ask(ctx context.Context, method string, params json.RawMessag
 	body = append(body, params...)
 	body = append(body, '}')
 
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url.String(), bytes.NewReader(body))
-	if err != nil {
-		return nil, &Failure{p.name, "connection", "the address cannot be used"}
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("User-Agent", "bizra-top")
+	reader := bytes.NewReader(body)
+	req := (&http.Request{
+		Method: http.MethodPost, URL: p.url, Host: p.url.Host, Header: p.header,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		ContentLength: int64(len(body)), Body: io.NopCloser(reader),
+		// For a connection that turns out to be closed before anything was sent.
+		GetBody: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil },
+	}).WithContext(ctx)
 	p.inFlight.Add(1)
 	defer p.inFlight.Add(-1)
-	resp, err := p.client.Do(req)
+	// Not by http.Client: redirects are not followed, and would carry the key in
+	// the URL or the header to a host that was not configured.
+	resp, err := p.transport.RoundTrip(req)
 	if err != nil {
 		return nil, p.transportFailure(ctx, err)
 	}
 	defer resp.Body.Close()
 	limit := p.maxBody()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	data, err := read(resp, limit)
 	switch {
 	case err != nil:
 		return nil, p.transportFailure(ctx, err)
 	case int64(len(data)) > limit:
-		return nil, &Failure{p.name, "oversized", fmt.Sprintf("the answer is over %d bytes", limit)}
+		return nil, &Failure{p.name, KindOversized, fmt.Sprintf("the answer is over %d bytes", limit)}
 	}
 	return p.read(resp.StatusCode, data, id)
+}
+
+// maxAhead bounds how much room is made for a body on the word of its header.
+const maxAhead = 1 << 20
+
+// read reads a body up to one byte more than limit.
+func read(resp *http.Response, limit int64) ([]byte, error) {
+	room := int64(512)
+	if resp.ContentLength > 0 {
+		room = min(resp.ContentLength, limit, maxAhead) + 1
+	}
+	data := make([]byte, 0, room)
+	for {
+		n, err := resp.Body.Read(data[len(data):min(int64(cap(data)), limit+1)])
+		data = data[:len(data)+n]
+		switch {
+		case errors.Is(err, io.EOF) || err == nil && int64(len(data)) > limit:
+			return data, nil
+		case err != nil:
+			return nil, err
+		}
+		if len(data) == cap(data) {
+			data = slices.Grow(data, len(data))
+		}
+	}
 }
 
 // read takes an answer apart. A JSON-RPC error counts as an answer whatever the
 // HTTP status: some clients send 400 or 500 with it.
 func (p *provider) read(status int, data []byte, id uint64) (json.RawMessage, error) {
-	var a struct {
-		ID     *uint64         `json:"id"`
-		Result json.RawMessage `json:"result"`
-		Error  *RPCError       `json:"error"`
+	e, ok := open(data)
+	var refused *RPCError
+	if ok && e.err != nil && json.Unmarshal(e.err, &refused) != nil {
+		ok = false
 	}
-	err := json.Unmarshal(data, &a)
 	overloaded := status == http.StatusTooManyRequests || status >= 500
 	switch {
-	case err == nil && a.Error != nil && !overloaded && !limitCodes[a.Error.Code]:
-		a.Error.Message = p.text(a.Error.Message, maxMessage)
-		a.Error.Data = json.RawMessage(p.secrets.Replace(string(a.Error.Data)))
-		return nil, a.Error
+	case ok && refused != nil && !overloaded && !limitCodes[refused.Code]:
+		refused.Message = p.text(refused.Message, maxMessage)
+		refused.Data = json.RawMessage(p.secrets.Replace(string(refused.Data)))
+		return nil, refused
 	case status != http.StatusOK:
-		return nil, &Failure{p.name, "status", fmt.Sprintf("answered HTTP %d", status)}
-	case err != nil:
-		return nil, &Failure{p.name, "malformed", "the answer is not JSON-RPC: " + p.text(string(data[:min(len(data), 400)]), 60)}
-	case a.Error != nil:
-		return nil, &Failure{p.name, "status", "refuses for now: " + p.text(a.Error.Message, maxMessage)}
-	case a.ID == nil || *a.ID != id:
-		return nil, &Failure{p.name, "malformed", "the answer is to another request"}
-	case len(a.Result) == 0:
-		return nil, &Failure{p.name, "malformed", "the answer has neither result nor error"}
+		return nil, &Failure{p.name, KindStatus, fmt.Sprintf("answered HTTP %d", status)}
+	case !ok:
+		return nil, &Failure{p.name, KindMalformed, "the answer is not JSON-RPC: " + p.text(string(data[:min(len(data), 400)]), 60)}
+	case refused != nil:
+		return nil, &Failure{p.name, KindStatus, "refuses for now: " + p.text(refused.Message, maxMessage)}
+	case !e.answers(id):
+		return nil, &Failure{p.name, KindMalformed, "the answer is to another request"}
+	case e.result == nil:
+		return nil, &Failure{p.name, KindMalformed, "the answer has neither result nor error"}
 	}
-	return a.Result, nil
+	return e.result, nil
+}
+
+// headerOf is what every request to an address carries.
+func headerOf(u *url.URL) http.Header {
+	r := http.Request{Header: http.Header{"Content-Type": {"application/json"}, "User-Agent": {"bizra-top"}}}
+	if u.User != nil {
+		password, _ := u.User.Password()
+		r.SetBasicAuth(u.User.Username(), password)
+	}
+	return r.Header
 }
 
 // transportFailure says what went wrong without the URL, which net/http puts in
@@ -148,13 +203,13 @@ func (p *provider) transportFailure(ctx context.Context, err error) error {
 	}
 	var timeout net.Error
 	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() {
-		return &Failure{p.name, "timeout", "no answer in time"}
+		return &Failure{p.name, KindTimeout, "no answer in time"}
 	}
 	var u *url.Error
 	if errors.As(err, &u) {
 		err = u.Err
 	}
-	return &Failure{p.name, "connection", p.text(err.Error(), maxMessage)}
+	return &Failure{p.name, KindConnection, p.text(err.Error(), maxMessage)}
 }
 
 // text makes what a provider says fit to be shown: without the secrets of its
@@ -229,13 +284,45 @@ func (p *provider) usable(chain uint64) (bool, string) {
 	return true, ""
 }
 
+// good notes that the provider has answered.
+func (p *provider) good() {
+	if p.badCount.Load() != 0 {
+		p.badCount.Store(0)
+	}
+}
+
+// bad notes that the provider has failed, or kept a call waiting for too long.
+func (p *provider) bad() { p.badFrom(time.Now()) }
+
+func (p *provider) badFrom(t time.Time) {
+	if p.badCount.Add(1) == 1 {
+		p.badSince.Store(t.UnixNano())
+	}
+}
+
+// failing says that the provider's last answers were all failures. It is then
+// asked last, before its breaker knows enough to open.
+func (p *provider) failing() bool { return p.badCount.Load() >= failuresInARow }
+
+const (
+	// failuresInARow are too many to be chance.
+	failuresInARow = 3
+	// lastCost, in seconds, puts a provider behind all that are well, and
+	// triedCost behind all that have not been tried.
+	lastCost  = 1000
+	triedCost = 1e9
+)
+
 // cost is what a call is expected to cost here; less is better. Unknown
 // providers come first, so that they get known.
 func (p *provider) cost(head uint64, maxLag int) float64 {
 	c := math.Float64frombits(p.expected.Load()) * float64(1+p.inFlight.Load())
 	c *= 1 + 10*math.Float64frombits(p.distrust.Load())
 	if own := p.head.Load(); own != 0 && head > own+uint64(maxLag) {
-		c += 1000 // seconds: behind everyone who is up to date
+		c += lastCost
+	}
+	if p.failing() {
+		c += 10 * lastCost
 	}
 	return c
 }

@@ -40,7 +40,7 @@ type Set struct {
 	chain     atomic.Uint64 // 0 until known
 	head      atomic.Uint64
 	active    atomic.Int64 // calls under way
-	extra     atomic.Int64 // retries and hedges under way
+	budget    budget
 	metrics   *metrics
 	notify    func(Event)
 	transport *http.Transport
@@ -63,19 +63,14 @@ func New(s Settings, newBreaker func(provider string) *breaker.Breaker, reg prom
 		ResponseHeaderTimeout: 2 * time.Minute, // attempts have their own, shorter limit
 	}}
 	set.chain.Store(uint64(s.ChainID.Get()))
-	client := &http.Client{
-		Transport: set.transport,
-		// A redirect would carry the key in the URL or headers to a host that
-		// was not configured.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	for _, text := range s.Providers.Get() {
+	for i, text := range s.Providers.Get() {
 		a, err := parseAddress(text)
 		if err != nil {
 			return nil, fmt.Errorf("upstream.providers: %w", err)
 		}
 		set.providers = append(set.providers, &provider{
-			name: a.name, url: a.url, secrets: secretsOf(a.url), client: client, breaker: newBreaker(a.name), maxBody: s.MaxBody.Get,
+			name: a.name, url: a.url, secrets: secretsOf(a.url), header: headerOf(a.url), transport: set.transport,
+			bit: 1 << i, counters: set.metrics.of(a.name), breaker: newBreaker(a.name), maxBody: s.MaxBody.Get,
 		})
 	}
 	if len(set.providers) == 0 {
@@ -97,23 +92,23 @@ func (s *Set) Head() uint64 { return s.head.Load() }
 
 // candidates returns the providers that can be asked, best first.
 func (s *Set) candidates() []*provider {
-	out := make([]*provider, 0, len(s.providers))
+	type ranked struct {
+		*provider
+		cost float64 // read once: it moves while calls end
+	}
+	chain, head, lag := s.chain.Load(), s.head.Load(), s.settings.MaxLag.Get()
+	list := make([]ranked, 0, len(s.providers))
 	for _, p := range s.providers {
-		if ok, _ := p.usable(s.chain.Load()); ok {
-			out = append(out, p)
+		if ok, _ := p.usable(chain); ok {
+			list = append(list, ranked{p, p.cost(head, lag)})
 		}
 	}
-	s.rank(out)
-	return out
-}
-
-// rank sorts by cost, read once each: it moves while calls end.
-func (s *Set) rank(providers []*provider) {
-	costs := make(map[*provider]float64, len(providers))
-	for _, p := range providers {
-		costs[p] = p.cost(s.head.Load(), s.settings.MaxLag.Get())
+	slices.SortStableFunc(list, func(a, b ranked) int { return cmp.Compare(a.cost, b.cost) })
+	out := make([]*provider, len(list))
+	for i, r := range list {
+		out[i] = r.provider
 	}
-	slices.SortStableFunc(providers, func(a, b *provider) int { return cmp.Compare(costs[a], costs[b]) })
+	return out
 }
 
 // unavailable names each provider with the reason why it cannot be asked.
@@ -181,7 +176,10 @@ func (s *Set) Status() []Status {
 			Head: p.head.Load(), P50: time.Duration(p.p50.Load()), P95: time.Duration(p.p95.Load()),
 			InFlight: p.inFlight.Load(), Calls: p.calls.Load(), Failures: p.failures.Load(), Lies: p.lies.Load(),
 			Preference: preference[p]}
-		if ok {
+		switch {
+		case ok && p.failing():
+			st.State = "failing"
+		case ok:
 			st.State = string(p.breaker.State())
 		}
 		if h := s.head.Load(); st.Head != 0 && h > st.Head {

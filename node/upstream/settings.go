@@ -59,6 +59,9 @@ func Declare(r *settings.Registry) Settings {
 	return s
 }
 
+// maxProviders is how many a call can keep apart.
+const maxProviders = 64
+
 // address is one configured provider.
 type address struct {
 	name string
@@ -78,7 +81,9 @@ func checkProviders(text string) error {
 		if seen[a.name] {
 			return fmt.Errorf("two providers are named %q; write name=URL to tell them apart", a.name)
 		}
-		seen[a.name] = true
+		if seen[a.name] = true; len(seen) > maxProviders {
+			return fmt.Errorf("more than %d providers", maxProviders)
+		}
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 
 	"github.com/bizra/bizra-top/node/breaker"
@@ -28,6 +29,7 @@ type rig struct {
 	*upstream.Set
 	net      *devchain.Net
 	registry *settings.Registry
+	metrics  *prometheus.Registry
 	breakers map[string]*breaker.Breaker
 }
 
@@ -59,12 +61,12 @@ func set(t *testing.T, urls []string, with map[string]string) rig {
 	if err := reg.Load(settings.SourceFile, changes); err != nil {
 		t.Fatal(err)
 	}
-	r := rig{registry: reg, breakers: map[string]*breaker.Breaker{}}
+	r := rig{registry: reg, metrics: prometheus.NewRegistry(), breakers: map[string]*breaker.Breaker{}}
 	var err error
 	r.Set, err = upstream.New(s, func(name string) *breaker.Breaker {
 		r.breakers[name] = breaker.New("upstream/"+name, "upstream", bs, breaker.WithProber())
 		return r.breakers[name]
-	}, prometheus.NewRegistry(), nil)
+	}, r.metrics, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,6 +119,63 @@ func TestARPCErrorIsAnAnswer(t *testing.T) {
 	}
 	if s := r.breakers["p0"].Snapshot(); s.Failures != 0 {
 		t.Fatalf("%+v", s)
+	}
+}
+
+func TestFailuresAndAttemptsAreCounted(t *testing.T) {
+	for kind, fault := range map[string]devchain.Fault{
+		upstream.KindStatus: {ErrorRate: 1}, upstream.KindConnection: {Reset: true}, upstream.KindTimeout: {Hang: true},
+		upstream.KindMalformed: {ErrorRate: 1, Status: 200}, upstream.KindOversized: {Oversized: 1 << 20},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			r := build(t, 2, map[string]string{"upstream.attempt_timeout": "200ms", "upstream.max_body": "64KiB"})
+			r.net.Providers[0].SetFault(fault)
+			if err := r.number(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			want := `
+				# HELP bizra_upstream_attempts Attempts a call took, retries and hedges included; 0 when no provider could be asked.
+				# TYPE bizra_upstream_attempts histogram
+				bizra_upstream_attempts_bucket{le="0"} 0
+				bizra_upstream_attempts_bucket{le="1"} 0
+				bizra_upstream_attempts_bucket{le="2"} 1
+				bizra_upstream_attempts_bucket{le="3"} 1
+				bizra_upstream_attempts_bucket{le="4"} 1
+				bizra_upstream_attempts_bucket{le="6"} 1
+				bizra_upstream_attempts_bucket{le="8"} 1
+				bizra_upstream_attempts_bucket{le="+Inf"} 1
+				bizra_upstream_attempts_sum 2
+				bizra_upstream_attempts_count 1
+				# HELP bizra_upstream_retry_budget_in_use Retries and hedges under way.
+				# TYPE bizra_upstream_retry_budget_in_use gauge
+				bizra_upstream_retry_budget_in_use 0
+				`
+			if err := testutil.GatherAndCompare(r.metrics, strings.NewReader(want), "bizra_upstream_attempts", "bizra_upstream_retry_budget_in_use"); err != nil {
+				t.Error(err)
+			}
+			families, err := r.metrics.Gather()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range families {
+				for _, m := range f.GetMetric() {
+					if f.GetName() != "bizra_upstream_failures_total" {
+						continue
+					}
+					labels := map[string]string{}
+					for _, l := range m.GetLabel() {
+						labels[l.GetName()] = l.GetValue()
+					}
+					want := 0.0
+					if labels["provider"] == "p0" && labels["kind"] == kind {
+						want = 1
+					}
+					if m.GetCounter().GetValue() != want {
+						t.Errorf("%v: %g", labels, m.GetCounter().GetValue())
+					}
+				}
+			}
+		})
 	}
 }
 
@@ -190,7 +249,7 @@ func TestAWrongChainIsNotAsked(t *testing.T) {
 	r := build(t, 2, map[string]string{"upstream.chain_id": "1337"})
 	r.net.Providers[0].SetFault(devchain.Fault{ChainID: 5})
 	r.run(t)
-	for deadline := time.Now().Add(5 * time.Second); r.Status()[0].State != "wrong chain"; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Second); r.Status()[0].State != "wrong chain" || !r.Status()[1].Healthy; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%+v", r.Status()[0])
 		}

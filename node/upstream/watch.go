@@ -6,18 +6,37 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bizra/bizra-top/node/breaker"
 )
 
 const (
-	// probeTick is how finely the wait of an open breaker is watched.
-	probeTick = 50 * time.Millisecond
-	// probeGap spreads the probes of one half-open breaker, so that three of
-	// them are three moments and not one.
-	probeGap = 200 * time.Millisecond
+	// watchTick is how finely a provider is watched.
+	watchTick = 25 * time.Millisecond
+	// pingGap is between the questions to a provider whose breaker is open, and
+	// probeGap between the probes of one that has answered, so that three of them
+	// are three moments and not one: together they find it within 1 s.
+	pingGap  = 250 * time.Millisecond
+	probeGap = 100 * time.Millisecond
+	// suspectGap is between the questions to a provider whose last answer was a
+	// failure: with little traffic, it would take long to be sure.
+	suspectGap = 150 * time.Millisecond
+	// patience is how long a question of the watch may be without an answer, or
+	// three times the provider's p95 if that is longer, before it counts as bad.
+	patience = 350 * time.Millisecond
+	// outAfter is how long a provider may answer nothing but failures until its
+	// breaker opens, however much of its window is from better times.
+	outAfter = 750 * time.Millisecond
+	// maxQuestions bounds how many the watch has under way at a provider: those
+	// that one which hangs keeps for the longest time that they are given.
+	maxQuestions = 24
+	// questionLimit bounds how long they are waited for.
+	questionLimit = 3 * time.Second
 	// chainEvery is how often a provider is asked again which chain it serves.
 	chainEvery = 30 * time.Second
 	// maxJump bounds how far ahead of the others one provider's head is
@@ -25,44 +44,141 @@ const (
 	maxJump = 1000
 )
 
-// watch polls one provider: its chain, its head, and when its breaker is open,
-// whether it is back.
+// watcher polls one provider: its chain, its head, and when its breaker is open,
+// whether it is back. It never waits for an answer: one that hangs must not keep
+// it from finding out that the next question is answered.
+type watcher struct {
+	*Set
+	p         *provider
+	wg        sync.WaitGroup
+	questions []*asking
+
+	polled, asked, refreshed time.Time
+	chainChecked             atomic.Int64 // Unix nanoseconds
+	alive                    atomic.Bool  // has answered while its breaker is open
+	probing                  atomic.Bool
+}
+
+// asking is a question under way.
+type asking struct {
+	began time.Time
+	done  atomic.Bool
+	late  bool
+}
+
 func (s *Set) watch(ctx context.Context, p *provider) {
-	tick := time.NewTicker(probeTick)
+	w := &watcher{Set: s, p: p}
+	defer w.wg.Wait()
+	tick := time.NewTicker(watchTick)
 	defer tick.Stop()
-	var polled, probed, chainChecked time.Time
 	for {
-		now := time.Now()
-		var permit breaker.Permit
-		asking := false
-		switch {
-		case p.breaker.State() == breaker.Open || p.breaker.State() == breaker.HalfOpen:
-			if now.Sub(probed) >= probeGap {
-				permit, asking = p.breaker.Probe()
-				probed = now
-			}
-		case now.Sub(polled) >= s.settings.PollEvery.Get():
-			var err error
-			permit, err = p.breaker.Acquire()
-			asking = err == nil
-		}
-		if asking {
-			polled = now
-			if p.chain.Load() == 0 || now.Sub(chainChecked) > chainEvery {
-				if s.checkChain(ctx, p, permit) {
-					chainChecked = now
-				}
-			} else {
-				s.poll(ctx, p, permit)
-			}
-			s.refresh(p, s.settings.PollEvery.Get())
-		}
+		w.look(ctx, time.Now())
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
 	}
+}
+
+func (w *watcher) look(ctx context.Context, now time.Time) {
+	p, every := w.p, w.settings.PollEvery.Get()
+	if now.Sub(w.refreshed) >= every {
+		w.refresh(p, now.Sub(w.refreshed))
+		w.refreshed = now
+	}
+	w.lateness(now)
+	switch state := p.breaker.State(); {
+	case state == breaker.Closed && p.failing() && now.UnixNano()-p.badSince.Load() >= int64(outAfter):
+		w.alive.Store(false)
+		p.breaker.Trip(fmt.Sprintf("%d failures in a row and nothing else for %s", p.badCount.Load(), outAfter))
+	case state != breaker.Open && state != breaker.HalfOpen:
+		if p.badCount.Load() > 0 {
+			every = min(every, suspectGap)
+		}
+		if now.Sub(w.polled) < every || len(w.questions) >= maxQuestions {
+			return
+		}
+		w.polled = now
+		if permit, err := p.breaker.Acquire(); err == nil {
+			w.ask(now, func() { w.poll(ctx, permit, now) })
+		}
+	case !w.alive.Load():
+		if now.Sub(w.asked) >= pingGap && len(w.questions) < maxQuestions {
+			w.asked = now
+			w.ask(now, func() { w.ping(ctx) })
+		}
+	case now.Sub(w.asked) >= probeGap && !w.probing.Load():
+		if permit, ok := p.breaker.Probe(); ok {
+			w.asked = now
+			w.probing.Store(true)
+			w.ask(now, func() {
+				defer w.probing.Store(false)
+				w.probe(ctx, permit, now)
+			})
+		}
+	}
+}
+
+// ask runs a question beside the watch.
+func (w *watcher) ask(now time.Time, question func()) {
+	a := &asking{began: now}
+	w.questions = append(w.questions, a)
+	w.wg.Go(func() {
+		defer a.done.Store(true)
+		question()
+	})
+}
+
+// lateness forgets questions that have ended, and counts those that are late.
+func (w *watcher) lateness(now time.Time) {
+	w.questions = slices.DeleteFunc(w.questions, func(a *asking) bool { return a.done.Load() })
+	enough := max(patience, 3*time.Duration(w.p.p95.Load()))
+	for _, a := range w.questions {
+		if !a.late && now.Sub(a.began) > enough && w.p.breaker.Allows() {
+			a.late = true
+			w.p.badFrom(a.began)
+		}
+	}
+}
+
+// ping asks a provider whose breaker is open, past the breaker, whether it
+// answers at all. Several may be under way.
+func (w *watcher) ping(ctx context.Context) {
+	limited, cancel := context.WithTimeout(ctx, questionLimit)
+	defer cancel()
+	began := time.Now()
+	_, err := w.p.ask(limited, "eth_blockNumber", json.RawMessage("[]"))
+	switch w.account(w.p, time.Since(began), err) {
+	case outcomeSuccess, outcomeRPCError:
+		w.alive.Store(true)
+	}
+}
+
+// probe is a question under a permit of the breaker. The one that closes it says
+// how fast the provider is now: what it was when it failed counts no more.
+func (w *watcher) probe(ctx context.Context, permit breaker.Permit, now time.Time) {
+	began := time.Now()
+	if !w.poll(ctx, permit, now) {
+		w.alive.Store(false)
+		return
+	}
+	if w.p.breaker.Allows() {
+		w.alive.Store(false)
+		w.p.expected.Store(math.Float64bits(time.Since(began).Seconds()))
+	}
+}
+
+// poll asks for the chain when that is due, and else for the head.
+func (w *watcher) poll(ctx context.Context, permit breaker.Permit, now time.Time) bool {
+	if w.p.chain.Load() != 0 && now.UnixNano()-w.chainChecked.Load() <= int64(chainEvery) {
+		return w.askHead(ctx, w.p, permit)
+	}
+	if !w.checkChain(ctx, w.p, permit) {
+		return false
+	}
+	w.chainChecked.Store(now.UnixNano())
+	return true
 }
 
 // refresh computes the quantiles that the hot path reads, and lets mistrust
@@ -78,32 +194,33 @@ func (s *Set) refresh(p *provider, since time.Duration) {
 
 // query asks p under a permit that has been given, and settles it.
 func (s *Set) query(ctx context.Context, p *provider, permit breaker.Permit, method, params string) (json.RawMessage, error) {
-	limited, cancel := context.WithTimeout(ctx, s.settings.AttemptLimit.Get())
+	limited, cancel := context.WithTimeout(ctx, min(questionLimit, s.settings.AttemptLimit.Get()))
 	defer cancel()
 	began := time.Now()
 	result, err := p.ask(limited, method, json.RawMessage(params))
-	s.settle(ctx, p, permit, time.Since(began), err, nil)
+	s.settle(p, permit, time.Since(began), err, nil)
 	return result, err
 }
 
-func (s *Set) poll(ctx context.Context, p *provider, permit breaker.Permit) {
+// askHead says whether p has answered.
+func (s *Set) askHead(ctx context.Context, p *provider, permit breaker.Permit) bool {
 	result, err := s.query(ctx, p, permit, "eth_blockNumber", "[]")
 	if err != nil {
-		return
+		return false
 	}
 	n, err := quantity(result)
 	if err != nil {
 		p.remember(fmt.Errorf("head: %w", err))
-		return
+		return true
 	}
 	p.head.Store(n)
 	for {
 		h := s.head.Load()
 		if n <= h || (h != 0 && n > h+maxJump && len(s.providers) > 1) {
-			return
+			return true
 		}
 		if s.head.CompareAndSwap(h, n) {
-			return
+			return true
 		}
 	}
 }

@@ -22,15 +22,26 @@ func (q *inquiry) address(a Address) error {
 	default:
 		q.pass("eip55", "", "no checksum was given; in mixed case it is %s", a.Hex())
 	}
-	chain := q.checkChain()
-	if chain.astray() {
+	begin(q, q.chain)
+	head := q.tagged("latest")
+	q.head = func() headHeight { return head }
+	chain := q.chain()
+	var f *flaw
+	switch {
+	case chain.astray():
 		q.recordChain(chain)
 		return nil
-	}
-	head := q.head()
-	if head.err != nil {
+	case errors.As(head.err, &f):
+		q.refuse(f)
+		q.recordChain(chain)
+		return nil
+	case head.err != nil:
 		return fmt.Errorf("address %s: %w", a, head.err)
 	}
+	// What one provider names is most probably what they agree on.
+	account, code := q.accountAt(a.Address, head.guess)
+	begin(q, account)
+	begin(q, code)
 	place := q.agree(head.number)
 	var quiet *silent
 	if errors.As(place.err, &quiet) {
@@ -38,9 +49,8 @@ func (q *inquiry) address(a Address) error {
 	}
 	q.recordChain(chain)
 	if place.err != nil || place.header.Header == nil {
-		var f *flaw
 		if errors.As(place.err, &f) {
-			q.fail("block_hash", "", "%s", f.text)
+			q.refuse(f)
 		}
 		q.recordCanonical(place, common.Hash{})
 		return nil
@@ -56,14 +66,18 @@ func (q *inquiry) address(a Address) error {
 		q.verdict.Block = anchor.ref()
 		q.verdict.Confirmations = 1
 	}
-
-	account := q.accountAt(a.Address, anchor)
-	if account.err != nil && account.value.StateAccount == nil {
-		q.trouble("account_proof", account.provider, account.err)
+	if anchor.hash != head.guess.hash {
+		account, code = q.accountAt(a.Address, anchor)
+		begin(q, code)
+	}
+	r := account()
+	if r.err != nil && r.value.StateAccount == nil {
+		q.trouble("account_proof", r.provider, r.err)
 		return nil
 	}
-	q.recordAccount(account, anchor)
-	return q.recordCode(a.Address, account, anchor)
+	q.recordAccount(r, anchor)
+	q.recordCode(a.Address, r, code())
+	return nil
 }
 
 // at names a block for a question about state: by hash, as EIP-1898 has it, so
@@ -72,23 +86,48 @@ func at(h headerAnswer) any {
 	return map[string]any{"blockHash": h.hash.Hex()}
 }
 
-// accountAt asks for an account and proves it.
-func (q *inquiry) accountAt(addr common.Address, anchor headerAnswer) reply[accountAnswer] {
-	question := question[accountAnswer]{
-		method: "eth_getProof",
-		params: []any{addr.Hex(), []string{}, at(anchor)},
-		judge: func(raw json.RawMessage) (accountAnswer, error) {
-			return judgeAccount(raw, addr, anchor.Root)
-		},
-	}
-	r := ask(q, question)
+// accountAt returns functions that ask for an account and for its code, and prove
+// both by the state root of a block.
+func (q *inquiry) accountAt(addr common.Address, anchor headerAnswer) (account func() reply[accountAnswer], code func() reply[hexutil.Bytes]) {
+	account = once(func() reply[accountAnswer] {
+		return askAt(q, anchor, func(block any) question[accountAnswer] {
+			return question[accountAnswer]{"eth_getProof", []any{addr.Hex(), []string{}, block},
+				func(raw json.RawMessage) (accountAnswer, error) { return judgeAccount(raw, addr, anchor.Root) }}
+		})
+	})
+	code = once(func() reply[hexutil.Bytes] {
+		return askAt(q, anchor, func(block any) question[hexutil.Bytes] {
+			return question[hexutil.Bytes]{"eth_getCode", []any{addr.Hex(), block},
+				func(raw json.RawMessage) (hexutil.Bytes, error) { return judgeCode(raw, account()) }}
+		})
+	})
+	return account, code
+}
+
+// askAt asks about the state after a block.
+func askAt[T any](q *inquiry, anchor headerAnswer, about func(block any) question[T]) reply[T] {
+	r := ask(q, about(at(anchor)))
 	var quiet *silent
 	if errors.As(r.err, &quiet) && q.ctx.Err() == nil {
 		// Some providers only know numbers.
-		question.params[2] = hexNumber(anchor.number())
-		r = ask(q, question)
+		r = ask(q, about(hexNumber(anchor.number())))
 	}
 	return r
+}
+
+// judgeCode compares code with the code hash that was proved.
+func judgeCode(raw json.RawMessage, account reply[accountAnswer]) (hexutil.Bytes, error) {
+	var code hexutil.Bytes
+	if err := json.Unmarshal(raw, &code); err != nil {
+		return nil, flawed("code", "the answer is not code: %v", err)
+	}
+	if account.value.StateAccount == nil {
+		return nil, &foreign{"", "there is no proved code hash to compare the code with"}
+	}
+	if !codeMatches(code, account.value) {
+		return nil, flawed("code", "%d bytes that do not hash to the proved code hash", len(code))
+	}
+	return code, nil
 }
 
 func (q *inquiry) recordAccount(r reply[accountAnswer], anchor headerAnswer) {
@@ -116,53 +155,30 @@ func (q *inquiry) recordAccount(r reply[accountAnswer], anchor headerAnswer) {
 	record("storage_hash", "%s, as proved", a.Root)
 }
 
-// recordCode fetches an account's code and compares it with the proved hash.
-func (q *inquiry) recordCode(addr common.Address, r reply[accountAnswer], anchor headerAnswer) error {
+// recordCode records an account's code, and what is proved of the account.
+func (q *inquiry) recordCode(addr common.Address, r reply[accountAnswer], code reply[hexutil.Bytes]) {
 	a := r.value
 	facts := addressFacts{
 		Address: addr.Hex(), Exists: a.exists, Balance: a.Balance.Dec(), Nonce: a.Nonce,
 		CodeHash: fmt.Sprintf("%#x", a.CodeHash), StorageHash: a.Root.Hex(), Kind: "account",
 	}
-	defer func() {
-		if r.err == nil {
-			q.fact(facts)
-		}
-	}()
-	if common.BytesToHash(a.CodeHash) == types.EmptyCodeHash {
+	var f *flaw
+	switch none := common.BytesToHash(a.CodeHash) == types.EmptyCodeHash; {
+	case none && !errors.As(code.err, &f):
 		q.pass("code", r.provider, "the proved code hash is that of no code")
-		return nil
+	case code.err != nil:
+		facts.Kind = "contract"
+		q.trouble("code", code.provider, code.err)
+	default:
+		facts.Kind, facts.CodeBytes = "contract", len(code.value)
+		if target, ok := types.ParseDelegation(code.value); ok {
+			facts.Kind, facts.Delegate = "delegated account", target.Hex()
+		}
+		q.pass("code", code.provider, "%d bytes hash to the proved code hash", len(code.value))
 	}
-	facts.Kind = "contract"
-	question := question[hexutil.Bytes]{
-		method: "eth_getCode",
-		params: []any{addr.Hex(), at(anchor)},
-		judge: func(raw json.RawMessage) (hexutil.Bytes, error) {
-			var code hexutil.Bytes
-			if err := json.Unmarshal(raw, &code); err != nil {
-				return nil, flawed("code", "the answer is not code: %v", err)
-			}
-			if !codeMatches(code, a) {
-				return nil, flawed("code", "%d bytes that do not hash to the proved code hash", len(code))
-			}
-			return code, nil
-		},
+	if r.err == nil {
+		q.fact(facts)
 	}
-	c := ask(q, question)
-	var quiet *silent
-	if errors.As(c.err, &quiet) && q.ctx.Err() == nil {
-		question.params[1] = hexNumber(anchor.number())
-		c = ask(q, question)
-	}
-	if c.err != nil {
-		q.trouble("code", c.provider, c.err)
-		return nil
-	}
-	if target, ok := types.ParseDelegation(c.value); ok {
-		facts.Kind, facts.Delegate = "delegated account", target.Hex()
-	}
-	facts.CodeBytes = len(c.value)
-	q.pass("code", c.provider, "%d bytes hash to the proved code hash", len(c.value))
-	return nil
 }
 
 // addressFacts is what was proved of an account.

@@ -25,8 +25,10 @@ func flawed(check, format string, args ...any) error {
 }
 
 // foreign is the judgement on an answer that cannot be proved or disproved,
-// because it follows other rules than Ethereum's.
-type foreign struct{ text string }
+// because it follows other rules than Ethereum's. Where another answer to the same
+// question is proved, it was false after all, as the check with that name tells;
+// without a name it is not the provider's doing.
+type foreign struct{ check, text string }
 
 func (f *foreign) Error() string { return f.text }
 
@@ -95,13 +97,14 @@ type poll[T any] struct {
 	judged map[string]bool
 	proved *reply[T]
 	weak   *reply[T] // pending, or else foreign
+	alien  map[string]*foreign
 	flaws  []reply[T]
 	absent []string
 	errs   []error
 }
 
 func pollOf[T any](q *inquiry, ask question[T]) *poll[T] {
-	return &poll[T]{q: q, ask: ask, judged: map[string]bool{}}
+	return &poll[T]{q: q, ask: ask, judged: map[string]bool{}, alien: map[string]*foreign{}}
 }
 
 // take judges an answer and says whether it settles the question.
@@ -132,6 +135,7 @@ func (p *poll[T]) take(a Answer) bool {
 	case errors.Is(r.err, errPending):
 		p.weak = &r
 	case errors.As(r.err, &other):
+		p.alien[a.Provider] = other
 		if p.weak == nil {
 			p.weak = &r
 		}
@@ -146,6 +150,11 @@ func (p *poll[T]) take(a Answer) bool {
 func (p *poll[T]) best() reply[T] {
 	switch {
 	case p.proved != nil:
+		for provider, other := range p.alien {
+			if other.check != "" {
+				p.q.caught(provider, other.check, other.text)
+			}
+		}
 		return *p.proved
 	case p.weak != nil:
 		return *p.weak

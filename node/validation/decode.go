@@ -1,16 +1,19 @@
 package validation
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
+	"runtime"
 	"slices"
 	"strings"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/core/types"
+	"golang.org/x/sync/errgroup"
 )
 
 // What is decoded here comes from providers and may be anything. The decoders
@@ -29,6 +32,7 @@ func decodeNumber(raw json.RawMessage) (uint64, error) {
 type headerAnswer struct {
 	*types.Header
 	hash common.Hash
+	sent listing
 }
 
 func (h headerAnswer) number() uint64 { return h.Number.Uint64() }
@@ -46,13 +50,12 @@ var blockFields = []string{
 }
 
 // judgeHeader decodes the header of a block and recomputes its hash, which must
-// be the one claimed and, unless want is zero, the one asked for.
-func judgeHeader(raw json.RawMessage, want common.Hash) (headerAnswer, error) {
+// be the one claimed and, unless want is zero, the one asked for. Of what comes
+// with it, uncles and withdrawals must be what the header has a hash of.
+func (q *inquiry) judgeHeader(raw json.RawMessage, want common.Hash) (headerAnswer, error) {
 	var (
-		h     types.Header
-		claim struct {
-			Hash *common.Hash `json:"hash"`
-		}
+		h types.Header
+		l listing
 	)
 	if err := json.Unmarshal(raw, &h); err != nil {
 		return headerAnswer{}, flawed("block_hash", "the answer is not a block header: %v", err)
@@ -60,25 +63,29 @@ func judgeHeader(raw json.RawMessage, want common.Hash) (headerAnswer, error) {
 	if err := h.SanityCheck(); err != nil {
 		return headerAnswer{}, flawed("block_hash", "the answer is not a block header: %v", err)
 	}
-	if err := json.Unmarshal(raw, &claim); err != nil || claim.Hash == nil {
-		return headerAnswer{}, flawed("block_hash", "the block comes without its hash")
+	// In RLP these are zero when they are missing before one that is there.
+	if h.ParentBeaconRoot != nil && (h.BlobGasUsed == nil || h.ExcessBlobGas == nil) {
+		return headerAnswer{}, flawed("block_hash", "the header comes without its blob gas")
 	}
-	answer := headerAnswer{&h, h.Hash()}
+	if err := json.Unmarshal(raw, &l); err != nil || l.Hash == nil || l.Miner == nil || l.MixHash == nil {
+		return headerAnswer{}, flawed("block_hash", "the answer is not a block with its hash, fee recipient and mix hash: %v", err)
+	}
+	answer := headerAnswer{&h, h.Hash(), l}
 	if want == (common.Hash{}) {
-		want = *claim.Hash
+		want = *l.Hash
 	}
-	if answer.hash == want && *claim.Hash == want {
-		return answer, nil
+	if answer.hash == want && *l.Hash == want {
+		return answer, q.checkListing(answer)
 	}
-	if answer.hash != want && *claim.Hash == want {
+	if answer.hash != want && *l.Hash == want {
 		if extra := unknownFields(raw, blockFields); extra != "" {
 			// The claimed hash is all there is to go by.
 			answer.hash = want
-			return answer, &foreign{"the header has fields that Ethereum's does not (" + extra + "), so its hash cannot be recomputed"}
+			return answer, &foreign{"block_hash", "the header has fields that Ethereum's does not (" + extra + "), so its hash cannot be recomputed"}
 		}
 	}
 	if answer.hash == want {
-		return answer, flawed("block_hash", "claims the hash %s, but the header hashes to %s", claim.Hash, answer.hash)
+		return answer, flawed("block_hash", "claims the hash %s, but the header hashes to %s", l.Hash, answer.hash)
 	}
 	return answer, flawed("block_hash", "the header hashes to %s, not to %s", answer.hash, want)
 }
@@ -104,17 +111,30 @@ func unknownFields(raw json.RawMessage, known []string) string {
 type blockAnswer struct {
 	headerAnswer
 	txs         types.Transactions // nil when a transaction is foreign
+	senders     []*common.Address  // of txs; nil where not recovered
 	count       int
 	withdrawals types.Withdrawals // nil when the block has none
 	uncles      int
 	headForeign string // why the hash could not be recomputed
 	bodyForeign string // why the transactions root could not be rebuilt
+	tailForeign string // why the withdrawals root could not be rebuilt
 }
 
-// judgeBlock decodes a block with full transactions, and checks its hash and
-// the roots over what it carries.
+// at is the place of transaction i.
+func (b blockAnswer) at(i int) place { return place{b.Header, b.hash, i} }
+
+// sender is who signed transaction i, or nil.
+func (b blockAnswer) sender(i int) *common.Address {
+	if i >= len(b.senders) {
+		return nil
+	}
+	return b.senders[i]
+}
+
+// judgeBlock decodes a block with full transactions, and checks its hash, the
+// roots over what it carries, and what no root covers.
 func (q *inquiry) judgeBlock(raw json.RawMessage, want common.Hash) (blockAnswer, error) {
-	header, err := judgeHeader(raw, want)
+	header, err := q.judgeHeader(raw, want)
 	b := blockAnswer{headerAnswer: header}
 	var other *foreign
 	if errors.As(err, &other) {
@@ -122,20 +142,13 @@ func (q *inquiry) judgeBlock(raw json.RawMessage, want common.Hash) (blockAnswer
 	} else if err != nil {
 		return b, err
 	}
-	var body struct {
-		Transactions []json.RawMessage   `json:"transactions"`
-		Uncles       []common.Hash       `json:"uncles"`
-		Withdrawals  []*types.Withdrawal `json:"withdrawals"`
+	if b.sent.Transactions == nil {
+		return b, flawed("transactions_root", "the block comes without its transactions")
 	}
-	if err := json.Unmarshal(raw, &body); err != nil || body.Transactions == nil {
-		return b, flawed("transactions_root", "the block's transactions cannot be read: %v", err)
-	}
-	b.count, b.uncles, b.withdrawals = len(body.Transactions), len(body.Uncles), body.Withdrawals
-	if slices.Contains(b.withdrawals, nil) {
-		return b, flawed("withdrawals_root", "a withdrawal is null")
-	}
-	for i, rawTx := range body.Transactions {
-		tx, err := decodeTransaction(rawTx)
+	b.count, b.uncles, b.withdrawals = len(b.sent.Transactions), len(b.sent.Uncles), b.sent.Withdrawals
+	claims := make([]txClaims, b.count)
+	for i, rawTx := range b.sent.Transactions {
+		tx, claim, err := decodeTransaction(rawTx)
 		if errors.As(err, &other) {
 			b.txs, b.bodyForeign = nil, fmt.Sprintf("transaction %d: %s", i, other.text)
 			break
@@ -143,34 +156,75 @@ func (q *inquiry) judgeBlock(raw json.RawMessage, want common.Hash) (blockAnswer
 		if err != nil {
 			return b, flawed("transactions_root", "transaction %d cannot be read: %v", i, err)
 		}
-		b.txs = append(b.txs, tx)
+		b.txs, claims[i] = append(b.txs, tx), claim
 	}
-	if err := q.checkBody(b); err != nil {
+	if err := q.checkBody(&b); err != nil {
 		return b, err
 	}
-	if why := b.headForeign + b.bodyForeign; why != "" {
-		return b, &foreign{why}
+	check := "block_hash"
+	if b.headForeign == "" {
+		check = "transactions_root"
 	}
-	return b, nil
+	if why := cmp.Or(b.headForeign, b.bodyForeign, b.tailForeign); why != "" {
+		return b, &foreign{check, why}
+	}
+	return b, q.checkClaims(&b, claims)
 }
 
-// decodeTransaction reads one transaction. The error is foreign for a type that
-// Ethereum does not have.
-func decodeTransaction(raw json.RawMessage) (*types.Transaction, error) {
-	var kind struct {
-		Type *hexutil.Uint64 `json:"type"`
+// checkClaims compares what no root covers with what is proved. Of the block of
+// a transaction, only that transaction's sender is recovered: that is what costs.
+func (q *inquiry) checkClaims(b *blockAnswer, claims []txClaims) error {
+	b.senders = make([]*common.Address, len(b.txs))
+	wanted := func(tx *types.Transaction) bool {
+		return q.verdict.Kind == KindBlock || tx.Hash() == q.subject
 	}
-	if err := json.Unmarshal(raw, &kind); err != nil {
-		return nil, err
+	var recovering errgroup.Group
+	recovering.SetLimit(runtime.GOMAXPROCS(0))
+	const chunk = 8
+	for from := 0; from < len(b.txs); from += chunk {
+		recovering.Go(func() error {
+			for i := from; i < min(from+chunk, len(b.txs)); i++ {
+				if !wanted(b.txs[i]) {
+					continue
+				}
+				signer, err := sender(b.txs[i])
+				if err != nil {
+					return flawed("transaction_fields", "transaction %d: no sender can be recovered: %v", i, err)
+				}
+				b.senders[i] = &signer
+			}
+			return nil
+		})
 	}
-	if kind.Type != nil && *kind.Type > types.SetCodeTxType {
-		return nil, &foreign{fmt.Sprintf("the transaction type 0x%x is not Ethereum's", uint64(*kind.Type))}
+	if err := recovering.Wait(); err != nil {
+		return err
+	}
+	for i, tx := range b.txs {
+		if text := claims[i].inBlock(tx, b.senders[i], b.at(i), q.chainID); text != "" {
+			return flawed("transaction_fields", "transaction %d %s", i, text)
+		}
+	}
+	if text := b.sent.sized(*b); text != "" {
+		return flawed("block_fields", "%s", text)
+	}
+	return nil
+}
+
+// decodeTransaction reads one transaction and what is claimed with it. The error
+// is foreign for a type that Ethereum does not have.
+func decodeTransaction(raw json.RawMessage) (*types.Transaction, txClaims, error) {
+	var claims txClaims
+	if err := json.Unmarshal(raw, &claims); err != nil {
+		return nil, claims, err
+	}
+	if claims.Type != nil && *claims.Type > types.SetCodeTxType {
+		return nil, claims, &foreign{"transaction_hash", fmt.Sprintf("the transaction type 0x%x is not Ethereum's", uint64(*claims.Type))}
 	}
 	tx := new(types.Transaction)
 	if err := tx.UnmarshalJSON(raw); err != nil {
-		return nil, err
+		return nil, claims, err
 	}
-	return tx, nil
+	return tx, claims, nil
 }
 
 // txAnswer is what a provider says about a transaction; tx was proved by its
@@ -181,33 +235,21 @@ type txAnswer struct {
 	blockHash common.Hash
 	number    uint64
 	index     uint64
+	claims    txClaims
 }
 
 // judgeTransaction decodes a transaction, recomputes its hash and recovers its
 // sender.
-func judgeTransaction(raw json.RawMessage, want common.Hash) (txAnswer, error) {
-	var (
-		a     txAnswer
-		claim struct {
-			Hash      *common.Hash    `json:"hash"`
-			From      *common.Address `json:"from"`
-			BlockHash *common.Hash    `json:"blockHash"`
-			Number    *hexutil.Uint64 `json:"blockNumber"`
-			Index     *hexutil.Uint64 `json:"transactionIndex"`
-		}
-	)
-	if err := json.Unmarshal(raw, &claim); err != nil {
-		return a, flawed("transaction_hash", "the answer is not a transaction: %v", err)
-	}
-	tx, err := decodeTransaction(raw)
+func (q *inquiry) judgeTransaction(raw json.RawMessage, want common.Hash) (txAnswer, error) {
+	tx, claim, err := decodeTransaction(raw)
+	a := txAnswer{claims: claim}
 	var other *foreign
-	switch {
-	case errors.As(err, &other):
-		if claim.Hash == nil || *claim.Hash != want {
-			return a, flawed("transaction_hash", "the answer is another transaction")
-		}
-	case err != nil:
+	switch foreign := errors.As(err, &other); {
+	case err != nil && !foreign:
 		return a, flawed("transaction_hash", "the answer is not a transaction: %v", err)
+	case claim.Hash == nil || *claim.Hash != want:
+		return a, flawed("transaction_hash", "the answer is another transaction, %s", orNone(claim.Hash))
+	case foreign:
 	case tx.Hash() != want:
 		return a, flawed("transaction_hash", "the transaction hashes to %s", tx.Hash())
 	default:
@@ -216,13 +258,18 @@ func judgeTransaction(raw json.RawMessage, want common.Hash) (txAnswer, error) {
 			return a, flawed("sender", "no sender can be recovered: %v", err)
 		}
 		if claim.From == nil || *claim.From != a.from {
-			return a, flawed("sender", "claims the sender %s, but %s signed", address(claim.From), a.from)
+			return a, flawed("sender", "claims the sender %s, but %s signed", orNone(claim.From), a.from)
+		}
+		if text := claim.againstTransaction(tx, q.chainID); text != "" {
+			return a, flawed("transaction_fields", "%s", text)
 		}
 	}
-	if claim.BlockHash == nil {
+	switch {
+	case claim.BlockHash == nil && (claim.Number != nil || claim.Index != nil):
+		return a, flawed("position", "claims a place in a block, but not in which")
+	case claim.BlockHash == nil:
 		return a, errPending
-	}
-	if claim.Number == nil || claim.Index == nil {
+	case claim.Number == nil || claim.Index == nil:
 		return a, flawed("position", "claims a block but no number or index in it")
 	}
 	a.blockHash, a.number, a.index = *claim.BlockHash, uint64(*claim.Number), uint64(*claim.Index)
@@ -230,13 +277,6 @@ func judgeTransaction(raw json.RawMessage, want common.Hash) (txAnswer, error) {
 		return a, other
 	}
 	return a, nil
-}
-
-func address(a *common.Address) string {
-	if a == nil {
-		return "nobody"
-	}
-	return a.Hex()
 }
 
 // sender recovers who signed a transaction.
@@ -251,34 +291,43 @@ func sender(tx *types.Transaction) (common.Address, error) {
 	return types.Sender(types.LatestSignerForChainID(id), tx)
 }
 
-// decodeReceipts reads the consensus fields of a block's receipts; everything
-// else in them can be derived.
-func decodeReceipts(raw json.RawMessage) (types.Receipts, error) {
+// allReceiptClaims are the claims of one receipt and of its logs.
+type allReceiptClaims struct {
+	receiptClaims
+	logs []logClaims
+}
+
+// decodeReceipts reads the consensus fields of a block's receipts, and what is
+// claimed beside them.
+func decodeReceipts(raw json.RawMessage) (types.Receipts, []allReceiptClaims, error) {
 	var list []struct {
+		receiptClaims
 		Type    hexutil.Uint64  `json:"type"`
 		Root    hexutil.Bytes   `json:"root"`
 		Status  *hexutil.Uint64 `json:"status"`
 		GasUsed *hexutil.Uint64 `json:"cumulativeGasUsed"`
 		Bloom   *types.Bloom    `json:"logsBloom"`
 		Logs    []struct {
+			logClaims
 			Address *common.Address `json:"address"`
 			Topics  []common.Hash   `json:"topics"`
 			Data    hexutil.Bytes   `json:"data"`
 		} `json:"logs"`
 	}
 	if err := json.Unmarshal(raw, &list); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	out := make(types.Receipts, len(list))
+	claims := make([]allReceiptClaims, len(list))
 	for i, r := range list {
 		if r.Type > types.SetCodeTxType {
-			return nil, &foreign{fmt.Sprintf("receipt %d has the type 0x%x, which is not Ethereum's", i, uint64(r.Type))}
+			return nil, nil, &foreign{"receipts_root", fmt.Sprintf("receipt %d has the type 0x%x, which is not Ethereum's", i, uint64(r.Type))}
 		}
 		if r.GasUsed == nil || r.Bloom == nil || (r.Status == nil) == (len(r.Root) == 0) {
-			return nil, fmt.Errorf("receipt %d lacks status, gas or bloom", i)
+			return nil, nil, fmt.Errorf("receipt %d lacks status, gas or bloom", i)
 		}
 		if len(r.Root) != 0 && len(r.Root) != common.HashLength || r.Status != nil && *r.Status > 1 {
-			return nil, fmt.Errorf("receipt %d has an impossible status", i)
+			return nil, nil, fmt.Errorf("receipt %d has an impossible status", i)
 		}
 		receipt := &types.Receipt{
 			Type:              uint8(r.Type),
@@ -290,15 +339,17 @@ func decodeReceipts(raw json.RawMessage) (types.Receipts, error) {
 		if r.Status != nil {
 			receipt.Status = uint64(*r.Status)
 		}
+		claims[i] = allReceiptClaims{r.receiptClaims, make([]logClaims, len(r.Logs))}
 		for j, log := range r.Logs {
 			if log.Address == nil {
-				return nil, fmt.Errorf("receipt %d: log %d has no address", i, j)
+				return nil, nil, fmt.Errorf("receipt %d: log %d has no address", i, j)
 			}
 			receipt.Logs[j] = &types.Log{Address: *log.Address, Topics: log.Topics, Data: log.Data}
+			claims[i].logs[j] = log.logClaims
 		}
 		out[i] = receipt
 	}
-	return out, nil
+	return out, claims, nil
 }
 
 // proofAnswer is an answer to eth_getProof before anything of it is believed.
@@ -309,6 +360,7 @@ type proofAnswer struct {
 	CodeHash     *common.Hash    `json:"codeHash"`
 	Nonce        *hexutil.Uint64 `json:"nonce"`
 	StorageHash  *common.Hash    `json:"storageHash"`
+	StorageProof []any           `json:"storageProof"`
 }
 
 func decodeProof(raw json.RawMessage) (proofAnswer, error) {
@@ -316,8 +368,11 @@ func decodeProof(raw json.RawMessage) (proofAnswer, error) {
 	if err := json.Unmarshal(raw, &p); err != nil {
 		return p, err
 	}
-	if p.Balance == nil || p.CodeHash == nil || p.Nonce == nil || p.StorageHash == nil {
-		return p, errors.New("balance, nonce, code hash or storage hash is missing")
+	if p.Address == nil || p.Balance == nil || p.CodeHash == nil || p.Nonce == nil || p.StorageHash == nil {
+		return p, errors.New("address, balance, nonce, code hash or storage hash is missing")
+	}
+	if len(p.StorageProof) > 0 {
+		return p, errors.New("proves storage that nobody asked for")
 	}
 	return p, nil
 }

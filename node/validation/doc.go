@@ -36,6 +36,33 @@
 //
 // A provider that answers eth_chainId with another chain takes no part.
 //
+// What no hash covers follows from what is proved and is compared with it: hash,
+// sender, place and price of each transaction (transaction_fields), the same of
+// each receipt with its gas, the contract it created and its logs' places
+// (receipt_fields), a block's size and the list of transactions that comes with
+// its header (block_fields). Not found out are lies
+//
+//   - in members that no specification names, and in totalDifficulty, which no
+//     header holds;
+//   - in the lists of transactions and the sizes that come with headers of other
+//     blocks: the parent, and the head that an account is proved at;
+//   - in the sender of other transactions in the block of a transaction, whose
+//     signatures are not recovered for it;
+//   - by leaving out what clients differ in: the timestamps of transactions, logs
+//     and receipts, v or yParity where the other is there, chainId and type of
+//     legacy transactions, gasPrice of those that name a fee cap;
+//   - in the price of blob gas, as far as it is one that a fork known here gives,
+//     or lower than all of those: what it follows from is not in the header;
+//   - in how high the chain is, when a single provider is configured.
+//
+// # Round trips
+//
+// A verdict takes two round trips when nothing is known before and all goes well.
+// What is asked in the second is named in the first: the block of a transaction,
+// the block that a number or tag stands for, the header that an account is proved
+// at. Without eth_getBlockReceipts receipts are asked for one by one, in a third,
+// up to validation.receipt_calls of them.
+//
 // # Outcomes
 //
 // A failed check makes a verdict invalid. A skipped check makes it undecided,

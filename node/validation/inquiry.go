@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
+
+	"github.com/ethereum/go-ethereum/common"
 
 	"github.com/bizra/bizra-top/node/printable"
 )
@@ -20,12 +23,14 @@ const maxEvidence = 400
 var checkNames = map[Kind][]string{
 	KindTransaction: {
 		"transaction_hash", "sender", "chain_id", "block_hash", "inclusion", "position",
-		"canonical", "receipts_root", "status", "confirmations",
+		"canonical", "receipts_root", "status", "block_fields", "transaction_fields",
+		"receipt_fields", "confirmations",
 	},
 	KindBlock: {
 		"chain_id", "block_hash", "canonical", "parent", "transactions_root", "receipts_root",
 		"withdrawals_root", "uncles_root", "logs_bloom", "gas_used", "gas_limit", "base_fee",
-		"timestamp", "confirmations",
+		"blob_gas", "timestamp", "block_fields", "transaction_fields", "receipt_fields",
+		"confirmations",
 	},
 	KindAddress: {
 		"eip55", "chain_id", "block_hash", "canonical", "account_proof", "balance", "nonce",
@@ -36,8 +41,17 @@ var checkNames = map[Kind][]string{
 // inquiry is the work on one verdict.
 type inquiry struct {
 	*Validator
-	ctx  context.Context
-	head func() headHeight
+	ctx     context.Context
+	subject common.Hash // of a transaction
+	wg      sync.WaitGroup
+
+	// What several checks need is asked for once.
+	chain    func() chainAnswers
+	head     func() headHeight
+	blocks   asked[common.Hash, reply[blockAnswer]]
+	receipts asked[common.Hash, reply[receiptsAnswer]]
+	parents  asked[common.Hash, reply[headerAnswer]]
+	heights  asked[uint64, agreement]
 
 	mu       sync.Mutex
 	verdict  Verdict
@@ -65,8 +79,49 @@ func newInquiry(ctx context.Context, v *Validator, kind Kind, subject string) *i
 		used:      map[string]bool{},
 		strayed:   map[string]bool{},
 	}
-	q.head = sync.OnceValue(q.findHead)
+	q.chain = once(q.checkChain)
+	q.head = once(q.findHead)
 	return q
+}
+
+// once is sync.OnceValue, but whoever comes second waits on a channel: what waits
+// for a mutex stops the clock of testing/synctest, by which round trips are counted.
+func once[V any](ask func() V) func() V {
+	var (
+		began atomic.Bool
+		done  = make(chan struct{})
+		value V
+	)
+	return func() V {
+		if began.CompareAndSwap(false, true) {
+			defer close(done)
+			value = ask()
+			return value
+		}
+		<-done
+		return value
+	}
+}
+
+// begin lets ask run beside whatever else is asked for; settle waits for it.
+func begin[T any](q *inquiry, ask func() T) { q.wg.Go(func() { ask() }) }
+
+// asked are answers by what they are about, each asked for once.
+type asked[K comparable, V any] struct {
+	mu   sync.Mutex
+	once map[K]func() V
+}
+
+func (a *asked[K, V]) about(key K, ask func() V) func() V {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.once == nil {
+		a.once = map[K]func() V{}
+	}
+	if a.once[key] == nil {
+		a.once[key] = once(ask)
+	}
+	return a.once[key]
 }
 
 func (q *inquiry) record(name string, status Status, needless bool, provider, format string, args ...any) {
@@ -101,6 +156,16 @@ func (q *inquiry) exempt(name, format string, args ...any) {
 	q.record(name, Skipped, true, "", format, args...)
 }
 
+// refuse records what is wrong with an answer that nothing could be built on,
+// under block_hash where the subject has no such check.
+func (q *inquiry) refuse(f *flaw) {
+	if slices.Contains(checkNames[q.verdict.Kind], f.check) {
+		q.fail(f.check, "", "%s", f.text)
+		return
+	}
+	q.fail("block_hash", "", "%s", f)
+}
+
 // trouble records a check that the answer to a question did not allow to pass:
 // failed when the best answer was false, skipped when there was none.
 func (q *inquiry) trouble(name, provider string, err error) {
@@ -113,6 +178,14 @@ func (q *inquiry) trouble(name, provider string, err error) {
 	default:
 		q.skip(name, "%s", err)
 	}
+}
+
+// recorded says whether a check has a result.
+func (q *inquiry) recorded(name string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	_, ok := q.checks[name]
+	return ok
 }
 
 // caught reports a false answer; the same one only once.
@@ -137,8 +210,10 @@ func (q *inquiry) note(provider, check, text string) (string, bool) {
 	return text, true
 }
 
-// use notes that an answer went into the verdict, and says whether it may.
+// use notes that an answer went into the verdict, and says whether it may: which
+// providers are on another chain is asked beside the first question.
 func (q *inquiry) use(provider string) bool {
+	q.chain()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.strayed[provider] {

@@ -18,44 +18,37 @@ import (
 // there are others, lower it.
 type headHeight struct {
 	number uint64
-	err    error // when nobody says
-	asked  int
-}
-
-// nth returns the height that at least quorum of the heights reach.
-func nth(heights []uint64, quorum int) uint64 {
-	slices.Sort(heights)
-	return heights[max(len(heights)-quorum, 0)]
+	err    error        // when nobody says: a flaw or silent
+	guess  headerAnswer // what stands there according to one of them, when headers were asked for
 }
 
 func (q *inquiry) findHead() headHeight {
-	heights, err := q.heights("eth_blockNumber", nil, decodeNumber)
-	if err != nil {
-		return headHeight{err: err}
-	}
-	return headHeight{number: nth(heights, q.quorum()), asked: len(heights)}
+	return reached(q, "eth_blockNumber", nil, func(raw json.RawMessage) (headHeight, error) {
+		n, err := decodeNumber(raw)
+		if err != nil {
+			err = flawed("confirmations", "%v", err)
+		}
+		return headHeight{number: n}, err
+	})
 }
 
-// tagged is the number that a quorum has reached for a tag.
-func (q *inquiry) tagged(tag string) (uint64, error) {
-	heights, err := q.heights("eth_getBlockByNumber", []any{tag, false}, func(raw json.RawMessage) (uint64, error) {
-		h, err := judgeHeader(raw, common.Hash{})
+// tagged is the height that a quorum has reached for a tag.
+func (q *inquiry) tagged(tag string) headHeight {
+	return reached(q, "eth_getBlockByNumber", []any{tag, false}, func(raw json.RawMessage) (headHeight, error) {
+		h, err := q.judgeHeader(raw, common.Hash{})
 		var other *foreign
 		if err != nil && !errors.As(err, &other) {
-			return 0, err
+			return headHeight{}, err
 		}
-		return h.number(), nil
+		return headHeight{number: h.number(), guess: h}, nil
 	})
-	if err != nil {
-		return 0, err
-	}
-	return nth(heights, q.quorum()), nil
 }
 
-func (q *inquiry) heights(method string, params []any, decode func(json.RawMessage) (uint64, error)) ([]uint64, error) {
+func reached(q *inquiry, method string, params []any, judge func(json.RawMessage) (headHeight, error)) headHeight {
 	var (
-		heights []uint64
+		heights []headHeight
 		first   error
+		refused error
 	)
 	for _, a := range q.src.CallEach(q.ctx, q.set.Witnesses.Get(), method, params...) {
 		if a.Err != nil {
@@ -69,24 +62,24 @@ func (q *inquiry) heights(method string, params []any, decode func(json.RawMessa
 			first = cmp.Or(first, errAbsent)
 			continue
 		}
-		n, err := decode(a.Result)
-		if err != nil {
-			var f *flaw
-			if errors.As(err, &f) {
-				q.caught(a.Provider, f.check, f.text)
-			} else {
-				q.caught(a.Provider, "confirmations", err.Error())
-			}
-			first = cmp.Or(first, err)
+		h, err := judge(a.Result)
+		var f *flaw
+		if errors.As(err, &f) {
+			q.caught(a.Provider, f.check, f.text)
+			refused = cmp.Or(refused, err)
 			continue
 		}
-		heights = append(heights, n)
+		heights = append(heights, h)
 	}
-	if len(heights) == 0 {
-		q.silence()
-		return nil, &silent{cmp.Or(first, errors.New("there is no provider to ask"))}
+	switch {
+	case len(heights) > 0:
+		slices.SortFunc(heights, func(a, b headHeight) int { return cmp.Compare(a.number, b.number) })
+		return heights[max(len(heights)-q.quorum(), 0)]
+	case refused != nil:
+		return headHeight{err: refused}
 	}
-	return heights, nil
+	q.silence()
+	return headHeight{err: &silent{cmp.Or(first, errors.New("there is no provider to ask"))}}
 }
 
 func isNull(raw json.RawMessage) bool {
@@ -103,6 +96,13 @@ type agreement struct {
 	foreign string       // why the header's hash could not be recomputed
 	text    string       // the evidence
 	others  []dissent
+	ballots []ballot // for header
+}
+
+// ballot is what a provider sent with the header it named.
+type ballot struct {
+	provider string
+	sent     listing
 }
 
 type dissent struct {
@@ -113,12 +113,18 @@ type dissent struct {
 type votes struct {
 	header    headerAnswer
 	providers []string
+	ballots   []ballot
 	foreign   string
 }
 
-// agree asks which block stands at a height. A header counts only when it
-// hashes to what its provider claims.
+// agree asks, once, which block stands at a height.
 func (q *inquiry) agree(number uint64) agreement {
+	return q.heights.about(number, func() agreement { return q.vote(number) })()
+}
+
+// vote compares what providers name at a height. A header counts only when it
+// hashes to what its provider claims.
+func (q *inquiry) vote(number uint64) agreement {
 	var (
 		ballots = map[common.Hash]*votes{}
 		seen    = map[string]bool{}
@@ -142,7 +148,7 @@ func (q *inquiry) agree(number uint64) agreement {
 				absent++
 				continue
 			}
-			h, err := judgeHeader(a.Result, common.Hash{})
+			h, err := q.judgeHeader(a.Result, common.Hash{})
 			if err == nil && h.number() != number {
 				err = flawed("canonical", "asked for block %d, answers with block %d", number, h.number())
 			}
@@ -167,6 +173,7 @@ func (q *inquiry) agree(number uint64) agreement {
 				v.header, v.foreign = h, ""
 			}
 			v.providers = append(v.providers, a.Provider)
+			v.ballots = append(v.ballots, ballot{a.Provider, h.sent})
 		}
 		if len(answers) < n || q.ctx.Err() != nil || settled(ballots, quorum) || len(ballots) == 0 && absent >= quorum {
 			break
@@ -212,6 +219,7 @@ func (q *inquiry) count(number uint64, ballots map[common.Hash]*votes, absent, q
 	a := agreement{
 		header:  best.header,
 		foreign: best.foreign,
+		ballots: best.ballots,
 		decided: len(best.providers) >= quorum && !tie,
 	}
 	a.text = fmt.Sprintf("%s at height %d is named by %d of %d providers: %s",
@@ -237,6 +245,45 @@ func (q *inquiry) count(number uint64, ballots map[common.Hash]*votes, absent, q
 	return a
 }
 
+// checkBallots compares what was sent with the headers that named a proved block
+// with that block. It returns the last that differed when all of them did.
+func (q *inquiry) checkBallots(a agreement, b blockAnswer) (provider string, err error) {
+	held := len(a.ballots) == 0
+	for _, v := range a.ballots {
+		if text := v.sent.against(b); text != "" {
+			provider, err = v.provider, flawed("block_fields", "%s", text)
+			q.caught(provider, "block_fields", text)
+			continue
+		}
+		held = true
+	}
+	if held {
+		return "", nil
+	}
+	return provider, err
+}
+
+// recordFields records the checks of what no hash covers: of a block and of the
+// transactions in it.
+func (q *inquiry) recordFields(r reply[blockAnswer], a agreement) {
+	var f *flaw
+	switch b := r.value; {
+	case errors.As(r.err, &f) && (f.check == "block_fields" || f.check == "transaction_fields"):
+		q.fail(f.check, r.provider, "%s", f.text)
+		return
+	case r.err != nil:
+		q.trouble("block_fields", r.provider, r.err)
+	default:
+		q.pass("block_fields", r.provider, "size and list of %d transactions follow from the block", b.count)
+		if !a.decided || a.header.hash != b.hash {
+			break
+		}
+		if provider, err := q.checkBallots(a, b); err != nil {
+			q.trouble("block_fields", provider, err)
+		}
+	}
+}
+
 // buried says whether a height is so far below the head that honest providers
 // no longer differ about it.
 func (q *inquiry) buried(number uint64) bool {
@@ -248,7 +295,7 @@ func (q *inquiry) buried(number uint64) bool {
 type chainAnswers struct {
 	at    time.Time
 	right []string
-	wrong map[string]uint64
+	wrong map[string]uint64 // 0 for an answer that is no number
 }
 
 // astray says that every provider asked is on another chain, which leaves nobody
@@ -259,7 +306,7 @@ func (c chainAnswers) astray() bool { return len(c.right) == 0 && len(c.wrong) >
 // of this inquiry. What they answer is remembered for a while.
 func (q *inquiry) checkChain() chainAnswers {
 	q.chainMu.Lock()
-	known := q.Validator.chain
+	known := q.knownChain
 	q.chainMu.Unlock()
 	report := q.note // what was reported when it was found out is not reported again
 	if len(known.right) == 0 || time.Since(known.at) >= q.set.ChainIDEvery.Get() {
@@ -270,7 +317,7 @@ func (q *inquiry) checkChain() chainAnswers {
 			}
 			switch id, err := decodeNumber(a.Result); {
 			case err != nil:
-				q.caught(a.Provider, "chain_id", err.Error())
+				fresh.wrong[a.Provider] = 0
 			case id == q.chainID:
 				fresh.right = append(fresh.right, a.Provider)
 			default:
@@ -284,7 +331,7 @@ func (q *inquiry) checkChain() chainAnswers {
 				return text, true
 			}
 			q.chainMu.Lock()
-			q.Validator.chain = known
+			q.knownChain = known
 			q.chainMu.Unlock()
 		}
 	}
@@ -292,9 +339,16 @@ func (q *inquiry) checkChain() chainAnswers {
 		q.mu.Lock()
 		q.strayed[provider] = true
 		q.mu.Unlock()
-		report(provider, "chain_id", fmt.Sprintf("is on chain %d", id))
+		report(provider, "chain_id", onChain(id))
 	}
 	return known
+}
+
+func onChain(id uint64) string {
+	if id == 0 {
+		return "names no chain"
+	}
+	return fmt.Sprintf("is on chain %d", id)
 }
 
 // recordChain records the check that the providers are on the right chain.
@@ -304,7 +358,7 @@ func (q *inquiry) recordChain(c chainAnswers) {
 		q.pass("chain_id", "", "%d of %d providers asked are on chain %d", len(c.right), len(c.right)+len(c.wrong), q.chainID)
 	case c.astray():
 		provider := slices.Min(slices.Collect(maps.Keys(c.wrong)))
-		q.fail("chain_id", provider, "all providers asked are on another chain: %s on %d, not %d", provider, c.wrong[provider], q.chainID)
+		q.fail("chain_id", provider, "no provider asked is on chain %d: %s %s", q.chainID, provider, onChain(c.wrong[provider]))
 	default:
 		q.skip("chain_id", "no provider said which chain it is on")
 	}

@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/crypto"
-	"github.com/ethereum/go-ethereum/ethdb/memorydb"
 	"github.com/ethereum/go-ethereum/rlp"
 	"github.com/ethereum/go-ethereum/trie"
 	"github.com/holiman/uint256"
@@ -19,21 +19,36 @@ func rootOf(list types.DerivableList) common.Hash {
 	return types.DeriveSha(list, trie.NewStackTrie(nil))
 }
 
-// checkBody rebuilds the roots over what a block carries with it.
-func (q *inquiry) checkBody(b blockAnswer) error {
+// checkListing compares the uncles and withdrawals that a header is sent with
+// with the header.
+func (q *inquiry) checkListing(h headerAnswer) error {
+	switch {
+	case slices.Contains(h.sent.Withdrawals, nil):
+		return flawed("withdrawals_root", "a withdrawal is null")
+	case h.WithdrawalsHash == nil && len(h.sent.Withdrawals) > 0:
+		return flawed("withdrawals_root", "withdrawals without a root for them in the header")
+	case (h.UncleHash == types.EmptyUncleHash) != (len(h.sent.Uncles) == 0):
+		return flawed("uncles_root", "%d uncles are listed, the header has %s", len(h.sent.Uncles), h.UncleHash)
+	case h.WithdrawalsHash == nil:
+		return nil
+	}
+	root := rootOf(types.Withdrawals(h.sent.Withdrawals))
+	if root != *h.WithdrawalsHash && !(q.lenient() && len(h.sent.Withdrawals) == 0) {
+		return flawed("withdrawals_root", "%d withdrawals give the root %s, the header has %s", len(h.sent.Withdrawals), root, h.WithdrawalsHash)
+	}
+	return nil
+}
+
+// checkBody rebuilds the transactions root, and notes where the chain keeps
+// something else than withdrawals under their root.
+func (q *inquiry) checkBody(b *blockAnswer) error {
 	if b.bodyForeign == "" {
 		if root := rootOf(b.txs); root != b.TxHash {
 			return flawed("transactions_root", "%d transactions give the root %s, the header has %s", b.count, root, b.TxHash)
 		}
 	}
-	if b.WithdrawalsHash == nil {
-		if len(b.withdrawals) > 0 {
-			return flawed("withdrawals_root", "withdrawals without a root for them in the header")
-		}
-		return nil
-	}
-	if root := rootOf(b.withdrawals); root != *b.WithdrawalsHash && !(q.lenient() && len(b.withdrawals) == 0) {
-		return flawed("withdrawals_root", "%d withdrawals give the root %s, the header has %s", len(b.withdrawals), root, b.WithdrawalsHash)
+	if b.WithdrawalsHash != nil && len(b.withdrawals) == 0 && *b.WithdrawalsHash != types.EmptyWithdrawalsHash {
+		b.tailForeign = fmt.Sprintf("the chain keeps something else than withdrawals in %s", b.WithdrawalsHash)
 	}
 	return nil
 }
@@ -41,9 +56,10 @@ func (q *inquiry) checkBody(b blockAnswer) error {
 // receiptsAnswer is the receipts of a block, proved by its receiptsRoot.
 type receiptsAnswer struct{ types.Receipts }
 
-// judgeReceipts proves receipts against a block that was proved before.
+// judgeReceipts proves receipts against a block that was proved before, and
+// compares what no root covers with it.
 func judgeReceipts(raw json.RawMessage, b blockAnswer) (receiptsAnswer, error) {
-	receipts, err := decodeReceipts(raw)
+	receipts, claims, err := decodeReceipts(raw)
 	var other *foreign
 	if errors.As(err, &other) {
 		return receiptsAnswer{}, err
@@ -52,15 +68,32 @@ func judgeReceipts(raw json.RawMessage, b blockAnswer) (receiptsAnswer, error) {
 		return receiptsAnswer{}, flawed("receipts_root", "the answer is not a list of receipts: %v", err)
 	}
 	root := rootOf(receipts)
-	if root == b.ReceiptHash && len(receipts) == b.count {
-		return receiptsAnswer{receipts}, nil
+	if root != b.ReceiptHash || len(receipts) != b.count {
+		if b.bodyForeign != "" {
+			// Receipts of foreign transactions carry foreign fields.
+			return receiptsAnswer{}, &foreign{"", "the block holds transactions that are not Ethereum's"}
+		}
+		return receiptsAnswer{}, flawed("receipts_root", "%d receipts of %d transactions give the root %s, the header has %s",
+			len(receipts), b.count, root, b.ReceiptHash)
 	}
-	if b.bodyForeign != "" {
-		// Receipts of foreign transactions carry foreign fields.
-		return receiptsAnswer{}, &foreign{"the block holds transactions that are not Ethereum's"}
+	answer := receiptsAnswer{receipts}
+	if len(b.txs) != len(receipts) {
+		return answer, nil // foreign transactions
 	}
-	return receiptsAnswer{}, flawed("receipts_root", "%d receipts of %d transactions give the root %s, the header has %s",
-		len(receipts), b.count, root, b.ReceiptHash)
+	index := 0 // of the log in the block
+	for i, c := range claims {
+		at, used := b.at(i), answer.gasOf(i)
+		if text := c.against(b.txs[i], b.sender(i), at, receipts[i], used); text != "" {
+			return answer, flawed("receipt_fields", "receipt %d %s", i, text)
+		}
+		for j, log := range c.logs {
+			if text := log.against(b.txs[i], at, index); text != "" {
+				return answer, flawed("receipt_fields", "receipt %d, log %d %s", i, j, text)
+			}
+			index++
+		}
+	}
+	return answer, nil
 }
 
 // gasOf is what transaction i used, from the cumulative figures.
@@ -85,7 +118,7 @@ func judgeAccount(raw json.RawMessage, addr common.Address, root common.Hash) (a
 	if err != nil {
 		return accountAnswer{}, flawed("account_proof", "the answer is not a proof: %v", err)
 	}
-	if claim.Address != nil && *claim.Address != addr {
+	if *claim.Address != addr {
 		return accountAnswer{}, flawed("account_proof", "the proof is of %s", claim.Address)
 	}
 	a, err := proveAccount(claim, addr, root)
@@ -112,6 +145,19 @@ type accountAnswer struct {
 	nodes  int
 }
 
+// proofNodes are the nodes of a proof by their hash, each until it is used.
+type proofNodes map[common.Hash][]byte
+
+// Has implements ethdb.KeyValueReader.
+func (n proofNodes) Has(key []byte) (bool, error) { return n[common.BytesToHash(key)] != nil, nil }
+
+// Get implements ethdb.KeyValueReader.
+func (n proofNodes) Get(key []byte) ([]byte, error) {
+	node := n[common.BytesToHash(key)]
+	delete(n, common.BytesToHash(key))
+	return node, nil
+}
+
 func proveAccount(claim proofAnswer, addr common.Address, root common.Hash) (accountAnswer, error) {
 	a := accountAnswer{StateAccount: emptyAccount(), nodes: len(claim.AccountProof)}
 	if len(claim.AccountProof) == 0 {
@@ -124,15 +170,17 @@ func proveAccount(claim proofAnswer, addr common.Address, root common.Hash) (acc
 	if len(claim.AccountProof) > maxProofNodes {
 		return a, fmt.Errorf("a proof of %d nodes is longer than any can be", len(claim.AccountProof))
 	}
-	nodes := memorydb.New()
+	nodes := proofNodes{}
 	for _, node := range claim.AccountProof {
-		if err := nodes.Put(crypto.Keccak256(node), node); err != nil {
-			return a, err
-		}
+		nodes[crypto.Keccak256Hash(node)] = node
 	}
+	twice := len(nodes) != len(claim.AccountProof)
 	value, err := trie.VerifyProof(root, crypto.Keccak256(addr[:]), nodes)
 	if err != nil {
 		return a, err
+	}
+	if twice || len(nodes) > 0 {
+		return a, errors.New("the proof holds nodes that prove nothing")
 	}
 	if len(value) == 0 {
 		return a, nil

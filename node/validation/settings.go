@@ -16,6 +16,7 @@ type Settings struct {
 	ClockSkew          *settings.Value[time.Duration]
 	ChainIDEvery       *settings.Value[time.Duration]
 	ConsensusRules     *settings.Value[string]
+	ReceiptCalls       *settings.Value[int]
 }
 
 // maxWitnesses bounds how many providers one question is put to.
@@ -59,6 +60,10 @@ func Declare(r *settings.Registry) Settings {
 			Key: "validation.consensus_rules", Choices: []string{rulesAuto, rulesEthereum, rulesNone}, Risk: settings.RiskMedium,
 			Doc: "Whether base fee, gas limit steps and strictly rising timestamps must follow Ethereum's rules; auto knows the public Ethereum chains.",
 		}, rulesAuto),
+		ReceiptCalls: settings.Int(r, settings.Spec{
+			Key: "validation.receipt_calls", Unit: "calls", Min: 0, Max: 5000, Step: 50, Risk: settings.RiskMedium,
+			Doc: "Receipts of a block that are asked for one by one where no provider has eth_getBlockReceipts; for larger blocks the check is skipped.",
+		}, 500),
 	}
 	r.Relate(func(number func(string) float64) error {
 		if number("validation.witnesses") < number("validation.quorum") {

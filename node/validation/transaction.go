@@ -1,11 +1,12 @@
 package validation
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
-	"sync"
+	"slices"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
@@ -19,25 +20,30 @@ const maxPlaces = 3
 
 // transaction fills the verdict on a transaction. It follows the best answer to
 // a block; when that block does not hold, the blocks other providers name.
-func (q *inquiry) transaction(hash common.Hash) error {
-	chain := q.checkChain()
-	if chain.astray() {
-		q.recordChain(chain)
-		return nil
-	}
+//
+// When all goes well that takes two round trips: the transaction, beside the
+// providers' chains and the head; then the block, its receipts, and what stands
+// at its height.
+func (q *inquiry) transaction() error {
+	begin(q, q.chain)
+	begin(q, q.head)
 	question := question[txAnswer]{
 		method: "eth_getTransactionByHash",
-		params: []any{hash.Hex()},
-		judge:  func(raw json.RawMessage) (txAnswer, error) { return judgeTransaction(raw, hash) },
+		params: []any{q.subject.Hex()},
+		judge:  func(raw json.RawMessage) (txAnswer, error) { return q.judgeTransaction(raw, q.subject) },
 	}
 	r := ask(q, question)
+	chain := q.chain()
 	var (
 		f     *flaw
 		quiet *silent
 	)
 	switch {
+	case chain.astray():
+		q.recordChain(chain)
+		return nil
 	case errors.As(r.err, &quiet):
-		return fmt.Errorf("transaction %s: %w", hash, r.err)
+		return fmt.Errorf("transaction %s: %w", q.subject, r.err)
 	case errors.Is(r.err, errAbsent):
 		q.notFound()
 		return nil
@@ -53,18 +59,20 @@ func (q *inquiry) transaction(hash common.Hash) error {
 
 	best := q.locate(r)
 	if !best.holds() && q.ctx.Err() == nil {
-		tried := map[common.Hash]bool{r.value.blockHash: true}
+		places := map[common.Hash]bool{r.value.blockHash: true}
 		p := pollOf(q, question)
 		for _, a := range q.src.CallEach(q.ctx, q.set.Witnesses.Get(), question.method, question.params...) {
-			if !p.take(a) || tried[p.proved.value.blockHash] || len(tried) >= maxPlaces {
+			if a.Provider == r.provider || !p.take(a) {
 				continue
 			}
 			other := *p.proved
-			tried[other.value.blockHash] = true
+			if places[other.value.blockHash] = true; len(places) > maxPlaces {
+				break
+			}
 			if found := q.locate(other); found.holds() {
 				// The first provider named a block that is not there, or not
 				// this transaction's. Near the head that is a reorg.
-				if q.buried(found.answer.number) {
+				if q.buried(found.answer.number) && found.answer.blockHash != r.value.blockHash {
 					q.caught(r.provider, "inclusion", fmt.Sprintf("names the block %s, which does not hold the transaction or is not canonical", r.value.blockHash))
 				}
 				r, best = other, found
@@ -85,13 +93,14 @@ type located struct {
 	agreement agreement
 	inclusion error // flaw, when the block is proved and tells otherwise
 	position  error
+	fields    error
 }
 
 // holds says that nothing contradicts the place; something may be unproved.
 func (l located) holds() bool {
 	var other *foreign
 	block := l.block.err == nil || errors.As(l.block.err, &other)
-	return block && l.inclusion == nil && l.position == nil &&
+	return block && l.inclusion == nil && l.position == nil && l.fields == nil &&
 		(!l.agreement.decided || l.agreement.header.hash == l.answer.blockHash)
 }
 
@@ -99,12 +108,10 @@ func (l located) holds() bool {
 // what stands at its height.
 func (q *inquiry) locate(r reply[txAnswer]) located {
 	l := located{answer: r.value}
-	block := q.blockByHash(r.value.blockHash)
 	var g errgroup.Group
-	g.Go(func() error { l.block = block(); return nil })
-	g.Go(func() error { l.receipts = q.receiptsOf(r.value.blockHash, block); return nil })
+	g.Go(func() error { l.block = q.blockByHash(r.value.blockHash)(); return nil })
+	g.Go(func() error { l.receipts = q.receiptsOf(r.value.blockHash)(); return nil })
 	g.Go(func() error { l.agreement = q.agree(r.value.number); return nil })
-	g.Go(func() error { q.head(); return nil })
 	_ = g.Wait() // the goroutines return no errors
 
 	b := l.block.value
@@ -114,15 +121,18 @@ func (q *inquiry) locate(r reply[txAnswer]) located {
 	if r.value.number != b.number() {
 		l.position = flawed("position", "claims block number %d, but the block's header has %d", r.value.number, b.number())
 	}
-	switch {
-	case b.txs == nil && b.bodyForeign != "", r.value.tx == nil:
-	case r.value.index < uint64(len(b.txs)) && b.txs[r.value.index].Hash() == r.value.tx.Hash():
-	case indexOf(b.txs, r.value.tx.Hash()) >= 0:
-		l.position = flawed("position", "claims index %d, but it is at index %d", r.value.index, indexOf(b.txs, r.value.tx.Hash()))
-	default:
+	switch tx := r.value.tx; {
+	case b.txs == nil && b.bodyForeign != "", tx == nil:
+	case indexOf(b.txs, tx.Hash()) < 0:
 		l.inclusion = flawed("inclusion", "the block %s does not hold the transaction", b.hash)
+	case r.value.index != uint64(indexOf(b.txs, tx.Hash())):
+		l.position = flawed("position", "claims index %d, but it is at index %d", r.value.index, indexOf(b.txs, tx.Hash()))
+	default:
+		if text := r.value.claims.againstBlock(tx, b.at(int(r.value.index))); text != "" {
+			l.fields = flawed("transaction_fields", "%s", text)
+		}
 	}
-	for _, err := range []error{l.position, l.inclusion} {
+	for _, err := range []error{l.position, l.inclusion, l.fields} {
 		var f *flaw
 		if errors.As(err, &f) && l.block.err == nil {
 			q.caught(r.provider, f.check, f.text)
@@ -140,31 +150,14 @@ func indexOf(txs types.Transactions, hash common.Hash) int {
 	return -1
 }
 
-// blockByHash returns a function that asks for a block once and proves it.
+// blockByHash returns a function that asks for a block and proves it.
 func (q *inquiry) blockByHash(hash common.Hash) func() reply[blockAnswer] {
-	return sync.OnceValue(func() reply[blockAnswer] {
+	return q.blocks.about(hash, func() reply[blockAnswer] {
 		return ask(q, question[blockAnswer]{
 			method: "eth_getBlockByHash",
 			params: []any{hash.Hex(), true},
 			judge:  func(raw json.RawMessage) (blockAnswer, error) { return q.judgeBlock(raw, hash) },
 		})
-	})
-}
-
-// receiptsOf asks for the receipts of a block while the block is being asked
-// for, and proves them by its header.
-func (q *inquiry) receiptsOf(hash common.Hash, block func() reply[blockAnswer]) reply[receiptsAnswer] {
-	return ask(q, question[receiptsAnswer]{
-		method: "eth_getBlockReceipts",
-		params: []any{hash.Hex()},
-		judge: func(raw json.RawMessage) (receiptsAnswer, error) {
-			b := block()
-			var other *foreign
-			if b.err != nil && !errors.As(b.err, &other) || b.value.headForeign != "" {
-				return receiptsAnswer{}, &foreign{"there is no proved header to compare the receipts with"}
-			}
-			return judgeReceipts(raw, b.value)
-		},
 	})
 }
 
@@ -227,6 +220,15 @@ func (q *inquiry) recordPlace(r reply[txAnswer], l located) {
 		q.pass("position", r.provider, "index %d of block %d, as claimed", r.value.index, b.value.number())
 	}
 	q.recordCanonical(l.agreement, r.value.blockHash)
+	q.recordFields(b, l.agreement)
+	switch {
+	case l.fields != nil:
+		q.trouble("transaction_fields", r.provider, l.fields)
+	case b.err == nil && r.value.tx != nil:
+		q.pass("transaction_fields", r.provider, "sender, place and price are those proved")
+	case !q.recorded("transaction_fields"):
+		q.trouble("transaction_fields", r.provider, cmp.Or(b.err, r.err))
+	}
 	q.recordReceipt(r, l)
 	if l.holds() && b.value.Header != nil {
 		q.recordConfirmations(b.value.headerAnswer)
@@ -240,22 +242,20 @@ func (q *inquiry) recordPlace(r reply[txAnswer], l located) {
 // what inclusion rests on, from a block that was not to be had.
 func (q *inquiry) recordInclusionTrouble(b reply[blockAnswer]) {
 	var f *flaw
-	if errors.As(b.err, &f) && f.check != "block_hash" {
+	if errors.As(b.err, &f) && !slices.Contains(checkNames[KindTransaction], f.check) {
 		q.fail("inclusion", b.provider, "%s: %s", f.check, f.text)
 		return
 	}
 	q.trouble("inclusion", b.provider, b.err)
 }
 
-// recordReceipt records receipts_root and status.
+// recordReceipt records receipts_root, receipt_fields and status.
 func (q *inquiry) recordReceipt(r reply[txAnswer], l located) {
-	if l.receipts.err != nil {
-		q.trouble("receipts_root", l.receipts.provider, l.receipts.err)
+	if !q.recordReceiptsRoot(l.block.value, l.receipts) {
 		q.skip("status", "no receipt is proved")
 		return
 	}
 	list := l.receipts.value
-	q.pass("receipts_root", l.receipts.provider, "%d receipts give the receiptsRoot %s", len(list.Receipts), l.block.value.ReceiptHash)
 	if l.position != nil || l.inclusion != nil || r.value.tx == nil || r.value.index >= uint64(len(list.Receipts)) {
 		q.skip("status", "which receipt is the transaction's is not proved")
 		return

@@ -13,6 +13,7 @@ import (
 	"github.com/ethereum/go-ethereum/core/types"
 
 	"github.com/bizra/bizra-top/node/devchain"
+	"github.com/bizra/bizra-top/node/settings"
 	"github.com/bizra/bizra-top/node/validation"
 )
 
@@ -461,35 +462,71 @@ func TestNobodyAnswers(t *testing.T) {
 	}
 }
 
-func TestReceiptsNotSupported(t *testing.T) {
+func TestReceiptsOneByOne(t *testing.T) {
 	n := start(t, busy)
-	src := newSource(t, n.URLs()...)
-	v := newValidator(t, unsupported{src, "eth_getBlockReceipts"}, n.Chain.ChainID())
 	s := subjectsOf(n)
-	for _, c := range [][2]string{{"transaction", s.tx}, {"block", s.number}} {
-		got := ask(t, v, c[0], c[1])
-		check := find(t, got, "receipts_root")
-		if got.Outcome != validation.Undecided || check.Status != validation.Skipped || !strings.Contains(check.Evidence, "does not exist") {
+	without := func(src *httpSource, with ...settings.Change) *validation.Validator {
+		return newValidator(t, unsupported{src, []string{"eth_getBlockReceipts"}}, n.Chain.ChainID(), with...)
+	}
+	t.Run("honest", func(t *testing.T) {
+		src := newSource(t, n.URLs()...)
+		v := without(src)
+		for _, c := range [][2]string{{"transaction", s.tx}, {"block", s.number}, {"block", "0"}} {
+			if got := ask(t, v, c[0], c[1]); got.Outcome != validation.Valid || len(got.Liars) > 0 {
+				t.Errorf("%s", show(got))
+			}
+		}
+	})
+	t.Run("one lies", func(t *testing.T) {
+		src := newSource(t, n.URLs()...)
+		n.Providers[0].SetFault(devchain.Fault{Lie: devchain.LieReceipt})
+		defer n.Providers[0].SetFault(devchain.Fault{})
+		got := ask(t, without(src), "block", s.number)
+		if got.Outcome != validation.Valid || !slices.Equal(got.Liars, []string{"a"}) || !strings.HasPrefix(src.distrusts["a"][0], "receipts_root: ") {
+			t.Errorf("%v\n%s", src.distrusts, show(got))
+		}
+	})
+	t.Run("all lie", func(t *testing.T) {
+		for _, p := range n.Providers {
+			p.SetFault(devchain.Fault{Lie: devchain.LieReceipt})
+			defer p.SetFault(devchain.Fault{})
+		}
+		got := ask(t, without(newSource(t, n.URLs()...)), "transaction", s.tx)
+		if got.Outcome != validation.Invalid || find(t, got, "receipts_root").Status != validation.Failed {
 			t.Errorf("%s", show(got))
 		}
+	})
+	for name, v := range map[string]*validation.Validator{
+		"too many":           without(newSource(t, n.URLs()...), set("receipt_calls", "2")),
+		"not supported also": newValidator(t, unsupported{newSource(t, n.URLs()...), []string{"eth_getBlockReceipts", "eth_getTransactionReceipt"}}, n.Chain.ChainID()),
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, c := range [][2]string{{"transaction", s.tx}, {"block", s.number}} {
+				got := ask(t, v, c[0], c[1])
+				check := find(t, got, "receipts_root")
+				if got.Outcome != validation.Undecided || check.Status != validation.Skipped || !strings.Contains(check.Evidence, "does not exist") {
+					t.Errorf("%s", show(got))
+				}
+			}
+		})
 	}
 }
 
-// unsupported is a source whose providers all lack a method.
+// unsupported is a source whose providers all lack some methods.
 type unsupported struct {
 	*httpSource
-	method string
+	methods []string
 }
 
 func (u unsupported) Call(ctx context.Context, method string, params ...any) (validation.Answer, error) {
-	if method == u.method {
+	if slices.Contains(u.methods, method) {
 		method = "no_such_method"
 	}
 	return u.httpSource.Call(ctx, method, params...)
 }
 
 func (u unsupported) CallEach(ctx context.Context, n int, method string, params ...any) []validation.Answer {
-	if method == u.method {
+	if slices.Contains(u.methods, method) {
 		method = "no_such_method"
 	}
 	return u.httpSource.CallEach(ctx, n, method, params...)

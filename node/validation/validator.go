@@ -3,6 +3,7 @@ package validation
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -17,8 +18,10 @@ type Validator struct {
 	set     Settings
 	metrics *metrics
 
-	chainMu sync.Mutex
-	chain   chainAnswers
+	listsMissing atomic.Int64 // no provider has eth_getBlockReceipts, until then in Unix nanoseconds
+
+	chainMu    sync.Mutex
+	knownChain chainAnswers
 }
 
 // New returns a validator for one chain. Its metrics are registered with reg,
@@ -35,7 +38,8 @@ func (v *Validator) Transaction(ctx context.Context, hash string) (Verdict, erro
 		return Verdict{}, err
 	}
 	return v.reach(ctx, KindTransaction, subject, func(q *inquiry) error {
-		return q.transaction(common.HexToHash(subject))
+		q.subject = common.HexToHash(subject)
+		return q.transaction()
 	})
 }
 
@@ -70,6 +74,7 @@ func (v *Validator) reach(ctx context.Context, kind Kind, subject string, work f
 	start := time.Now()
 	q := newInquiry(ctx, v, kind, subject)
 	err := work(q)
+	q.wg.Wait()
 	if err == nil && ctx.Err() != nil && q.wasSilenced() {
 		// What looks unanswered was only cut off.
 		err = context.Cause(ctx)

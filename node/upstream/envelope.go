@@ -1,0 +1,134 @@
+package upstream
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+
+	"github.com/valyala/fastjson"
+)
+
+// envelope is a JSON-RPC response taken apart. Its members are nil when they are
+// not there, or null in the case of err.
+type envelope struct {
+	id, result, err json.RawMessage
+}
+
+// open takes a response apart. The whole is checked to be JSON, since its result
+// is passed on as it is; after that a scan finds the members. Both together cost a
+// tenth of json.Unmarshal where strings are long. Member names are compared as
+// they are written.
+func open(data []byte) (e envelope, ok bool) {
+	if !shallow(data) || fastjson.ValidateBytes(data) != nil {
+		return e, false
+	}
+	i := space(data, 0)
+	if data[i] != '{' {
+		return e, false
+	}
+	for i = space(data, i+1); data[i] != '}'; {
+		if data[i] == ',' {
+			i = space(data, i+1)
+		}
+		end := value(data, i)
+		name := data[i:end]
+		i = space(data, space(data, end)+1) // after the colon
+		end = value(data, i)
+		switch member := data[i:end:end]; string(name) {
+		case `"id"`:
+			e.id = member
+		case `"result"`:
+			e.result = member
+		case `"error"`:
+			if e.err = member; string(member) == "null" {
+				e.err = nil
+			}
+		}
+		i = space(data, end)
+	}
+	return e, true
+}
+
+// answers says whether the envelope carries the id of a request.
+func (e envelope) answers(id uint64) bool {
+	var own [20]byte
+	return string(e.id) == string(strconv.AppendUint(own[:0], id, 10))
+}
+
+func space(data []byte, i int) int {
+	for data[i] == ' ' || data[i] == '\n' || data[i] == '\t' || data[i] == '\r' {
+		i++
+	}
+	return i
+}
+
+// maxDepth is encoding/json's: fastjson validates by recursion, and a stack of
+// brackets as long as a body may be would end the process.
+const maxDepth = 10_000
+
+func shallow(data []byte) bool {
+	for i, depth := 0, 0; i < len(data); {
+		c := data[i]
+		i++
+		switch c {
+		case '"':
+			i = stringEnd(data, i)
+		case '{', '[':
+			if depth++; depth > maxDepth {
+				return false
+			}
+		case '}', ']':
+			depth--
+		}
+	}
+	return true
+}
+
+// stringEnd returns where a string ends whose content begins at i.
+func stringEnd(data []byte, i int) int {
+	for {
+		n := bytes.IndexByte(data[i:], '"')
+		if n < 0 {
+			return len(data)
+		}
+		quote := i + n
+		slashes := quote
+		for slashes > i && data[slashes-1] == '\\' {
+			slashes--
+		}
+		i = quote + 1
+		if (quote-slashes)%2 == 0 {
+			return i
+		}
+	}
+}
+
+// value returns the end of the value that begins at i. The data are valid JSON
+// and the value is within an object.
+func value(data []byte, i int) int {
+	for depth := 0; ; {
+		switch data[i] {
+		case '"':
+			i = stringEnd(data, i+1)
+		case '{', '[':
+			depth++
+			i++
+		case '}', ']':
+			depth--
+			i++
+		default:
+			for i++; ; i++ { // a number, a word, a colon, a comma, space
+				c := data[i]
+				if c == '"' || c == '{' || c == '[' || c == '}' || c == ']' {
+					break
+				}
+				if depth == 0 && (c == ',' || c == ' ' || c == '\n' || c == '\t' || c == '\r') {
+					break
+				}
+			}
+		}
+		if depth == 0 {
+			return i
+		}
+	}
+}
