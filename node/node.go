@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"time"
@@ -112,7 +113,17 @@ func New(ctx context.Context, o Options) (_ *Node, err error) {
 		func(severity, text string) { n.event("cache", severity, "cache", text) })
 	o.Registry.OnChange(n.gate.Resized, "pool.limit")
 	o.Registry.OnChange(n.cache.Resized, "cache.l1.max_bytes")
+	n.limitMemory()
+	o.Registry.OnChange(n.limitMemory, "cache.l1.max_bytes", "node.memory_headroom")
 	return n, nil
+}
+
+// limitMemory tells the garbage collector how much there is: by itself it lets the
+// heap grow to twice of what is in use, and so L1 to twice its bound.
+func (n *Node) limitMemory() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(n.settings.Cache.MaxBytes.Get() + n.settings.Headroom.Get())
+	}
 }
 
 func (n *Node) newBreaker(name, class string, s breaker.Settings) *breaker.Breaker {

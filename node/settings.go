@@ -16,6 +16,7 @@ import (
 // Settings are the tunables of every part of the node.
 type Settings struct {
 	Name       *settings.Value[string]
+	Headroom   *settings.Value[int64] // memory beside L1
 	API        api.Settings
 	Upstream   upstream.Settings
 	Validation validation.Settings
@@ -40,6 +41,8 @@ func Declare(r *settings.Registry) Settings {
 	return Settings{
 		Name: settings.String(r, settings.Spec{Key: "node.name", Restart: true,
 			Doc: "Name of the node on screens; empty takes the host's name."}, ""),
+		Headroom: settings.Bytes(r, settings.Spec{Key: "node.memory_headroom", Min: 64 << 20, Max: 1 << 40, Step: 32 << 20, Risk: settings.RiskMedium,
+			Doc: "Memory the process may use beside cache.l1.max_bytes before the garbage collector works harder; GOMEMLIMIT wins."}, 192<<20),
 		API:        api.Declare(r),
 		Upstream:   upstream.Declare(r),
 		Validation: validation.Declare(r),

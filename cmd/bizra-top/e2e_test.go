@@ -42,14 +42,35 @@ func address(t *testing.T, variable string) string {
 	return v
 }
 
+// built is the folder of the program that the tests run, empty until one does.
+var built string
+
+var build = sync.OnceValue(func() (err error) {
+	if built, err = os.MkdirTemp("", "bizra-top"); err != nil {
+		return err
+	}
+	out, err := exec.Command("go", "build", "-race", "-o", built, ".").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if built != "" {
+		_ = os.RemoveAll(built) // what is left in a folder for such things fails no test
+	}
+	os.Exit(code)
+}
+
 // binary builds the program with the race detector, once a run.
 func binary(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "bizra-top")
-	if out, err := exec.Command("go", "build", "-race", "-o", path, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	if err := build(); err != nil {
+		t.Fatal(err)
 	}
-	return path
+	return filepath.Join(built, "bizra-top")
 }
 
 type process struct {
