@@ -168,7 +168,8 @@ func (n *Node) openUpstreams(ctx context.Context) error {
 		return err
 	}
 	n.upstreams = set
-	n.canonical = upstream.NewCanonical(set, n.settings.Validation.ConfirmationsFinal.Get, n.metrics)
+	n.canonical = upstream.NewCanonical(set, n.settings.Validation.ConfirmationsFinal.Get,
+		func(head uint64) { n.cache.SawHead(head) }, n.metrics)
 	limited, cancel := context.WithTimeout(ctx, discoverFor)
 	defer cancel()
 	if n.chainID, err = n.discover(limited, filepath.Join(n.options.StateDir, "chain")); err != nil {

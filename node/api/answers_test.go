@@ -7,12 +7,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/big"
 	"net/http"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/bizra/bizra-top/node/devchain"
@@ -204,5 +207,32 @@ func TestWarm(t *testing.T) {
 		if err := r.server.Warm(context.Background(), name); err == nil || strings.Contains(err.Error(), "\x1b") {
 			t.Errorf("%q: %v", name, err)
 		}
+	}
+}
+
+// A client that has seen a block must be told of what it holds: "not there" from
+// before it is over. viem asks for a receipt once for each new block and no more.
+func TestAReceiptIsFoundOnceItsBlockIsSeen(t *testing.T) {
+	r := start(t, options{with: map[string]string{"cache.ttl.not_found": "10m", "cache.ttl.rpc": "300ms"}})
+	tx, err := r.net.Chain.Sign(0, &types.DynamicFeeTx{ChainID: new(big.Int).SetUint64(r.net.Chain.ChainID()),
+		Nonce: r.net.Chain.Nonce(common.HexToAddress(r.net.Chain.Accounts()[0])), To: &devchain.TokenAddress, Gas: 100_000,
+		GasFeeCap: big.NewInt(1e12), GasTipCap: big.NewInt(1e9)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	receipt, number := request("eth_getTransactionReceipt", tx.Hash()), request("eth_blockNumber")
+	before := string(r.call(number).Result)
+	if got := r.call(receipt); string(got.Result) != "null" {
+		t.Fatalf("%s", got.Result)
+	}
+	if err := r.net.Chain.Send(tx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.net.Chain.Mine(); err != nil {
+		t.Fatal(err)
+	}
+	r.await("the new head", func() bool { return string(r.call(number).Result) != before })
+	if got := r.call(receipt); string(got.Result) == "null" {
+		t.Error("the receipt is still not there")
 	}
 }

@@ -241,21 +241,25 @@ func (g *gateway) loader(m *method, name string, params json.RawMessage) cache.L
 			return cache.Loaded{}, err
 		}
 		l := cache.Loaded{Body: a.Result, NoStore: !b.keep}
+		if m.tellsHead(b, string(params)) {
+			l.Head = headIn(a.Result)
+		}
 		switch {
 		case string(a.Result) == "null":
-			l.Class = cache.NotFound
+			l.Class, l.WithHead = cache.NotFound, true
 		case m.constant, b.byHash:
 			l.Immutable = true
 		case m.subject:
 			block, mined := restsOn(a.Result, "blockHash", "blockNumber")
 			if !mined {
-				l.Class = cache.RPC // the next block may hold it
+				l.Class, l.WithHead = cache.RPC, true // the next block may hold it
 			}
 			l.Immutable, l.Block = mined && g.finalised(block.Number), block
 		case b.number == 0: // "latest" and its like, or what names no block at all
 			if m.block >= 0 {
 				l.Class = cache.RPC
 			}
+			l.WithHead = true
 		case g.finalised(b.number):
 			l.Immutable = true
 		default:

@@ -25,6 +25,8 @@ type policy struct {
 	once bool
 	// subject: the answer itself says which block it rests on.
 	subject bool
+	// head: the answer is the number of the newest block.
+	head bool
 	// whole: the answer is the block that is named.
 	whole bool
 	// constant: the answer is the same for as long as there is the chain.
@@ -52,7 +54,7 @@ var policies = map[string]policy{
 	"eth_getStorageAt":                        {class: cache.Address, block: 2, keep: true},
 	"eth_getProof":                            {class: cache.Address, block: 2, keep: true},
 	"eth_call":                                {class: cache.Address, block: 1, keep: true},
-	"eth_blockNumber":                         {class: cache.RPC, block: -1, keep: true},
+	"eth_blockNumber":                         {class: cache.RPC, block: -1, keep: true, head: true},
 	"eth_chainId":                             {class: cache.Block, block: -1, keep: true, constant: true},
 	"net_version":                             {class: cache.Block, block: -1, keep: true, constant: true},
 	"eth_gasPrice":                            {class: cache.RPC, block: -1, keep: true},
@@ -148,6 +150,24 @@ func (p policy) tag(text string) named {
 		return named{keep: p.keep} // latest, safe, finalized, earliest
 	}
 	return named{number: n, keep: p.keep}
+}
+
+// tellsHead says whether the answer to a call names the head of the chain.
+func (p policy) tellsHead(b named, params string) bool {
+	return p.head || p.whole && b.number == 0 && strings.HasPrefix(params, `["latest"`)
+}
+
+// headIn reads a block number, or that of a block; 0 where there is none.
+func headIn(result []byte) uint64 {
+	if block, ok := restsOn(result, "hash", "number"); ok {
+		return block.Number
+	}
+	digits := strings.TrimPrefix(strings.Trim(string(result[:min(len(result), 32)]), `"`), "0x")
+	n, err := strconv.ParseUint(digits, 16, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 var answers fastjson.ParserPool

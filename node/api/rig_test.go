@@ -146,15 +146,16 @@ func (r *rig) build(o options) {
 			r.Error(err)
 		}
 	})
-	r.canonical = upstream.NewCanonical(r.set, verdictSettings.ConfirmationsFinal.Get, metrics)
-	if o.follow {
-		running.Go(func() { r.canonical.Run(ctx) })
-	}
-	l1, err := cache.New(cacheSettings, nil, r.canonical.Hash, metrics)
+	var l1 *cache.Cache
+	r.canonical = upstream.NewCanonical(r.set, verdictSettings.ConfirmationsFinal.Get, func(head uint64) { l1.SawHead(head) }, metrics)
+	l1, err = cache.New(cacheSettings, nil, r.canonical.Hash, metrics)
 	if err != nil {
 		r.Fatal(err)
 	}
 	r.Cleanup(l1.Close)
+	if o.follow {
+		running.Go(func() { r.canonical.Run(ctx) })
+	}
 	server, err := api.New(apiSettings, api.Parts{
 		Validator: validation.New(source{r.set}, r.net.Chain.ChainID(), verdictSettings, metrics),
 		Cache:     l1, Upstreams: r.set, Ledger: ledger, Registry: metrics,

@@ -67,9 +67,9 @@ func (v *verdicts) loader(kind validation.Kind, subject string) cache.Loader {
 		loaded := cache.Loaded{Body: body, NoStore: verdict.Outcome == validation.Undecided} // the next one who asks may find more providers
 		switch {
 		case verdict.Outcome == validation.NotFound:
-			loaded.Class = cache.NotFound
+			loaded.Class, loaded.WithHead = cache.NotFound, true
 		case movesWithHead(kind, subject), verdict.Block == nil:
-			loaded.Class = cache.RPC
+			loaded.Class, loaded.WithHead = cache.RPC, true
 		case verdict.Finalised:
 			loaded.Immutable = true
 		default:

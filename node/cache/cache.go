@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -32,6 +34,8 @@ type Cache struct {
 	seed      maphash.Seed
 	l2        *Redis // nil without Redis
 	canonical Canonical
+	head      atomic.Uint64 // the highest block number seen
+	heads     atomic.Uint64 // how often that moved, from 1 on
 	flights   singleflight.Group
 	metrics   *metrics
 
@@ -51,6 +55,7 @@ func New(s Settings, l2 *Redis, canonical Canonical, reg prometheus.Registerer) 
 		canonical = func(uint64) ([32]byte, bool) { return [32]byte{}, false }
 	}
 	c := &Cache{settings: s, seed: maphash.MakeSeed(), l2: l2, canonical: canonical, metrics: newMetrics()}
+	c.heads.Store(1)
 	c.base, c.stop = context.WithCancel(context.Background())
 	l1, err := otter.New(&otter.Options[uint64, *entry]{
 		MaximumWeight: c.bound(),
@@ -104,8 +109,30 @@ func (c *Cache) find(slot uint64, key string) *entry {
 	return e
 }
 
-// stands says that no reorganisation has replaced the block an entry rests on.
+// farthest is how far a head may be ahead of the last one to be remembered: a
+// provider that makes one up must not end the counting of true ones.
+const farthest = 1 << 20
+
+// SawHead tells the cache of the chain's head. When it is higher than any before,
+// what moves with the head is not used again: who has seen a block must not be told
+// what was true before it.
+func (c *Cache) SawHead(number uint64) {
+	last := c.head.Load()
+	if number <= last {
+		return
+	}
+	if last == 0 || number-last < farthest {
+		c.head.CompareAndSwap(last, number)
+	}
+	c.heads.Add(1)
+}
+
+// stands says that no reorganisation has replaced the block an entry rests on, and
+// for what moves with the head, that there is no new one.
 func (c *Cache) stands(e *entry) bool {
+	if e.heads != 0 && e.heads != c.heads.Load() {
+		return false
+	}
 	if e.block.Hash == ([32]byte{}) {
 		return true
 	}
@@ -186,7 +213,8 @@ func (c *Cache) Refresh(ctx context.Context, class Class, key string, load Loade
 // flight runs do for a key, or joins the one that runs. A panic in it becomes an
 // error of those who wait.
 func (c *Cache) flight(key string, do func(context.Context) (Answer, error)) <-chan singleflight.Result {
-	return c.flights.DoChan(key, func() (a any, err error) {
+	// Who has seen a new head must not join a load that was begun before it.
+	return c.flights.DoChan(strconv.FormatUint(c.heads.Load(), 36)+" "+key, func() (a any, err error) {
 		defer func() {
 			if p := recover(); p != nil {
 				err = fmt.Errorf("load panicked: %v", p) // no stack: it would go out to clients
@@ -253,17 +281,23 @@ func (c *Cache) fill(ctx context.Context, class Class, key string, load Loader) 
 }
 
 func (c *Cache) loadAndKeep(ctx context.Context, class Class, key string, load Loader) (Answer, error) {
-	began := time.Now()
+	began, heads := time.Now(), c.heads.Load()
 	loaded, err := load(ctx)
 	now := time.Now()
 	c.metrics.load.Observe(now.Sub(began).Seconds())
 	if err != nil {
 		return Answer{}, err
 	}
-	e := c.newEntry(class, key, loaded, now)
+	if loaded.Head > 0 {
+		c.SawHead(loaded.Head)
+		if seen := c.heads.Load(); loaded.Head >= c.head.Load() {
+			heads = seen
+		}
+	}
+	e := c.newEntry(class, key, loaded, heads, now)
 	if !loaded.NoStore && e.fresh(e.stored) {
 		c.keep(c.slot(key), e)
-		if c.l2 != nil {
+		if c.l2 != nil && e.heads == 0 {
 			c.l2.put(e)
 		}
 	}

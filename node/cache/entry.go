@@ -24,8 +24,12 @@ type Loaded struct {
 	// Block, when its hash is set, is the block the answer rests on while a
 	// reorganisation could still replace it. The answer is kept for
 	// cache.ttl.unfinalised at most, and only while that block stands.
-	Block   BlockRef
-	NoStore bool // for the callers waiting now only
+	Block BlockRef
+	// WithHead says that the answer moves with the head of the chain. It is kept in
+	// L1 only, until its time is over or a new head is seen, whichever is first.
+	WithHead bool
+	Head     uint64 // the number of the newest block, where the answer tells it
+	NoStore  bool   // for the callers waiting now only
 }
 
 // Loader brings what no tier has.
@@ -55,6 +59,7 @@ type entry struct {
 	class     Class
 	immutable bool
 	block     BlockRef
+	heads     uint64 // how many heads had been seen when it was asked for; 0 when that does not matter
 	body      []byte
 	stored    int64 // Unix nanoseconds, as the next two
 	expires   int64
@@ -89,8 +94,8 @@ func weight(_ uint64, e *entry) uint32 {
 // answer is the entry as a reader gets it.
 func (e *entry) answer(t Tier, stale bool) Answer { return Answer{e.body, e.class, t, stale, e} }
 
-// newEntry makes an entry of what was loaded; nil when it is not to be kept.
-func (c *Cache) newEntry(class Class, key string, l Loaded, now time.Time) *entry {
+// newEntry makes an entry of what was loaded when so many heads had been seen.
+func (c *Cache) newEntry(class Class, key string, l Loaded, heads uint64, now time.Time) *entry {
 	if l.Class != 0 {
 		class = l.Class
 	}
@@ -100,6 +105,9 @@ func (c *Cache) newEntry(class Class, key string, l Loaded, now time.Time) *entr
 	}
 	e := &entry{key: key, class: class, immutable: l.Immutable, block: l.Block, body: l.Body,
 		stored: now.UnixNano(), expires: now.Add(ttl).UnixNano(), until: now.Add(ttl).UnixNano()}
+	if l.WithHead {
+		e.heads = heads
+	}
 	if l.Immutable && ttl > 0 {
 		e.until += int64(c.settings.StaleFor.Get())
 	}

@@ -23,6 +23,7 @@ import (
 type Canonical struct {
 	set    *Set
 	depth  func() int
+	moved  func(head uint64)
 	window atomic.Pointer[window]
 	reorgs prometheus.Counter
 	deep   prometheus.Histogram
@@ -45,9 +46,9 @@ func (w *window) hash(number uint64) ([32]byte, bool) {
 func (w *window) head() uint64 { return w.first + uint64(len(w.hashes)) - 1 }
 
 // NewCanonical returns a follower of the newest blocks that set's providers know;
-// depth says how many heights it keeps.
-func NewCanonical(set *Set, depth func() int, reg prometheus.Registerer) *Canonical {
-	c := &Canonical{set: set, depth: depth,
+// depth says how many heights it keeps, and moved is told of each newest block.
+func NewCanonical(set *Set, depth func() int, moved func(head uint64), reg prometheus.Registerer) *Canonical {
+	c := &Canonical{set: set, depth: depth, moved: moved,
 		reorgs: prometheus.NewCounter(prometheus.CounterOpts{Name: "bizra_upstream_reorgs_total",
 			Help: "Reorganisations of the chain that were seen."}),
 		deep: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "bizra_upstream_reorg_depth_blocks",
@@ -103,6 +104,7 @@ func (c *Canonical) follow(ctx context.Context) {
 		path = append(path, parent)
 	}
 	c.window.Store(c.join(old, path))
+	c.moved(newest.number)
 }
 
 // join puts a path, newest first, on top of a window.
