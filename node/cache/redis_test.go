@@ -131,7 +131,7 @@ func cached(t testing.TB, mode, url string) rig {
 }
 
 // origin is how long a load takes that Redis could have spared.
-const origin = 5 * time.Millisecond
+const origin = 20 * time.Millisecond
 
 // fresh counts the keys that were asked for once.
 var fresh atomic.Uint64
@@ -178,17 +178,29 @@ func traffic(t testing.TB, c rig, span time.Duration) []time.Duration {
 func p99(took []time.Duration) time.Duration { return took[len(took)*99/100] }
 
 // Redis paused, killed and emptied: no read fails, and the slowest hundredth is
-// hardly slower than without Redis. The long form pauses for 30 s.
+// hardly slower than without Redis. The long form troubles it for 30 s and bears
+// nothing more than 1.2 times; the short one bears as much again as a healthy Redis
+// costs where all processors are busy, since every goroutine waits there.
 func TestRedisInTroubleCostsOnlyHits(t *testing.T) {
-	span := 3 * time.Second
-	if os.Getenv("BIZRA_TEST_LONG") != "" {
+	span, slack, long := 3*time.Second, time.Duration(0), os.Getenv("BIZRA_TEST_LONG") != ""
+	if long {
 		span = 30 * time.Second
 	}
-	without := p99(traffic(t, cached(t, "single", ""), span))
 	s := startRedis(t)
-	c := cached(t, "single", "redis://"+s.address()+"/0")
-	healthy := p99(traffic(t, c, time.Second))
-	t.Logf("p99: L1 only %s, Redis healthy %s", without, healthy)
+	c, alone := cached(t, "single", "redis://"+s.address()+"/0"), cached(t, "single", "")
+	// Both at the same time: what the machine does to one it does to the other.
+	both := func() (with, without time.Duration) {
+		var wg sync.WaitGroup
+		wg.Go(func() { without = p99(traffic(t, alone, span)) })
+		with = p99(traffic(t, c, span))
+		wg.Wait()
+		return with, without
+	}
+	with, without := both()
+	t.Logf("p99 while Redis is healthy: %s, L1 only %s", with, without)
+	if !long {
+		slack = max(with-without, 0) + 5*time.Millisecond
+	}
 	for _, trouble := range []struct {
 		name        string
 		begin, mend func()
@@ -198,10 +210,9 @@ func TestRedisInTroubleCostsOnlyHits(t *testing.T) {
 		{"emptied", func() { flushAll(t, s) }, func() {}},
 	} {
 		trouble.begin()
-		with := p99(traffic(t, c, span))
-		t.Logf("p99 while Redis is %s: %s, %.2f of L1 only", trouble.name, with, with.Seconds()/without.Seconds())
-		// What a noisy machine adds to both is not told apart from what Redis does.
-		if with > without*12/10+3*time.Millisecond {
+		with, without := both()
+		t.Logf("p99 while Redis is %s: %s, L1 only %s: %.2f", trouble.name, with, without, with.Seconds()/without.Seconds())
+		if with > without*12/10+slack {
 			t.Errorf("%s: p99 %s, L1 only %s", trouble.name, with, without)
 		}
 		trouble.mend()
