@@ -42,13 +42,24 @@ func set(t *testing.T, r rig, key, value string) {
 
 func buildWith(t *testing.T, withRedis bool, canonical cache.Canonical) rig {
 	t.Helper()
+	if !withRedis {
+		return buildOn(t, "single", "", canonical)
+	}
+	server := miniredis.RunT(t)
+	r := buildOn(t, "single", "redis://"+server.Addr(), canonical)
+	r.server = server
+	return r
+}
+
+// buildOn returns a cache on a Redis address; with an empty one it has L1 only.
+func buildOn(t testing.TB, mode, url string, canonical cache.Canonical) rig {
+	t.Helper()
 	reg := settings.NewRegistry()
 	s, bs := cache.Declare(reg), cache.DeclareBreaker(reg, "redis")
 	r := rig{registry: reg}
 	var l2 *cache.Redis
-	if withRedis {
-		r.server = miniredis.RunT(t)
-		if err := reg.Load(settings.SourceFile, []settings.Change{{Key: "cache.l2.url", Value: "redis://" + r.server.Addr()}}); err != nil {
+	if url != "" {
+		if err := reg.Load(settings.SourceFile, []settings.Change{{Key: "cache.l2.url", Value: url}, {Key: "cache.l2.mode", Value: mode}}); err != nil {
 			t.Fatal(err)
 		}
 		r.breaker = breaker.New("redis", "redis", bs, breaker.WithProber())
@@ -58,13 +69,12 @@ func buildWith(t *testing.T, withRedis bool, canonical cache.Canonical) rig {
 		}
 		t.Cleanup(func() { _ = l2.Close() })
 	}
-	c, err := cache.New(s, l2, canonical, prometheus.NewRegistry())
-	if err != nil {
+	var err error
+	if r.Cache, err = cache.New(s, l2, canonical, prometheus.NewRegistry()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(c.Close)
-	r.Cache = c
-	reg.OnChange(c.Resized, "cache.l1.max_bytes")
+	t.Cleanup(r.Close)
+	reg.OnChange(r.Resized, "cache.l1.max_bytes")
 	if l2 != nil {
 		ctx, cancel := context.WithCancel(context.Background())
 		var wg sync.WaitGroup

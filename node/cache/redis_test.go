@@ -19,12 +19,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/bizra/bizra-top/node/breaker"
 	"github.com/bizra/bizra-top/node/cache"
-	"github.com/bizra/bizra-top/node/settings"
 )
 
 // server is a redis-server of the test's own, which may be stopped and killed.
@@ -97,39 +95,6 @@ func (s *server) kill() {
 	_ = s.cmd.Wait()
 }
 
-// cached is a cache on a Redis address; an empty one has L1 only.
-func cached(t testing.TB, mode, url string) rig {
-	t.Helper()
-	reg := settings.NewRegistry()
-	s, bs := cache.Declare(reg), cache.DeclareBreaker(reg, "redis")
-	r := rig{registry: reg}
-	var l2 *cache.Redis
-	if url != "" {
-		changes := []settings.Change{{Key: "cache.l2.url", Value: url}, {Key: "cache.l2.mode", Value: mode}}
-		if err := reg.Load(settings.SourceFile, changes); err != nil {
-			t.Fatal(err)
-		}
-		r.breaker = breaker.New("redis", "redis", bs, breaker.WithProber())
-		var err error
-		if l2, err = cache.OpenRedis(s, 1337, r.breaker); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = l2.Close() })
-	}
-	var err error
-	if r.Cache, err = cache.New(s, l2, nil, prometheus.NewRegistry()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(r.Close)
-	if l2 != nil {
-		ctx, cancel := context.WithCancel(context.Background())
-		var wg sync.WaitGroup
-		wg.Go(func() { l2.Run(ctx) })
-		t.Cleanup(func() { cancel(); wg.Wait() })
-	}
-	return r
-}
-
 // origin is how long a load takes that Redis could have spared.
 const origin = 20 * time.Millisecond
 
@@ -187,7 +152,7 @@ func TestRedisInTroubleCostsOnlyHits(t *testing.T) {
 		span = 30 * time.Second
 	}
 	s := startRedis(t)
-	c, alone := cached(t, "single", "redis://"+s.address()+"/0"), cached(t, "single", "")
+	c, alone := buildOn(t, "single", "redis://"+s.address()+"/0", nil), buildOn(t, "single", "", nil)
 	// Both at the same time: what the machine does to one it does to the other.
 	both := func() (with, without time.Duration) {
 		var wg sync.WaitGroup
@@ -260,7 +225,7 @@ func TestFailover(t *testing.T) {
 		t.Fatal(err)
 	}
 	sentinel := startRedis(t, conf, "--sentinel")
-	c := cached(t, "sentinel", "redis://"+sentinel.address()+"/0?master_name=m")
+	c := buildOn(t, "sentinel", "redis://"+sentinel.address()+"/0?master_name=m", nil)
 	serves(t, c, "before")
 	// Only a replica that is known can take over.
 	watch := redis.NewSentinelClient(&redis.Options{Addr: sentinel.address()})
@@ -298,7 +263,7 @@ func TestCluster(t *testing.T) {
 	for i, n := range nodes[1:] {
 		url += string("?&"[min(i, 1)]) + "addr=" + n.address()
 	}
-	c := cached(t, "cluster", url)
+	c := buildOn(t, "cluster", url, nil)
 	serves(t, c, "before")
 	for i := range 200 {
 		get := func(context.Context) (cache.Loaded, error) { return cache.Loaded{Body: []byte("v")}, nil }
