@@ -144,7 +144,7 @@ func TestTerminatedConnectionsLoseNothing(t *testing.T) {
 	for range 20 {
 		time.Sleep(50 * time.Millisecond)
 		execute(t, dsn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
-		worst = max(worst, healthy(t, l, 5*time.Second))
+		worst = max(worst, healthy(t, l, 15*time.Second)) // 5 s, and what a busy machine adds
 	}
 	w.end()
 	shipped(t, l)
