@@ -219,11 +219,16 @@ func path(rounds int, span time.Duration) error {
 	fresh := func(r *rand.Rand) []byte {
 		return post(fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["0x%x",true]}`, 5000+r.Uint64N(headBlock/2)))
 	}
-	mixed := func(r *rand.Rand) []byte {
-		if r.IntN(10) == 0 {
-			return fresh(r)
+	unknown := func(r *rand.Rand) []byte { // an account that is not there, which is proved too
+		return get(fmt.Sprintf("/v1/addresses/0x%016x%024x", r.Uint64(), r.Uint64()))
+	}
+	oneInTen := func(rare, usual func(*rand.Rand) []byte) func(*rand.Rand) []byte {
+		return func(r *rand.Rand) []byte {
+			if r.IntN(10) == 0 {
+				return rare(r)
+			}
+			return usual(r)
 		}
-		return cached[r.IntN(len(cached))]
 	}
 	fmt.Printf("\nThe whole path: %d turns of %s each, one after the other; bodies of %d bytes, %d keys. CPU and allocations are\n"+
 		"those of the server's process, whatever else it does. Ratio is to the first of each group, by turn, as a median.\n\n", rounds, span, bodySize, cachedKeys)
@@ -236,7 +241,9 @@ func path(rounds int, span time.Duration) error {
 	}{
 		{"cached gateway reads", connections, []contest{{"net/http, a constant", plain, anyOf(cached)}, {"node", gateway, anyOf(cached)}}},
 		{"cached verdicts", connections, []contest{{"net/http, a constant", plain, anyOf(cached)}, {"node", verdicts, anyOf(subjects)}}},
-		{"90 % cached", connections, []contest{{"net/http, a constant", plain, anyOf(cached)}, {"node", gateway, mixed}}},
+		{"gateway, 90 % cached", connections, []contest{{"net/http, a constant", plain, anyOf(cached)}, {"node", gateway, oneInTen(fresh, anyOf(cached))}}},
+		{"verdicts, 90 % cached", connections, []contest{{"net/http, a constant", plain, anyOf(cached)}, {"node", verdicts, oneInTen(unknown, anyOf(subjects))}}},
+		{"uncached verdicts", connections, []contest{{"net/http, a constant", plain, anyOf(cached)}, {"node", verdicts, unknown}}},
 		{"uncached, one at a time", 1, []contest{{"the provider itself", provider, fresh}, {"node", gateway, fresh}}},
 		{"uncached", connections, []contest{{"the provider itself", provider, fresh}, {"node", gateway, fresh}}},
 	} {
