@@ -286,7 +286,7 @@ func TestShrinkingUnderLoadHoldsUpNobody(t *testing.T) {
 	var reads, clock []*time.Duration
 	for range 2 {
 		reads = append(reads, worst(func(i int) { c.Peek(cache.Block, fmt.Append(nil, i)) }))
-		clock = append(clock, worst(func(int) { time.Now() }))
+		clock = append(clock, worst(func(int) { _ = time.Now() }))
 	}
 	set(t, c, "cache.l1.max_bytes", "64MiB")
 	eventually(t, "shrunk", func() bool { return c.Bytes() <= 64<<20 })
