@@ -12,7 +12,7 @@ import (
 
 type metrics struct {
 	requests *prometheus.CounterVec
-	latency  *prometheus.HistogramVec
+	latency  *latency.Vec
 	rpc      *prometheus.CounterVec
 	shed     prometheus.Counter
 }
@@ -21,7 +21,7 @@ func newMetrics() *metrics {
 	return &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_http_requests_total",
 			Help: "Requests answered, by route and status."}, []string{"route", "code"}),
-		latency: prometheus.NewHistogramVec(latency.Options("bizra_http_request_seconds", "Time from a request's header to its answer, by route."), []string{"route"}),
+		latency: latency.NewVec("bizra_http_request_seconds", "Time from a request's header to its answer, by route.", "route"),
 		rpc: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_http_rpc_requests_total",
 			Help: "JSON-RPC requests of the gateway, by method and outcome."}, []string{"method", "outcome"}),
 		shed: prometheus.NewCounter(prometheus.CounterOpts{Name: "bizra_http_shed_total",
@@ -37,19 +37,19 @@ func (m *metrics) collectors(s *Server) []prometheus.Collector {
 
 // meter counts and times one route.
 type meter struct {
-	latency prometheus.Observer
+	latency *latency.Histogram
 	ok      prometheus.Counter // of status 200, which need not be looked up
 	others  func(status int) prometheus.Counter
 }
 
 func (m *metrics) route(pattern string) meter {
-	return meter{m.latency.WithLabelValues(pattern), m.requests.WithLabelValues(pattern, "200"), func(status int) prometheus.Counter {
+	return meter{m.latency.With(pattern), m.requests.WithLabelValues(pattern, "200"), func(status int) prometheus.Counter {
 		return m.requests.WithLabelValues(pattern, strconv.Itoa(status))
 	}}
 }
 
 func (m meter) count(status int, took time.Duration) {
-	m.latency.Observe(took.Seconds())
+	m.latency.Observe(took)
 	if status == http.StatusOK {
 		m.ok.Inc()
 	} else {

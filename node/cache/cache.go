@@ -165,7 +165,7 @@ func (c *Cache) Get(ctx context.Context, class Class, key string, load Loader) (
 		}
 		a, _ := r.Val.(Answer)
 		if r.Err == nil && a.Tier == Origin {
-			c.metrics.took[Origin][class].Observe(time.Since(began).Seconds())
+			c.metrics.took[Origin][class].Observe(time.Since(began))
 		}
 		return a, r.Err
 	case <-ctx.Done():
@@ -256,7 +256,7 @@ func (c *Cache) loadAndKeep(ctx context.Context, class Class, key string, load L
 	began := time.Now()
 	loaded, err := load(ctx)
 	now := time.Now()
-	c.metrics.load.Observe(now.Sub(began).Seconds())
+	c.metrics.load.Observe(now.Sub(began))
 	if err != nil {
 		return Answer{}, err
 	}

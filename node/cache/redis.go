@@ -170,7 +170,7 @@ func (r *Redis) call(ctx context.Context, timeout time.Duration, do func(context
 	defer cancel()
 	began := time.Now()
 	err = do(limited)
-	r.metrics.l2Latency.Observe(time.Since(began).Seconds())
+	r.metrics.l2Latency.Observe(time.Since(began))
 	switch {
 	case err == nil || errors.Is(err, redis.Nil):
 		permit.Success()

@@ -219,7 +219,7 @@ func (l *Ledger) commitGroup(group []pending) {
 	}
 	began := time.Now()
 	where, added, err := l.store(ctx, records)
-	l.metrics.commit.Observe(time.Since(began).Seconds())
+	l.metrics.commit.Observe(time.Since(began))
 	l.metrics.group.Observe(float64(len(records)))
 	if err == nil {
 		l.metrics.written.WithLabelValues(where).Add(float64(added))
