@@ -1,8 +1,10 @@
 package api
 
 import (
+	"net"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,10 +17,21 @@ type metrics struct {
 	latency  *latency.Vec
 	rpc      *prometheus.CounterVec
 	shed     prometheus.Counter
+	open     atomic.Int64 // connections
+}
+
+// connection counts connections; it is http.Server.ConnState.
+func (m *metrics) connection(_ net.Conn, to http.ConnState) {
+	switch to {
+	case http.StateNew:
+		m.open.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		m.open.Add(-1)
+	}
 }
 
 func newMetrics() *metrics {
-	return &metrics{
+	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_http_requests_total",
 			Help: "Requests answered, by route and status."}, []string{"route", "code"}),
 		latency: latency.NewVec("bizra_http_request_seconds", "Time from a request's header to its answer, by route.", "route"),
@@ -27,13 +40,23 @@ func newMetrics() *metrics {
 		shed: prometheus.NewCounter(prometheus.CounterOpts{Name: "bizra_http_shed_total",
 			Help: "Requests refused because too many were under way."}),
 	}
+	for _, status := range []int{http.StatusNotFound, http.StatusMethodNotAllowed} {
+		m.requests.WithLabelValues(otherRoute, strconv.Itoa(status))
+	}
+	return m
 }
 
 func (m *metrics) collectors(s *Server) []prometheus.Collector {
 	return []prometheus.Collector{m.requests, m.latency, m.rpc, m.shed,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_http_in_flight_requests", Help: "Requests being answered."},
-			func() float64 { return float64(s.inFlight.Load()) })}
+			func() float64 { return float64(s.inFlight.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_http_connections", Help: "Open client connections, those of streams apart."},
+			func() float64 { return float64(m.open.Load()) })}
 }
+
+// otherRoute stands for whatever no route takes, so that what clients make up
+// makes no series.
+const otherRoute = "other"
 
 // meter counts and times one route.
 type meter struct {

@@ -90,6 +90,7 @@ func New(s Settings, parts Parts) (*Server, error) {
 		WriteTimeout:      60 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
+		ConnState:         srv.metrics.connection,
 	}
 	return srv, nil
 }
@@ -156,7 +157,7 @@ func (s *Server) routes(p Parts) http.Handler {
 		w.Header().Set("Content-Type", "application/health+json")
 		writeJSON(w, http.StatusOK, Health{Status: "pass"})
 	}))
-	mux.Handle("/", s.measure("other", nothing(known)))
+	mux.Handle("/", s.measure(otherRoute, nothing(known)))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// The busiest route needs no search.
 		if r.URL.Path == "/" && r.Method == http.MethodPost {

@@ -33,6 +33,20 @@ type counter struct {
 	entries, bytes          atomic.Int64
 }
 
+// Why an entry left L1.
+const (
+	causeSize     = "size"
+	causeExpired  = "expired"
+	causeFlushed  = "flushed"
+	causeReplaced = "replaced"
+)
+
+// What was wrong with Redis: the call, or what it returned.
+const (
+	l2Call    = "call"
+	l2Corrupt = "corrupt"
+)
+
 func newMetrics() *metrics {
 	count := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
@@ -48,10 +62,17 @@ func newMetrics() *metrics {
 		load:      latency.NewHistogram("bizra_cache_load_seconds", "Time of loads from the origin."),
 		l2Latency: latency.NewHistogram("bizra_cache_l2_seconds", "Time of Redis calls."),
 		l2Errors: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_cache_l2_errors_total",
-			Help: "Redis calls and values that were counted as a miss, by kind."}, []string{"kind"}),
+			Help: "Redis calls and values that were counted as a miss, by kind: call, corrupt."}, []string{"kind"}),
 		l2Dropped: count("bizra_cache_l2_dropped_total", "Values not written to Redis because the queue was full."),
 		evictions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_cache_evictions_total",
-			Help: "Entries that left L1, by cause."}, []string{"cause"}),
+			Help: "Entries that left L1, by cause: size, expired, flushed, replaced."}, []string{"cause"}),
+	}
+	// Rates need the series before the first event.
+	for _, cause := range []string{causeSize, causeExpired, causeFlushed, causeReplaced} {
+		m.evictions.WithLabelValues(cause)
+	}
+	for _, kind := range []string{l2Call, l2Corrupt} {
+		m.l2Errors.WithLabelValues(kind)
 	}
 	for tier := range m.took {
 		for _, class := range Classes {
@@ -89,14 +110,14 @@ func (m *metrics) left(e *entry, cause otter.DeletionCause) {
 	if cause.IsEviction() {
 		n.evictions.Add(1)
 	}
-	name := "replaced"
+	name := causeReplaced
 	switch cause {
 	case otter.CauseOverflow:
-		name = "size"
+		name = causeSize
 	case otter.CauseExpiration:
-		name = "expired"
+		name = causeExpired
 	case otter.CauseInvalidation:
-		name = "flushed"
+		name = causeFlushed
 	}
 	m.evictions.WithLabelValues(name).Inc()
 }

@@ -18,13 +18,20 @@ type metrics struct {
 	oldest      prometheus.Gauge
 }
 
+// Where verdicts are, beside the names of the databases: in the outbox, and
+// shipped on from there.
+const (
+	inOutbox  = "outbox"
+	shippedOn = "shipped"
+)
+
 func newMetrics(reg prometheus.Registerer, outbox, queue func() float64) metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
 	m := metrics{
 		written: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_ledger_verdicts_total",
-			Help: "Verdicts committed to disk, by where."}, []string{"store"}),
+			Help: "Verdicts committed to disk, by where: sqlite, postgresql, outbox; shipped are those that went on from the outbox."}, []string{"store"}),
 		refused: counter("bizra_ledger_refused_verdicts_total", "Verdicts that could not be written and were not answered."),
 		commit:  latency.NewHistogram("bizra_ledger_commit_seconds", "Time of one group commit."),
 		group: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "bizra_ledger_group_verdicts",

@@ -42,6 +42,14 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			m.verdicts.WithLabelValues(string(kind), string(outcome))
 		}
 	}
+	for _, names := range checkNames {
+		for _, name := range names {
+			m.lies.WithLabelValues(name)
+			for _, status := range []Status{Passed, Failed, Skipped} {
+				m.checks.WithLabelValues(name, string(status))
+			}
+		}
+	}
 	return m
 }
 
