@@ -43,6 +43,8 @@ type Options struct {
 	Log      *slog.Logger
 	// Metrics is what everything registers with.
 	Metrics *prometheus.Registry
+	// Observer answers the API's queries over these metrics.
+	Observer api.Observer
 	// Happened is called after each event, outside all locks.
 	Happened func(control.Event)
 }
@@ -112,7 +114,7 @@ func New(ctx context.Context, o Options) (_ *Node, err error) {
 	v := validation.New(source{n.upstreams}, n.chainID, n.settings.Validation, n.metrics)
 	n.server, err = api.New(n.settings.API, api.Parts{
 		Validator: v, Cache: n.cache, Upstreams: n.upstreams, Ledger: n.ledger,
-		Finalised: n.finalised, Canonical: n.canonical.Hash, Health: n.health, Registry: n.metrics,
+		Finalised: n.finalised, Canonical: n.canonical.Hash, Health: n.health, Registry: n.metrics, Observer: o.Observer,
 	})
 	if err != nil {
 		return nil, err

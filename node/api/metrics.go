@@ -51,7 +51,8 @@ func (m *metrics) collectors(s *Server) []prometheus.Collector {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_http_in_flight_requests", Help: "Requests being answered."},
 			func() float64 { return float64(s.inFlight.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_http_connections", Help: "Open client connections, those of streams apart."},
-			func() float64 { return float64(m.open.Load()) })}
+			func() float64 { return float64(m.open.Load()) }),
+		healthCollector{s.health}}
 }
 
 // otherRoute stands for whatever no route takes, so that what clients make up
@@ -77,5 +78,30 @@ func (m meter) count(status int, took time.Duration) {
 		m.ok.Inc()
 	} else {
 		m.others(status).Inc()
+	}
+}
+
+var (
+	descReady = prometheus.NewDesc("bizra_health_ready",
+		"1 while the node should get traffic, as /health/ready says.", nil, nil)
+	descDegraded = prometheus.NewDesc("bizra_health_degraded_parts",
+		"Parts that do not pass, by check, as /health names them.", []string{"check"}, nil)
+)
+
+type healthCollector struct{ *health }
+
+func (c healthCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- descReady
+	ch <- descDegraded
+}
+
+func (c healthCollector) Collect(ch chan<- prometheus.Metric) {
+	now, ready := c.now(), 0.0
+	if now.Ready {
+		ready = 1
+	}
+	ch <- prometheus.MustNewConstMetric(descReady, prometheus.GaugeValue, ready)
+	for _, check := range checks {
+		ch <- prometheus.MustNewConstMetric(descDegraded, prometheus.GaugeValue, float64(now.degraded(check)), check)
 	}
 }

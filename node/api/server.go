@@ -38,27 +38,26 @@ type Parts struct {
 	Finalised func(block uint64) bool
 	// Canonical says which block stands at a height.
 	Canonical cache.Canonical
-	// Health says how the node is; Ready is false while it should get no traffic.
-	Health func() Health
+	// Health says how the node is, in the checks that are named here; Ready is
+	// false while it should get no traffic.
+	Health   func() Health
+	Observer Observer
 	// Registry is exported at /metrics.
 	Registry *prometheus.Registry
 }
 
-// Health is the node's state as load balancers and people ask for it, after
-// the draft "Health Check Response Format for HTTP APIs".
-type Health struct {
-	Status string                  `json:"status"` // pass, warn, fail
-	Ready  bool                    `json:"-"`
-	Output string                  `json:"output,omitempty"` // what is wrong
-	Checks map[string][]HealthPart `json:"checks,omitempty"`
+// Observer answers PromQL over the node's own metrics, as they are now. It may be
+// called from any goroutine.
+type Observer interface {
+	Query(ctx context.Context, expr string) ([]Sample, error)
+	// Panel returns the query of a panel, by its name.
+	Panel(id string) (expr string, ok bool)
 }
 
-// HealthPart is one part's state.
-type HealthPart struct {
-	Component string `json:"componentId,omitempty"`
-	Status    string `json:"status"`
-	Output    string `json:"output,omitempty"`
-	Time      string `json:"time,omitempty"` // since when
+// Sample is one series of the answer to a query.
+type Sample struct {
+	Labels map[string]string
+	Value  float64
 }
 
 // Server is the public HTTP server.
@@ -67,12 +66,16 @@ type Server struct {
 	http     *http.Server
 	listener net.Listener
 	inFlight atomic.Int64
-	draining atomic.Bool
-	metrics  *metrics
-	patterns []string // of all routes
-	gateway  *gateway
-	verdicts *verdicts
-	rpcMeter meter
+	opened   time.Time
+	serving  atomic.Bool // from Serve on
+	// drainingSince is when Shutdown began; nil before.
+	drainingSince atomic.Pointer[time.Time]
+	metrics       *metrics
+	health        *health
+	patterns      []string // of all routes
+	gateway       *gateway
+	verdicts      *verdicts
+	rpcMeter      meter
 }
 
 // New returns a server that listens but does not answer yet; Serve does.
@@ -81,7 +84,8 @@ func New(s Settings, parts Parts) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on api.listen %s: %w; choose another with --listen", s.Listen.Get(), err)
 	}
-	srv := &Server{settings: s, listener: l, metrics: newMetrics()}
+	srv := &Server{settings: s, listener: l, metrics: newMetrics(), opened: time.Now()}
+	srv.health = &health{server: srv, parts: parts}
 	parts.Registry.MustRegister(srv.metrics.collectors(srv)...)
 	srv.http = &http.Server{
 		Handler:           srv.routes(parts),
@@ -106,16 +110,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.http.Hand
 
 // Serve answers until Shutdown.
 func (s *Server) Serve() error {
+	s.serving.Store(true)
 	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve the API: %w", err)
 	}
 	return nil
 }
 
-// Shutdown refuses new connections and waits for requests under way, at most
+// Shutdown says at /health/ready that no traffic should come, and after
+// api.drain_delay refuses new connections and waits for requests under way, at most
 // for api.drain_timeout; then it cuts them.
 func (s *Server) Shutdown() error {
-	s.draining.Store(true)
+	began := time.Now()
+	s.drainingSince.CompareAndSwap(nil, &began)
+	time.Sleep(s.settings.DrainAfter.Get())
 	ctx, cancel := context.WithTimeout(context.Background(), s.settings.DrainFor.Get())
 	defer cancel()
 	if err := s.http.Shutdown(ctx); err != nil {
@@ -127,7 +135,7 @@ func (s *Server) Shutdown() error {
 }
 
 // Draining says whether Shutdown has begun.
-func (s *Server) Draining() bool { return s.draining.Load() }
+func (s *Server) Draining() bool { return s.drainingSince.Load() != nil }
 
 func (s *Server) routes(p Parts) http.Handler {
 	v := &verdicts{s.settings, p.Validator, p.Cache, p.Ledger}
@@ -151,12 +159,13 @@ func (s *Server) routes(p Parts) http.Handler {
 	}))
 	// Health and metrics answer also under overload: that is when they are read.
 	open("GET /metrics", promhttp.HandlerFor(p.Registry, promhttp.HandlerOpts{Registry: p.Registry, MaxRequestsInFlight: 4, Timeout: 10 * time.Second}))
-	open("GET /health", s.health(p, true))
-	open("GET /health/ready", s.health(p, false))
-	open("GET /health/live", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/health+json")
-		writeJSON(w, http.StatusOK, Health{Status: "pass"})
-	}))
+	for path, h := range map[string]http.HandlerFunc{"": s.health.all, "/live": s.health.live, "/ready": s.health.ready,
+		"/startup": s.health.startup, "/" + checkPerformance: s.health.performance} {
+		open("GET /health"+path, h)
+	}
+	for _, check := range checks {
+		open("GET /health/"+check, s.health.one(check))
+	}
 	mux.Handle("/", s.measure(otherRoute, nothing(known)))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// The busiest route needs no search.
@@ -198,24 +207,6 @@ type discarded struct {
 func (d *discarded) Header() http.Header         { return d.header }
 func (d *discarded) WriteHeader(status int)      { d.status = status }
 func (d *discarded) Write(p []byte) (int, error) { return len(p), nil }
-
-func (s *Server) health(p Parts, details bool) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		h := p.Health()
-		status := http.StatusOK
-		if !h.Ready || s.draining.Load() {
-			status, h.Status = http.StatusServiceUnavailable, "fail"
-			if s.draining.Load() {
-				h.Output = "the node is shutting down"
-			}
-		}
-		if !details {
-			h.Checks = nil
-		}
-		w.Header().Set("Content-Type", "application/health+json")
-		writeJSON(w, status, h)
-	})
-}
 
 const overloaded = "the node is at api.max_in_flight; try again in a second"
 

@@ -16,6 +16,7 @@ type Settings struct {
 	EncodeAbove *settings.Value[int64]
 	MaxInFlight *settings.Value[int]
 	Deadline    *settings.Value[time.Duration]
+	DrainAfter  *settings.Value[time.Duration]
 	DrainFor    *settings.Value[time.Duration]
 }
 
@@ -38,6 +39,8 @@ func Declare(r *settings.Registry) Settings {
 			Doc: "Requests under way above which further ones are answered 503 at once.", Risk: settings.RiskHigh}, 1024),
 		Deadline: settings.Duration(r, settings.Spec{Key: "api.deadline", Min: 0.1, Max: 300, Step: 1,
 			Doc: "Longest time one request may take.", Risk: settings.RiskHigh}, 20*time.Second),
+		DrainAfter: settings.Duration(r, settings.Spec{Key: "api.drain_delay", Min: 0, Max: 60, Step: 1,
+			Doc: "On shutdown, /health/ready says no for this long before connections are refused, so that load balancers can look elsewhere."}, 0),
 		DrainFor: settings.Duration(r, settings.Spec{Key: "api.drain_timeout", Min: 0, Max: 300, Step: 1,
 			Doc: "On shutdown, requests under way have this long to finish."}, 10*time.Second),
 	}
