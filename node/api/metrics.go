@@ -47,12 +47,12 @@ func newMetrics() *metrics {
 }
 
 func (m *metrics) collectors(s *Server) []prometheus.Collector {
-	return []prometheus.Collector{m.requests, m.latency, m.rpc, m.shed,
+	return append(s.streams.collectors(), m.requests, m.latency, m.rpc, m.shed,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_http_in_flight_requests", Help: "Requests being answered."},
 			func() float64 { return float64(s.inFlight.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_http_connections", Help: "Open client connections, those of streams apart."},
 			func() float64 { return float64(m.open.Load()) }),
-		healthCollector{s.health}}
+		healthCollector{s.health})
 }
 
 // otherRoute stands for whatever no route takes, so that what clients make up

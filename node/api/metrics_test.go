@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -74,4 +75,22 @@ func TestRandomMethodsAndPathsMakeNoSeries(t *testing.T) {
 	if text := string(r.get("/metrics").body); !strings.Contains(text, fmt.Sprintf(`bizra_http_rpc_requests_total{method="other",outcome="error"} %d`, 10_000)) {
 		t.Error("the requests were not counted as other")
 	}
+}
+
+// metric returns the value of one series.
+func (r *rig) metric(series string) float64 {
+	r.Helper()
+	w := httptest.NewRecorder()
+	r.server.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	for line := range strings.Lines(w.Body.String()) {
+		if value, ok := strings.CutPrefix(line, series+" "); ok {
+			v, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			if err != nil {
+				r.Error(err)
+			}
+			return v
+		}
+	}
+	r.Errorf("there is no %s", series)
+	return 0
 }

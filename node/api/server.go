@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -72,6 +73,7 @@ type Server struct {
 	drainingSince atomic.Pointer[time.Time]
 	metrics       *metrics
 	health        *health
+	streams       *streams
 	patterns      []string // of all routes
 	gateway       *gateway
 	verdicts      *verdicts
@@ -85,7 +87,7 @@ func New(s Settings, parts Parts) (*Server, error) {
 		return nil, fmt.Errorf("listen on api.listen %s: %w; choose another with --listen", s.Listen.Get(), err)
 	}
 	srv := &Server{settings: s, listener: l, metrics: newMetrics(), opened: time.Now()}
-	srv.health = &health{server: srv, parts: parts}
+	srv.health, srv.streams = &health{server: srv, parts: parts}, newStreams(s, parts.Observer)
 	parts.Registry.MustRegister(srv.metrics.collectors(srv)...)
 	srv.http = &http.Server{
 		Handler:           srv.routes(parts),
@@ -110,6 +112,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.http.Hand
 
 // Serve answers until Shutdown.
 func (s *Server) Serve() error {
+	ctx, stop := context.WithCancel(context.Background())
+	var streaming sync.WaitGroup
+	streaming.Go(func() { s.streams.run(ctx) })
+	s.http.RegisterOnShutdown(stop)
+	defer streaming.Wait()
+	defer stop()
 	s.serving.Store(true)
 	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve the API: %w", err)
@@ -166,6 +174,10 @@ func (s *Server) routes(p Parts) http.Handler {
 	for _, check := range checks {
 		open("GET /health/"+check, s.health.one(check))
 	}
+	// Not measured as a request: a stream lasts for hours.
+	s.patterns = append(s.patterns, streamRoute)
+	mux.Handle(streamRoute, s.streams)
+	known.Handle(streamRoute, s.streams)
 	mux.Handle("/", s.measure(otherRoute, nothing(known)))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// The busiest route needs no search.
