@@ -220,6 +220,10 @@ func (d *discarded) Header() http.Header         { return d.header }
 func (d *discarded) WriteHeader(status int)      { d.status = status }
 func (d *discarded) Write(p []byte) (int, error) { return len(p), nil }
 
+// clock is the time since the server was built: reading the monotonic clock alone
+// costs half of time.Now.
+func (s *Server) clock() time.Duration { return time.Since(s.opened) }
+
 const overloaded = "the node is at api.max_in_flight; try again in a second"
 
 // enter counts a request in, unless there are too many: what cannot be served soon
@@ -252,10 +256,10 @@ func (s *Server) limit(next http.HandlerFunc) http.Handler {
 func (s *Server) measure(pattern string, next http.Handler) http.Handler {
 	m := s.metrics.route(pattern)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began := time.Now()
+		began := s.clock()
 		rec := &recorder{ResponseWriter: w, status: http.StatusOK}
 		next.ServeHTTP(rec, r)
-		m.count(rec.status, time.Since(began))
+		m.count(rec.status, s.clock()-began)
 	})
 }
 

@@ -28,10 +28,11 @@ const (
 	maxStreamSeries  = 64
 
 	streamEvery = time.Second
-	// All queries of one round together, and of a round's time the least that is
-	// rest: streams take a fifth of one core at most.
+	// All queries of one round together, with the rest after each: four times as
+	// long as it took, so that streams take a fifth of one core at most and a
+	// request that meets a query meets no second one.
 	roundFor  = 2 * time.Second
-	roundRest = 4
+	queryRest = 4
 
 	heartbeatEvery = 10 * time.Second
 	heartbeatFor   = 5 * time.Second
@@ -299,18 +300,10 @@ func (s *streams) send(c *streamClient, m streamed) {
 
 // run evaluates and sends until ctx ends, then ends every stream.
 func (s *streams) run(ctx context.Context) {
-	for {
+	for ctx.Err() == nil {
 		began := time.Now()
 		s.round(ctx)
-		took := time.Since(began)
-		rest := time.NewTimer(max(streamEvery-took, roundRest*took))
-		select {
-		case <-rest.C:
-			continue
-		case <-ctx.Done():
-		}
-		rest.Stop()
-		break
+		rest(ctx, streamEvery-time.Since(began))
 	}
 	s.mu.Lock()
 	s.closed = true
@@ -348,8 +341,10 @@ func (s *streams) round(ctx context.Context) {
 			if !ok && ctx.Err() != nil {
 				continue // the rest of the round's queries; map order is random, so each gets its turn
 			} else if !ok {
+				began := time.Now()
 				a = s.evaluate(ctx, expr)
 				answers[expr] = a
+				rest(ctx, queryRest*time.Since(began))
 			}
 			if a.err != "" {
 				c.forget(id, expr)
@@ -359,6 +354,16 @@ func (s *streams) round(ctx context.Context) {
 		if len(m.Samples) > 0 {
 			s.send(c, m)
 		}
+	}
+}
+
+// rest waits for a while, or until ctx ends.
+func rest(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 
