@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
-	"time"
 
-	"github.com/bizra/bizra-top/node/api"
 	"github.com/bizra/bizra-top/node/breaker"
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/settings"
@@ -224,36 +221,4 @@ func (n *Node) upstreamOperations() []control.Operation {
 			Do: func(_ context.Context, name, _ string) error { return n.upstreams.Drain(name, false) },
 		},
 	}
-}
-
-// health says how the node is. It is ready while it can answer something new,
-// or from the cache.
-func (n *Node) health() api.Health {
-	h := api.Health{Status: "pass", Ready: true, Checks: map[string][]api.HealthPart{}}
-	down := 0
-	status := n.upstreams.Status()
-	for _, s := range status {
-		part := api.HealthPart{Component: s.Name, Status: "pass"}
-		if !s.Healthy {
-			part.Status, part.Output = "fail", strings.TrimSpace(s.State+" "+s.LastError)
-			down++
-		}
-		h.Checks["upstreams"] = append(h.Checks["upstreams"], part)
-	}
-	for _, b := range n.breakers {
-		s := b.Snapshot()
-		part := api.HealthPart{Component: s.Name, Status: "pass"}
-		if !b.Allows() {
-			part = api.HealthPart{Component: s.Name, Status: "fail", Output: string(s.State) + ": " + s.Reason, Time: s.Since.UTC().Format(time.RFC3339)}
-			h.Status = "warn"
-		}
-		h.Checks["circuit-breakers"] = append(h.Checks["circuit-breakers"], part)
-	}
-	if down > 0 {
-		h.Status = "warn"
-	}
-	if down == len(status) && n.cache.Entries() == 0 {
-		h.Status, h.Ready, h.Output = "fail", false, "no provider can be asked and nothing is cached"
-	}
-	return h
 }

@@ -43,6 +43,8 @@ type Options struct {
 	Log      *slog.Logger
 	// Metrics is what everything registers with.
 	Metrics *prometheus.Registry
+	// Observer answers the API's queries over these metrics.
+	Observer api.Observer
 	// Happened is called after each event, outside all locks.
 	Happened func(control.Event)
 }
@@ -55,6 +57,7 @@ type Node struct {
 	started   time.Time
 	metrics   *prometheus.Registry
 	events    *control.Events
+	told      *prometheus.CounterVec // events by kind and severity
 	upstreams *upstream.Set
 	cache     *cache.Cache
 	redis     *cache.Redis // nil without L2
@@ -78,12 +81,19 @@ type Node struct {
 // configured. After an error nothing stays open.
 func New(ctx context.Context, o Options) (_ *Node, err error) {
 	n := &Node{options: o, settings: o.Settings, log: o.Log, started: time.Now(), metrics: o.Metrics,
-		events: control.NewEvents(o.Happened)}
+		told: newTold()}
+	n.events = control.NewEvents(func(e control.Event) {
+		n.told.WithLabelValues(e.Kind, e.Severity).Inc()
+		if o.Happened != nil {
+			o.Happened(e)
+		}
+	})
 	n.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		settings.Collector(o.Registry),
 		breaker.Collector(func() []*breaker.Breaker { return n.breakers }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_node_info", Help: "1, with the node's version.",
-			ConstLabels: prometheus.Labels{"version": o.Version, "mode": o.Mode}}, func() float64 { return 1 }))
+			ConstLabels: prometheus.Labels{"version": o.Version, "mode": o.Mode}}, func() float64 { return 1 }),
+		n.told)
 	defer func() {
 		if err != nil {
 			n.close()
@@ -104,7 +114,7 @@ func New(ctx context.Context, o Options) (_ *Node, err error) {
 	v := validation.New(source{n.upstreams}, n.chainID, n.settings.Validation, n.metrics)
 	n.server, err = api.New(n.settings.API, api.Parts{
 		Validator: v, Cache: n.cache, Upstreams: n.upstreams, Ledger: n.ledger,
-		Finalised: n.finalised, Canonical: n.canonical.Hash, Health: n.health, Registry: n.metrics,
+		Finalised: n.finalised, Canonical: n.canonical.Hash, Health: n.health, Registry: n.metrics, Observer: o.Observer,
 	})
 	if err != nil {
 		return nil, err
@@ -124,6 +134,14 @@ func (n *Node) limitMemory() {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(n.settings.Cache.MaxBytes.Get() + n.settings.Headroom.Get())
 	}
+}
+
+// newTold returns the counter of events, which begins with what every run tells.
+func newTold() *prometheus.CounterVec {
+	told := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_node_events_total",
+		Help: "Events told to the operator, by kind and severity."}, []string{"kind", "severity"})
+	told.WithLabelValues("node", "info")
+	return told
 }
 
 func (n *Node) newBreaker(name, class string, s breaker.Settings) *breaker.Breaker {
@@ -215,6 +233,7 @@ func (n *Node) openLedger(ctx context.Context) (err error) {
 	if n.postgres, err = pool.OpenPostgres(dsn, n.settings.Pool, n.gate, b); err != nil {
 		return err
 	}
+	n.metrics.MustRegister(n.postgres)
 	n.ledger, err = store.OpenPostgres(ctx, n.settings.Store, n.postgres, filepath.Join(n.options.StateDir, "outbox.db"), n.metrics, told)
 	return err
 }

@@ -27,23 +27,11 @@ func execute(t *testing.T, args ...string) (string, error) {
 // The reference of settings in the repository is what the program prints. The
 // pool's default depends on the host, so that line is left out.
 func TestReferenceOfSettingsIsUpToDate(t *testing.T) {
-	const path = "testdata/config.yaml"
 	got, err := execute(t, "config", "init")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if hostFree(got) != hostFree(string(want)) {
-		t.Errorf("%s is stale: run `make generate`", path)
-	}
+	golden(t, "testdata/config.yaml", got, hostFree)
 }
 
 func hostFree(text string) string {

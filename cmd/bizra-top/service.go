@@ -60,7 +60,8 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger) (_ *
 		return nil, err
 	}
 	s.node, err = node.New(ctx, node.Options{Registry: d.registry, Settings: d.node, StateDir: p.stateDir, Socket: p.socket,
-		Mode: p.mode, Version: versionText(), Log: log, Metrics: metrics, Happened: happened})
+		Mode: p.mode, Version: versionText(), Log: log, Metrics: metrics,
+		Observer: newObserver(s.history), Happened: happened})
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fastjson"
@@ -314,7 +313,7 @@ const rpcRoute = "POST /{$}"
 
 // rpc serves the gateway's route: it sheds, measures and answers.
 func (s *Server) rpc(w http.ResponseWriter, r *http.Request) {
-	began := time.Now()
+	began := s.clock()
 	status := http.StatusServiceUnavailable
 	if s.enter() {
 		defer s.inFlight.Add(-1)
@@ -323,5 +322,5 @@ func (s *Server) rpc(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", "1")
 		write(w, status, rpcError(nil, codeUnavailable, overloaded))
 	}
-	s.rpcMeter.count(status, time.Since(began))
+	s.rpcMeter.count(status, s.clock()-began)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -51,6 +52,7 @@ type rig struct {
 	breakers  map[string]*breaker.Breaker
 	canonical *upstream.Canonical
 	client    *http.Client
+	observer  *observer
 }
 
 // options say what differs from an honest chain of three providers.
@@ -72,7 +74,7 @@ func start(t testing.TB, o options) *rig {
 			t.Error(err)
 		}
 	})
-	r := &rig{TB: t, net: net, registry: settings.NewRegistry(), breakers: map[string]*breaker.Breaker{},
+	r := &rig{TB: t, net: net, registry: settings.NewRegistry(), breakers: map[string]*breaker.Breaker{}, observer: &observer{},
 		client: &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
 	r.build(o)
 	return r
@@ -163,7 +165,8 @@ func (r *rig) build(o options) {
 		Finalised: func(block uint64) bool {
 			return r.set.Head() >= block+uint64(verdictSettings.ConfirmationsFinal.Get())
 		},
-		Health: r.health,
+		Health:   r.health,
+		Observer: r.observer,
 	})
 	if err != nil {
 		r.Fatal(err)
@@ -186,19 +189,49 @@ func (r *rig) build(o options) {
 }
 
 func (r *rig) health() api.Health {
-	h := api.Health{Status: "pass", Ready: true, Checks: map[string][]api.HealthPart{}}
+	h := api.Health{Status: api.Pass, Ready: true, Checks: map[string][]api.HealthPart{api.CheckDatabase: {{Component: "sqlite", Status: api.Pass}}}}
 	up := 0
 	for _, s := range r.set.Status() {
+		part := api.HealthPart{Component: s.Name, Status: api.Fail, Output: s.State + " " + s.LastError}
 		if s.Healthy {
+			part = api.HealthPart{Component: s.Name, Status: api.Pass}
 			up++
 		}
-		h.Checks["upstreams"] = append(h.Checks["upstreams"], api.HealthPart{Component: s.Name, Status: s.State, Output: s.LastError})
+		h.Checks[api.CheckUpstreams] = append(h.Checks[api.CheckUpstreams], part)
 	}
 	if up == 0 {
 		h.Status, h.Ready, h.Output = "fail", false, "no provider can be asked"
 	}
 	return h
 }
+
+// observer answers every query with one sample, the same for the same query.
+type observer struct {
+	mu      sync.Mutex
+	queries map[string]int
+	wait    time.Duration // before each answer
+}
+
+func (o *observer) Query(ctx context.Context, expr string) ([]api.Sample, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.queries == nil {
+		o.queries = map[string]int{}
+	}
+	o.queries[expr]++
+	time.Sleep(o.wait)
+	switch expr {
+	case "bad(":
+		return nil, errors.New("parse error:\n\x1b[31mno")
+	case "nothing":
+		return nil, nil
+	case "zero", "rate(bizra_http_shed_total[1m])":
+		return []api.Sample{{}}, nil
+	}
+	return []api.Sample{{Labels: map[string]string{"a": "b"}, Value: float64(len(expr))}}, ctx.Err()
+}
+
+func (o *observer) Panel(id string) (string, bool) { return "panel " + id, id == "known" }
 
 // source is what the node puts between validation and the providers.
 type source struct{ set *upstream.Set }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,27 +39,26 @@ type Parts struct {
 	Finalised func(block uint64) bool
 	// Canonical says which block stands at a height.
 	Canonical cache.Canonical
-	// Health says how the node is; Ready is false while it should get no traffic.
-	Health func() Health
+	// Health says how the node is, in the checks that are named here; Ready is
+	// false while it should get no traffic.
+	Health   func() Health
+	Observer Observer
 	// Registry is exported at /metrics.
 	Registry *prometheus.Registry
 }
 
-// Health is the node's state as load balancers and people ask for it, after
-// the draft "Health Check Response Format for HTTP APIs".
-type Health struct {
-	Status string                  `json:"status"` // pass, warn, fail
-	Ready  bool                    `json:"-"`
-	Output string                  `json:"output,omitempty"` // what is wrong
-	Checks map[string][]HealthPart `json:"checks,omitempty"`
+// Observer answers PromQL over the node's own metrics, as they are now. It may be
+// called from any goroutine.
+type Observer interface {
+	Query(ctx context.Context, expr string) ([]Sample, error)
+	// Panel returns the query of a panel, by its name.
+	Panel(id string) (expr string, ok bool)
 }
 
-// HealthPart is one part's state.
-type HealthPart struct {
-	Component string `json:"componentId,omitempty"`
-	Status    string `json:"status"`
-	Output    string `json:"output,omitempty"`
-	Time      string `json:"time,omitempty"` // since when
+// Sample is one series of the answer to a query.
+type Sample struct {
+	Labels map[string]string
+	Value  float64
 }
 
 // Server is the public HTTP server.
@@ -67,12 +67,17 @@ type Server struct {
 	http     *http.Server
 	listener net.Listener
 	inFlight atomic.Int64
-	draining atomic.Bool
-	metrics  *metrics
-	patterns []string // of all routes
-	gateway  *gateway
-	verdicts *verdicts
-	rpcMeter meter
+	opened   time.Time
+	serving  atomic.Bool // from Serve on
+	// drainingSince is when Shutdown began; nil before.
+	drainingSince atomic.Pointer[time.Time]
+	metrics       *metrics
+	health        *health
+	streams       *streams
+	patterns      []string // of all routes
+	gateway       *gateway
+	verdicts      *verdicts
+	rpcMeter      meter
 }
 
 // New returns a server that listens but does not answer yet; Serve does.
@@ -81,7 +86,8 @@ func New(s Settings, parts Parts) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on api.listen %s: %w; choose another with --listen", s.Listen.Get(), err)
 	}
-	srv := &Server{settings: s, listener: l, metrics: newMetrics()}
+	srv := &Server{settings: s, listener: l, metrics: newMetrics(), opened: time.Now()}
+	srv.health, srv.streams = &health{server: srv, parts: parts}, newStreams(s, parts.Observer)
 	parts.Registry.MustRegister(srv.metrics.collectors(srv)...)
 	srv.http = &http.Server{
 		Handler:           srv.routes(parts),
@@ -90,6 +96,7 @@ func New(s Settings, parts Parts) (*Server, error) {
 		WriteTimeout:      60 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
+		ConnState:         srv.metrics.connection,
 	}
 	return srv, nil
 }
@@ -105,16 +112,26 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.http.Hand
 
 // Serve answers until Shutdown.
 func (s *Server) Serve() error {
+	ctx, stop := context.WithCancel(context.Background())
+	var streaming sync.WaitGroup
+	streaming.Go(func() { s.streams.run(ctx) })
+	s.http.RegisterOnShutdown(stop)
+	defer streaming.Wait()
+	defer stop()
+	s.serving.Store(true)
 	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve the API: %w", err)
 	}
 	return nil
 }
 
-// Shutdown refuses new connections and waits for requests under way, at most
+// Shutdown says at /health/ready that no traffic should come, and after
+// api.drain_delay refuses new connections and waits for requests under way, at most
 // for api.drain_timeout; then it cuts them.
 func (s *Server) Shutdown() error {
-	s.draining.Store(true)
+	began := time.Now()
+	s.drainingSince.CompareAndSwap(nil, &began)
+	time.Sleep(s.settings.DrainAfter.Get())
 	ctx, cancel := context.WithTimeout(context.Background(), s.settings.DrainFor.Get())
 	defer cancel()
 	if err := s.http.Shutdown(ctx); err != nil {
@@ -126,7 +143,7 @@ func (s *Server) Shutdown() error {
 }
 
 // Draining says whether Shutdown has begun.
-func (s *Server) Draining() bool { return s.draining.Load() }
+func (s *Server) Draining() bool { return s.drainingSince.Load() != nil }
 
 func (s *Server) routes(p Parts) http.Handler {
 	v := &verdicts{s.settings, p.Validator, p.Cache, p.Ledger}
@@ -150,13 +167,18 @@ func (s *Server) routes(p Parts) http.Handler {
 	}))
 	// Health and metrics answer also under overload: that is when they are read.
 	open("GET /metrics", promhttp.HandlerFor(p.Registry, promhttp.HandlerOpts{Registry: p.Registry, MaxRequestsInFlight: 4, Timeout: 10 * time.Second}))
-	open("GET /health", s.health(p, true))
-	open("GET /health/ready", s.health(p, false))
-	open("GET /health/live", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/health+json")
-		writeJSON(w, http.StatusOK, Health{Status: "pass"})
-	}))
-	mux.Handle("/", s.measure("other", nothing(known)))
+	for path, h := range map[string]http.HandlerFunc{"": s.health.all, "/live": s.health.live, "/ready": s.health.ready,
+		"/startup": s.health.startup, "/" + checkPerformance: s.health.performance} {
+		open("GET /health"+path, h)
+	}
+	for _, check := range checks {
+		open("GET /health/"+check, s.health.one(check))
+	}
+	// Not measured as a request: a stream lasts for hours.
+	s.patterns = append(s.patterns, streamRoute)
+	mux.Handle(streamRoute, s.streams)
+	known.Handle(streamRoute, s.streams)
+	mux.Handle("/", s.measure(otherRoute, nothing(known)))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// The busiest route needs no search.
 		if r.URL.Path == "/" && r.Method == http.MethodPost {
@@ -198,23 +220,9 @@ func (d *discarded) Header() http.Header         { return d.header }
 func (d *discarded) WriteHeader(status int)      { d.status = status }
 func (d *discarded) Write(p []byte) (int, error) { return len(p), nil }
 
-func (s *Server) health(p Parts, details bool) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		h := p.Health()
-		status := http.StatusOK
-		if !h.Ready || s.draining.Load() {
-			status, h.Status = http.StatusServiceUnavailable, "fail"
-			if s.draining.Load() {
-				h.Output = "the node is shutting down"
-			}
-		}
-		if !details {
-			h.Checks = nil
-		}
-		w.Header().Set("Content-Type", "application/health+json")
-		writeJSON(w, status, h)
-	})
-}
+// clock is the time since the server was built: reading the monotonic clock alone
+// costs half of time.Now.
+func (s *Server) clock() time.Duration { return time.Since(s.opened) }
 
 const overloaded = "the node is at api.max_in_flight; try again in a second"
 
@@ -248,10 +256,10 @@ func (s *Server) limit(next http.HandlerFunc) http.Handler {
 func (s *Server) measure(pattern string, next http.Handler) http.Handler {
 	m := s.metrics.route(pattern)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began := time.Now()
+		began := s.clock()
 		rec := &recorder{ResponseWriter: w, status: http.StatusOK}
 		next.ServeHTTP(rec, r)
-		m.count(rec.status, time.Since(began))
+		m.count(rec.status, s.clock()-began)
 	})
 }
 

@@ -1,7 +1,10 @@
 package api
 
 import (
+	"fmt"
 	"net"
+	"path"
+	"strings"
 	"time"
 
 	"github.com/bizra/bizra-top/node/settings"
@@ -9,14 +12,17 @@ import (
 
 // Settings are the tunables of the public HTTP surface.
 type Settings struct {
-	Listen      *settings.Value[string]
-	MaxBody     *settings.Value[int64]
-	MaxBatch    *settings.Value[int]
-	MaxDepth    *settings.Value[int]
-	EncodeAbove *settings.Value[int64]
-	MaxInFlight *settings.Value[int]
-	Deadline    *settings.Value[time.Duration]
-	DrainFor    *settings.Value[time.Duration]
+	Listen        *settings.Value[string]
+	MaxBody       *settings.Value[int64]
+	MaxBatch      *settings.Value[int]
+	MaxDepth      *settings.Value[int]
+	EncodeAbove   *settings.Value[int64]
+	MaxInFlight   *settings.Value[int]
+	Deadline      *settings.Value[time.Duration]
+	MaxStreams    *settings.Value[int]
+	StreamOrigins *settings.Value[[]string]
+	DrainAfter    *settings.Value[time.Duration]
+	DrainFor      *settings.Value[time.Duration]
 }
 
 // Declare declares the tunables of the API.
@@ -38,7 +44,23 @@ func Declare(r *settings.Registry) Settings {
 			Doc: "Requests under way above which further ones are answered 503 at once.", Risk: settings.RiskHigh}, 1024),
 		Deadline: settings.Duration(r, settings.Spec{Key: "api.deadline", Min: 0.1, Max: 300, Step: 1,
 			Doc: "Longest time one request may take.", Risk: settings.RiskHigh}, 20*time.Second),
+		MaxStreams: settings.Int(r, settings.Spec{Key: "api.max_streams", Unit: "streams", Min: 0, Max: 1000, Step: 8,
+			Doc: "WebSocket streams at /ws/metrics above which further ones are answered 503.", Risk: settings.RiskMedium}, 32),
+		StreamOrigins: settings.List(r, settings.Spec{Key: "api.stream_origins", Check: checkOrigins,
+			Doc: "Web origins beside the node's own whose pages may open a stream, such as https://*.example.org."}, nil),
+		DrainAfter: settings.Duration(r, settings.Spec{Key: "api.drain_delay", Min: 0, Max: 60, Step: 1,
+			Doc: "On shutdown, /health/ready says no for this long before connections are refused, so that load balancers can look elsewhere."}, 0),
 		DrainFor: settings.Duration(r, settings.Spec{Key: "api.drain_timeout", Min: 0, Max: 300, Step: 1,
 			Doc: "On shutdown, requests under way have this long to finish."}, 10*time.Second),
 	}
+}
+
+// checkOrigins holds the patterns to what the check of an origin can read.
+func checkOrigins(patterns string) error {
+	for p := range strings.SplitSeq(patterns, ",") {
+		if _, err := path.Match(strings.TrimSpace(p), ""); err != nil {
+			return fmt.Errorf("%q is not a pattern of an origin such as https://*.example.org", p)
+		}
+	}
+	return nil
 }

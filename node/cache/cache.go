@@ -192,7 +192,7 @@ func (c *Cache) Get(ctx context.Context, class Class, key string, load Loader) (
 		}
 		a, _ := r.Val.(Answer)
 		if r.Err == nil && a.Tier == Origin {
-			c.metrics.took[Origin][class].Observe(time.Since(began).Seconds())
+			c.metrics.took[Origin][class].Observe(time.Since(began))
 		}
 		return a, r.Err
 	case <-ctx.Done():
@@ -284,7 +284,7 @@ func (c *Cache) loadAndKeep(ctx context.Context, class Class, key string, load L
 	began, heads := time.Now(), c.heads.Load()
 	loaded, err := load(ctx)
 	now := time.Now()
-	c.metrics.load.Observe(now.Sub(began).Seconds())
+	c.metrics.load.Observe(now.Sub(began))
 	if err != nil {
 		return Answer{}, err
 	}

@@ -18,10 +18,10 @@ type metrics struct {
 	stale     prometheus.Counter
 	orphaned  prometheus.Counter
 	refused   prometheus.Counter
-	reads     *prometheus.HistogramVec
-	took      [L2 + 1][classes]prometheus.Observer // of reads
-	load      prometheus.Histogram
-	l2Latency prometheus.Histogram
+	reads     *latency.Vec
+	took      [L2 + 1][classes]*latency.Histogram // of reads
+	load      *latency.Histogram
+	l2Latency *latency.Histogram
 	l2Errors  *prometheus.CounterVec
 	l2Dropped prometheus.Counter
 	evictions *prometheus.CounterVec
@@ -33,10 +33,21 @@ type counter struct {
 	entries, bytes          atomic.Int64
 }
 
+// Why an entry left L1.
+const (
+	causeSize     = "size"
+	causeExpired  = "expired"
+	causeFlushed  = "flushed"
+	causeReplaced = "replaced"
+)
+
+// What was wrong with Redis: the call, or what it returned.
+const (
+	l2Call    = "call"
+	l2Corrupt = "corrupt"
+)
+
 func newMetrics() *metrics {
-	histogram := func(name, help string) prometheus.Histogram {
-		return prometheus.NewHistogram(latency.Options(name, help))
-	}
 	count := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
@@ -46,19 +57,26 @@ func newMetrics() *metrics {
 		stale:     count("bizra_cache_stale_served_total", "Immutable answers served past their time because they could not be had anew."),
 		orphaned:  count("bizra_cache_orphaned_total", "Entries found and not used because the block they rest on was replaced."),
 		refused:   count("bizra_cache_refused_total", "Bodies too large a share of the bound to keep in L1."),
-		reads: prometheus.NewHistogramVec(latency.Options("bizra_cache_read_seconds",
-			"Time of reads, by where the answer came from and class; of those answered by L1, one in 16."), []string{"tier", "class"}),
-		load:      histogram("bizra_cache_load_seconds", "Time of loads from the origin."),
-		l2Latency: histogram("bizra_cache_l2_seconds", "Time of Redis calls."),
+		reads: latency.NewVec("bizra_cache_read_seconds",
+			"Time of reads, by where the answer came from and class; of those answered by L1, one in 16.", "tier", "class"),
+		load:      latency.NewHistogram("bizra_cache_load_seconds", "Time of loads from the origin."),
+		l2Latency: latency.NewHistogram("bizra_cache_l2_seconds", "Time of Redis calls."),
 		l2Errors: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_cache_l2_errors_total",
-			Help: "Redis calls and values that were counted as a miss, by kind."}, []string{"kind"}),
+			Help: "Redis calls and values that were counted as a miss, by kind: call, corrupt."}, []string{"kind"}),
 		l2Dropped: count("bizra_cache_l2_dropped_total", "Values not written to Redis because the queue was full."),
 		evictions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_cache_evictions_total",
-			Help: "Entries that left L1, by cause."}, []string{"cause"}),
+			Help: "Entries that left L1, by cause: size, expired, flushed, replaced."}, []string{"cause"}),
+	}
+	// Rates need the series before the first event.
+	for _, cause := range []string{causeSize, causeExpired, causeFlushed, causeReplaced} {
+		m.evictions.WithLabelValues(cause)
+	}
+	for _, kind := range []string{l2Call, l2Corrupt} {
+		m.l2Errors.WithLabelValues(kind)
 	}
 	for tier := range m.took {
 		for _, class := range Classes {
-			m.took[tier][class] = m.reads.WithLabelValues(Tier(tier).String(), class.String())
+			m.took[tier][class] = m.reads.With(Tier(tier).String(), class.String())
 		}
 	}
 	return m
@@ -71,7 +89,7 @@ const sampled = 16
 // hit counts a read that began at a time and has its answer.
 func (m *metrics) hit(t Tier, c Class, began time.Time) {
 	if n := m.counters[t][c].hits.Add(1); t != L1 || n%sampled == 0 {
-		m.took[t][c].Observe(time.Since(began).Seconds())
+		m.took[t][c].Observe(time.Since(began))
 	}
 }
 
@@ -92,14 +110,14 @@ func (m *metrics) left(e *entry, cause otter.DeletionCause) {
 	if cause.IsEviction() {
 		n.evictions.Add(1)
 	}
-	name := "replaced"
+	name := causeReplaced
 	switch cause {
 	case otter.CauseOverflow:
-		name = "size"
+		name = causeSize
 	case otter.CauseExpiration:
-		name = "expired"
+		name = causeExpired
 	case otter.CauseInvalidation:
-		name = "flushed"
+		name = causeFlushed
 	}
 	m.evictions.WithLabelValues(name).Inc()
 }

@@ -141,7 +141,7 @@ func (r *Redis) get(ctx context.Context, key string) *entry {
 	}
 	e, err := unseal(key, value)
 	if err != nil {
-		r.metrics.l2Errors.WithLabelValues("corrupt").Inc()
+		r.metrics.l2Errors.WithLabelValues(l2Corrupt).Inc()
 		return nil
 	}
 	return e
@@ -170,14 +170,14 @@ func (r *Redis) call(ctx context.Context, timeout time.Duration, do func(context
 	defer cancel()
 	began := time.Now()
 	err = do(limited)
-	r.metrics.l2Latency.Observe(time.Since(began).Seconds())
+	r.metrics.l2Latency.Observe(time.Since(began))
 	switch {
 	case err == nil || errors.Is(err, redis.Nil):
 		permit.Success()
 	case errors.Is(ctx.Err(), context.Canceled):
 		permit.Ignore()
 	default:
-		r.metrics.l2Errors.WithLabelValues("call").Inc()
+		r.metrics.l2Errors.WithLabelValues(l2Call).Inc()
 		permit.Failure(err)
 	}
 	return err

@@ -9,22 +9,13 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// The buckets grow by the eighth root of two, as the native histograms of
-// [Options] do: schema 3 of Prometheus. They reach from a nanosecond, which is
-// above 2^-30 s, to 2^14 s, 4.5 hours; a longer time counts as that.
-const (
-	schema     = 3
-	perOctave  = 1 << schema
-	lowestExp  = -30
-	highestExp = 14
-	buckets    = (highestExp - lowestExp + 1) * perOctave
-)
-
-// Histogram is a histogram of time for hot paths: the same buckets and the same
-// exposition as one of [Options], but an observation is two atomic additions. Its
-// methods may be called from any goroutine.
+// Histogram is a histogram of time for hot paths: the exposition is that of
+// client_golang's histogram with the same buckets, classic and native, but an
+// observation is two atomic additions. Its methods may be called from any
+// goroutine.
 type Histogram struct {
 	desc    *prometheus.Desc
+	labels  []string // values
 	created time.Time
 	sum     atomic.Int64 // nanoseconds
 	zero    atomic.Uint64
@@ -79,9 +70,9 @@ func bucket(seconds float64, bounds *[perOctave]float64) int {
 	bits := math.Float64bits(seconds)
 	exp := int(bits>>52) - 1022 // as math.Frexp: 0.5 <= frac < 1
 	frac := math.Float64frombits(bits&^(0x7ff<<52) | 1022<<52)
-	// The first three bits of the fraction say in which linear eighth it lies,
-	// and 2^x <= 1+x below one: the bucket is that one or a little above.
-	i := int(bits >> 49 & 7)
+	// The first bits of the fraction say in which linear step it lies, and
+	// 2^x <= 1+x below one: the bucket is that one or up to three above.
+	i := int(bits >> (52 - schema) & (perOctave - 1))
 	for i < perOctave && frac > bounds[i] {
 		i++
 	}
@@ -117,7 +108,7 @@ func (s snapshot) Write(out *dto.Metric) error {
 		}
 	}
 	m, err := prometheus.NewConstNativeHistogram(s.desc, total, time.Duration(s.sum.Load()).Seconds(), native, nil, zero,
-		schema, prometheus.DefNativeHistogramZeroThreshold, s.created)
+		schema, prometheus.DefNativeHistogramZeroThreshold, s.created, s.labels...)
 	if err != nil {
 		return err
 	}

@@ -26,11 +26,18 @@ func written(t *testing.T, c prometheus.Collector) *dto.Histogram {
 	return h
 }
 
+// options are those of client_golang's histogram that has the same buckets.
+var options = prometheus.HistogramOpts{
+	Name: "x_seconds", Help: "x",
+	Buckets:                     []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+	NativeHistogramBucketFactor: 1.022,
+}
+
 // What is exported is what client_golang's own histogram of the same options
 // exports, sum apart, which is added up in another order.
 func TestHistogramIsThatOfPrometheus(t *testing.T) {
 	ours := latency.NewHistogram("x_seconds", "x")
-	theirs := prometheus.NewHistogram(latency.Options("x_seconds", "x"))
+	theirs := prometheus.NewHistogram(options)
 	observe := func(d time.Duration) {
 		ours.Observe(d)
 		theirs.Observe(d.Seconds())
@@ -71,6 +78,26 @@ func TestHistogramCountsEverything(t *testing.T) {
 	}
 }
 
+func TestEachSetOfLabelValuesHasItsOwnHistogram(t *testing.T) {
+	v := latency.NewVec("x_seconds", "x", "a", "b")
+	v.With("1", "2").Observe(time.Second)
+	v.With("1", "2").Observe(time.Second)
+	v.With("12", "").Observe(time.Second)
+	reg := prometheus.NewPedanticRegistry()
+	reg.MustRegister(v)
+	families, err := reg.Gather()
+	if err != nil || len(families) != 1 || len(families[0].Metric) != 2 {
+		t.Fatal(families, err)
+	}
+	counts := map[string]uint64{}
+	for _, m := range families[0].Metric {
+		counts[m.Label[0].GetName()+m.Label[0].GetValue()+m.Label[1].GetName()+m.Label[1].GetValue()] = m.Histogram.GetSampleCount()
+	}
+	if len(counts) != 2 || counts["a1b2"] != 2 || counts["a12b"] != 1 {
+		t.Error(counts)
+	}
+}
+
 func BenchmarkHistogram(b *testing.B) {
 	h := latency.NewHistogram("x_seconds", "x")
 	d := 137 * time.Microsecond
@@ -79,7 +106,7 @@ func BenchmarkHistogram(b *testing.B) {
 			h.Observe(d)
 		}
 	})
-	p := prometheus.NewHistogram(latency.Options("x_seconds", "x"))
+	p := prometheus.NewHistogram(options)
 	b.Run("client_golang", func(b *testing.B) {
 		for b.Loop() {
 			p.Observe(d.Seconds())

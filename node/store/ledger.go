@@ -90,6 +90,12 @@ func newLedger(s Settings, primary backend, o *outbox, file *sqlite, reg prometh
 	}
 	l.working, l.stop = context.WithCancel(context.Background())
 	l.metrics = newMetrics(reg, func() float64 { return float64(l.Outbox()) }, func() float64 { return float64(len(l.queue)) })
+	// Rates need the series before the first event.
+	l.metrics.written.WithLabelValues(primary.name())
+	if o != nil {
+		l.metrics.written.WithLabelValues(inOutbox)
+		l.metrics.written.WithLabelValues(shippedOn)
+	}
 	return l
 }
 
@@ -219,7 +225,7 @@ func (l *Ledger) commitGroup(group []pending) {
 	}
 	began := time.Now()
 	where, added, err := l.store(ctx, records)
-	l.metrics.commit.Observe(time.Since(began).Seconds())
+	l.metrics.commit.Observe(time.Since(began))
 	l.metrics.group.Observe(float64(len(records)))
 	if err == nil {
 		l.metrics.written.WithLabelValues(where).Add(float64(added))

@@ -8,14 +8,22 @@ import (
 
 // metrics are what the ledger counts.
 type metrics struct {
-	written       *prometheus.CounterVec
-	refused       prometheus.Counter
-	commit, group prometheus.Histogram
-	pruned        prometheus.Counter
-	pruneFailed   prometheus.Counter
-	prune         prometheus.Histogram
-	oldest        prometheus.Gauge
+	written     *prometheus.CounterVec
+	refused     prometheus.Counter
+	commit      *latency.Histogram
+	group       prometheus.Histogram
+	pruned      prometheus.Counter
+	pruneFailed prometheus.Counter
+	prune       *latency.Histogram
+	oldest      prometheus.Gauge
 }
+
+// Where verdicts are, beside the names of the databases: in the outbox, and
+// shipped on from there.
+const (
+	inOutbox  = "outbox"
+	shippedOn = "shipped"
+)
 
 func newMetrics(reg prometheus.Registerer, outbox, queue func() float64) metrics {
 	counter := func(name, help string) prometheus.Counter {
@@ -23,14 +31,14 @@ func newMetrics(reg prometheus.Registerer, outbox, queue func() float64) metrics
 	}
 	m := metrics{
 		written: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_ledger_verdicts_total",
-			Help: "Verdicts committed to disk, by where."}, []string{"store"}),
+			Help: "Verdicts committed to disk, by where: sqlite, postgresql, outbox; shipped are those that went on from the outbox."}, []string{"store"}),
 		refused: counter("bizra_ledger_refused_verdicts_total", "Verdicts that could not be written and were not answered."),
-		commit:  prometheus.NewHistogram(latency.Options("bizra_ledger_commit_seconds", "Time of one group commit.")),
+		commit:  latency.NewHistogram("bizra_ledger_commit_seconds", "Time of one group commit."),
 		group: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "bizra_ledger_group_verdicts",
 			Help: "Verdicts in one group commit.", Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128, 256}}),
 		pruned:      counter("bizra_ledger_pruned_verdicts_total", "Verdicts deleted because they were older than store.retention."),
 		pruneFailed: counter("bizra_ledger_prune_errors_total", "Batches of old verdicts that could not be deleted."),
-		prune:       prometheus.NewHistogram(latency.Options("bizra_ledger_prune_seconds", "Time to delete one batch of old verdicts.")),
+		prune:       latency.NewHistogram("bizra_ledger_prune_seconds", "Time to delete one batch of old verdicts."),
 		oldest: prometheus.NewGauge(prometheus.GaugeOpts{Name: "bizra_ledger_oldest_verdict_timestamp_seconds",
 			Help: "Time of the oldest verdict in the ledger as of the last look, in Unix seconds; 0 when there is none."}),
 	}

@@ -46,7 +46,7 @@ func (o *outbox) store(ctx context.Context, records []Record, notify func(severi
 		if up {
 			notify("bad", "PostgreSQL does not take verdicts, they go to the outbox: "+printable.Clean(refused.Error(), 160))
 		}
-		return "outbox", added, nil
+		return inOutbox, added, nil
 	}
 	if !up {
 		// The file takes no more; PostgreSQL may be back.
@@ -102,7 +102,7 @@ func (l *Ledger) shipGroup() bool {
 	if err != nil || shipped == 0 {
 		return false
 	}
-	l.metrics.written.WithLabelValues("shipped").Add(float64(shipped))
+	l.metrics.written.WithLabelValues(shippedOn).Add(float64(shipped))
 	if l.Outbox() > 0 {
 		return true
 	}

@@ -64,7 +64,7 @@ func (l *Ledger) pruneOld(retention time.Duration) error {
 		took := time.Since(began)
 		if n > 0 {
 			l.metrics.pruned.Add(float64(n))
-			l.metrics.prune.Observe(took.Seconds())
+			l.metrics.prune.Observe(took)
 		}
 		if n < pruneBatch {
 			break

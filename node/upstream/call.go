@@ -211,7 +211,7 @@ func (s *Set) account(p *provider, took time.Duration, err error) outcome {
 	}
 	p.counters.requests[o].Inc()
 	if o != outcomeCancelled {
-		p.counters.seconds.Observe(took.Seconds())
+		p.counters.seconds.Observe(took)
 	}
 	return o
 }

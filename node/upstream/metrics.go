@@ -10,7 +10,7 @@ type metrics struct {
 	requests    *prometheus.CounterVec
 	failures    *prometheus.CounterVec
 	attempts    prometheus.Histogram
-	latency     *prometheus.HistogramVec
+	latency     *latency.Vec
 	retries     prometheus.Counter
 	hedges      prometheus.Counter
 	hedgeWins   prometheus.Counter
@@ -28,7 +28,7 @@ func newMetrics() *metrics {
 			Help: "Failed calls to providers, by kind: timeout, connection, status, malformed, oversized."}, []string{"provider", "kind"}),
 		attempts: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "bizra_upstream_attempts",
 			Help: "Attempts a call took, retries and hedges included; 0 when no provider could be asked.", Buckets: []float64{0, 1, 2, 3, 4, 6, 8}}),
-		latency:     prometheus.NewHistogramVec(latency.Options("bizra_upstream_request_seconds", "Time of calls to providers that were not cancelled."), []string{"provider"}),
+		latency:     latency.NewVec("bizra_upstream_request_seconds", "Time of calls to providers that were not cancelled.", "provider"),
 		retries:     count("bizra_upstream_retries_total", "Calls tried again after a failure."),
 		hedges:      count("bizra_upstream_hedges_total", "Second calls started because the first was slow."),
 		hedgeWins:   count("bizra_upstream_hedge_wins_total", "Second calls that answered first."),
@@ -53,11 +53,11 @@ var outcomeNames = [outcomes]string{"success", "rpc_error", "failure", "cancelle
 type counters struct {
 	requests [outcomes]prometheus.Counter
 	kinds    map[string]prometheus.Counter
-	seconds  prometheus.Observer
+	seconds  *latency.Histogram
 }
 
 func (m *metrics) of(provider string) counters {
-	c := counters{seconds: m.latency.WithLabelValues(provider), kinds: map[string]prometheus.Counter{}}
+	c := counters{seconds: m.latency.With(provider), kinds: map[string]prometheus.Counter{}}
 	for o, name := range outcomeNames {
 		c.requests[o] = m.requests.WithLabelValues(provider, name)
 	}

@@ -11,7 +11,7 @@ type metrics struct {
 	verdicts *prometheus.CounterVec
 	checks   *prometheus.CounterVec
 	lies     *prometheus.CounterVec
-	seconds  *prometheus.HistogramVec
+	seconds  *latency.Vec
 }
 
 // newMetrics registers with reg, which may be nil.
@@ -30,13 +30,24 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "bizra_validation_lies_total",
 			Help: "False answers of providers found out, by the check that found them.",
 		}, []string{"check"}),
-		seconds: f.NewHistogramVec(latency.Options("bizra_validation_seconds", "Time taken to reach a verdict."), []string{"kind"}),
+		seconds: latency.NewVec("bizra_validation_seconds", "Time taken to reach a verdict.", "kind"),
+	}
+	if reg != nil {
+		reg.MustRegister(m.seconds)
 	}
 	// Rates need the series before the first event.
 	for _, kind := range []Kind{KindTransaction, KindBlock, KindAddress} {
-		m.seconds.WithLabelValues(string(kind))
+		m.seconds.With(string(kind))
 		for _, outcome := range []Outcome{Valid, Invalid, NotFound, Undecided, outcomeError} {
 			m.verdicts.WithLabelValues(string(kind), string(outcome))
+		}
+	}
+	for _, names := range checkNames {
+		for _, name := range names {
+			m.lies.WithLabelValues(name)
+			for _, status := range []Status{Passed, Failed, Skipped} {
+				m.checks.WithLabelValues(name, string(status))
+			}
 		}
 	}
 	return m

@@ -1,0 +1,81 @@
+package node
+
+import (
+	"cmp"
+	"strings"
+
+	"github.com/bizra/bizra-top/node/api"
+)
+
+// health says how the node is. It is ready while a provider can be asked, or a
+// cache could answer.
+func (n *Node) health() api.Health {
+	h := api.Health{Status: api.Pass, Ready: true, Checks: map[string][]api.HealthPart{
+		api.CheckUpstreams: n.upstreamHealth(),
+		api.CheckBreakers:  n.breakerHealth(),
+		api.CheckDatabase:  {n.databaseHealth()},
+		api.CheckCache:     n.cacheHealth(),
+	}}
+	for check, parts := range h.Checks {
+		switch api.Worst(parts, check == api.CheckUpstreams) {
+		case api.Warn, api.Fail:
+			h.Status = api.Warn
+		}
+	}
+	if api.Worst(h.Checks[api.CheckUpstreams], true) == api.Fail && n.cache.Entries() == 0 && !n.redisAnswers() {
+		h.Status, h.Ready, h.Output = api.Fail, false, "no provider can be asked, and no cache could answer"
+	}
+	return h
+}
+
+func (n *Node) redisAnswers() bool { return n.redis != nil && n.breakerNamed(classRedis).Allows() }
+
+func (n *Node) upstreamHealth() (parts []api.HealthPart) {
+	for _, s := range n.upstreams.Status() {
+		part := api.HealthPart{Component: s.Name, Status: api.Pass}
+		if !s.Healthy {
+			part.Status, part.Output = api.Fail, strings.TrimSpace(s.State+" "+s.LastError)
+		}
+		parts = append(parts, part)
+	}
+	return parts
+}
+
+func (n *Node) breakerHealth() (parts []api.HealthPart) {
+	for _, b := range n.breakers {
+		s := b.Snapshot()
+		part := api.HealthPart{Component: s.Name, Status: api.Pass, Since: s.Since.UTC()}
+		if !b.Allows() {
+			part.Status, part.Output = api.Warn, string(s.State)+": "+s.Reason
+		}
+		parts = append(parts, part)
+	}
+	return parts
+}
+
+// databaseHealth fails when verdicts cannot be written, and so are not answered.
+func (n *Node) databaseHealth() api.HealthPart {
+	p, part := n.poolState(), api.HealthPart{Component: n.ledger.Backend(), Status: api.Pass}
+	switch {
+	case n.ledger.LastError() != "":
+		part.Status, part.Output = api.Fail, "verdicts cannot be written: "+n.ledger.LastError()
+	case !p.Reachable:
+		part.Status, part.Output = api.Warn, "verdicts go to the outbox: "+cmp.Or(p.LastError, "no answer")
+	case p.Waiting > 0 && p.InUse >= p.Limit:
+		part.Status, part.Output = api.Warn, "all connections of pool.limit are in use and callers wait"
+	}
+	return part
+}
+
+// cacheHealth only ever warns: without a cache the providers answer.
+func (n *Node) cacheHealth() []api.HealthPart {
+	parts := []api.HealthPart{{Component: "l1", Status: api.Pass}}
+	if n.redis != nil {
+		l2 := api.HealthPart{Component: "l2", Status: api.Pass}
+		if !n.redisAnswers() {
+			l2.Status, l2.Output = api.Warn, "Redis is not asked: "+cmp.Or(n.breakerNamed(classRedis).Snapshot().LastError, "its breaker is open")
+		}
+		parts = append(parts, l2)
+	}
+	return parts
+}
