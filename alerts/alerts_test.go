@@ -14,6 +14,7 @@ import (
 
 	"github.com/bizra/bizra-top/alerts"
 	"github.com/bizra/bizra-top/node/control"
+	"github.com/bizra/bizra-top/node/latency"
 	"github.com/bizra/bizra-top/node/settings"
 	"github.com/bizra/bizra-top/probes"
 )
@@ -63,7 +64,7 @@ func build(t *testing.T, files ...string) (*rig, error) {
 	r.metrics.MustRegister(settings.Collector(reg))
 	sampler := probes.NewSampler(h, r.metrics, hs, log)
 	ctx, cancel := context.WithCancel(context.Background())
-	if r.Evaluator, err = alerts.New(ctx, h, as, log, r.add); err != nil {
+	if r.Evaluator, err = alerts.New(ctx, h, r.metrics, as, log, r.add); err != nil {
 		cancel()
 		return nil, err
 	}
@@ -135,7 +136,7 @@ func TestEveryThresholdOfTheShippedRulesIsASetting(t *testing.T) {
 		t.Fatal(err)
 	}
 	list := r.List()
-	if len(list) < 12 {
+	if len(list) < 30 {
 		t.Fatalf("%d rules", len(list))
 	}
 	used := map[string]bool{}
@@ -151,19 +152,130 @@ func TestEveryThresholdOfTheShippedRulesIsASetting(t *testing.T) {
 		}
 	}
 	for _, s := range r.registry.All() {
-		if strings.HasSuffix(s.Key, ".threshold") && !used[s.Key] {
+		if (strings.HasSuffix(s.Key, ".threshold") || s.Key == "alerts.availability.objective") && !used[s.Key] {
 			t.Errorf("no rule reads %s", s.Key)
 		}
 	}
 }
 
-func TestBrokenRuleFileIsNamed(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "mine.yaml")
-	if err := os.WriteFile(path, []byte("groups:\n- name: x\n  rules:\n  - alert: A\n    expr: sum(\n"), 0o600); err != nil {
+// The node keeps native histograms only; the rules also know the buckets that a
+// server scrapes, which is what their promtool tests feed them.
+func TestLatencyRulesReadNativeHistograms(t *testing.T) {
+	r, err := build(t)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := build(t, path); err == nil || !strings.Contains(err.Error(), "mine.yaml") {
-		t.Fatalf("%v", err)
+	if _, err := r.registry.Apply([]settings.Change{{Key: "alerts.ledger_commit.threshold", Value: "1ms"}}); err != nil {
+		t.Fatal(err)
+	}
+	commit := prometheus.NewHistogram(latency.Options("bizra_ledger_commit_seconds", "x"))
+	r.metrics.MustRegister(commit)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(20 * time.Millisecond):
+				commit.Observe(0.5)
+			}
+		}
+	})
+	defer wg.Wait()
+	defer close(stop)
+	if a := r.eventually(t, "LedgerCommitSlow", "pending"); a.Value == nil || *a.Value < 0.4 || *a.Value > 0.6 {
+		t.Errorf("%+v", a)
+	}
+}
+
+const mine = `groups:
+- name: x
+  rules:
+  - alert: Mine
+    expr: vector(1)
+    annotations: {summary: one}
+`
+
+func TestBrokenRuleFileIsNamedWithItsLine(t *testing.T) {
+	for name, c := range map[string]struct{ from, to, line string }{
+		"expression":      {"vector(1)", "sum(", "mine.yaml: 5:11: "},
+		"template":        {"one", "'{{ nothing }}'", "mine.yaml: 4:12: "},
+		"unknown field":   {"expr", "exprs", "mine.yaml: yaml: unmarshal errors:\n  line 5: "},
+		"no YAML":         {"rules:", "rules", "mine.yaml: yaml: line 3: "},
+		"invalid label":   {"annotations: {summary: one}", "labels: {__name__: a}", "mine.yaml: 4:12: "},
+		"recorded labels": {"alert: Mine", "record: 'a{}'", "mine.yaml: 4:13: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "mine.yaml")
+			if err := os.WriteFile(path, []byte(strings.Replace(mine, c.from, c.to, 1)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := build(t, path); err == nil || !strings.Contains(err.Error(), c.line) {
+				t.Fatalf("%v", err)
+			}
+		})
+	}
+}
+
+func TestRuleFilesThatAreNotThere(t *testing.T) {
+	if _, err := build(t, filepath.Join(t.TempDir(), "none.yaml")); err == nil || !strings.Contains(err.Error(), "none.yaml") {
+		t.Errorf("%v", err)
+	}
+	if _, err := build(t, t.TempDir()); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("%v", err)
+	}
+	if _, err := build(t, filepath.Join(t.TempDir(), "*.yaml")); err != nil {
+		t.Errorf("a pattern that matches nothing yet: %v", err)
+	}
+}
+
+// Files that change are taken up, broken ones are refused with their line, once,
+// and the rules before them go on.
+func TestRuleFilesAreReloaded(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := build(t, filepath.Join(dir, "*.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := r.state("Mine"); ok {
+		t.Fatal("there is a rule that nobody wrote")
+	}
+	write("a.yaml", mine)
+	fired := r.eventually(t, "Mine", "firing")
+	write("b.yaml", strings.Replace(strings.Replace(mine, "Mine", "Second", 1), "vector(1)", "sum(", 1))
+	for i := 0; !r.told("rule files refused, the rules before go on: " + filepath.Join(dir, "b.yaml") + ": 5:11: "); i++ {
+		if i == 400 {
+			t.Fatalf("nobody was told: %+v", r.events)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	r.eventually(t, "RuleFilesRefused", "pending")
+	if a, _ := r.state("Mine"); a.State != "firing" || !a.Since.Equal(fired.Since) {
+		t.Errorf("the old rule did not go on: %+v, fired %s", a, fired.Since)
+	}
+	write("b.yaml", strings.Replace(mine, "Mine", "Second", 1))
+	r.eventually(t, "Second", "firing")
+	if a, _ := r.state("Mine"); !a.Since.Equal(fired.Since) {
+		t.Errorf("a rule that did not change lost its state")
+	}
+	if err := os.Remove(filepath.Join(dir, "a.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; ; i++ {
+		if a, ok := r.state("Mine"); !ok || a.State == "resolved" {
+			break
+		}
+		if i == 400 {
+			t.Fatal("a rule outlives its file")
+		}
+		time.Sleep(20 * time.Millisecond)
 	}
 }
 
