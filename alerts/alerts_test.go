@@ -189,6 +189,46 @@ func TestLatencyRulesReadNativeHistograms(t *testing.T) {
 	}
 }
 
+// The objectives are recorded and compared in the node as in promtool's tests, there
+// with buckets, here with native histograms; only their pace is quickened.
+func TestObjectivesBurnInTheNode(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "quick.yaml")
+	quick := strings.ReplaceAll(string(alerts.Shipped()["objectives.yaml"]), "interval: 30s", "interval: 500ms")
+	if err := os.WriteFile(path, []byte(quick), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := build(t, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	took := prometheus.NewHistogramVec(latency.Options("bizra_http_request_seconds", "x"), []string{"route"})
+	requests := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_http_requests_total"}, []string{"route", "code"})
+	r.metrics.MustRegister(took, requests)
+	failing := requests.WithLabelValues("POST /", "503")
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(20 * time.Millisecond):
+				took.WithLabelValues("POST /").Observe(3)
+				requests.WithLabelValues("POST /", "200").Inc()
+				failing.Inc()
+			}
+		}
+	})
+	defer wg.Wait()
+	defer close(stop)
+	if a := r.eventually(t, "ApiLatencyBurnsFast", "firing"); *a.Value < 2.8 || *a.Value > 3.2 {
+		t.Errorf("quantile %v of requests that take 3 s", *a.Value)
+	}
+	if a := r.eventually(t, "ApiAvailabilityBurnsSlow", "firing"); *a.Value < 0.45 || *a.Value > 0.55 {
+		t.Errorf("%v of the requests fail, not half", *a.Value)
+	}
+}
+
 const mine = `groups:
 - name: x
   rules:

@@ -1,5 +1,7 @@
 package probes
 
+//lint:file-ignore SA1019 The first schema is the one that every Grafana reads; the second needs version 12.
+
 import (
 	"encoding/json"
 	"fmt"
@@ -12,6 +14,7 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/prometheus"
 	"github.com/grafana/grafana-foundation-sdk/go/stat"
 	"github.com/grafana/grafana-foundation-sdk/go/timeseries"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 
@@ -102,8 +105,8 @@ func grafanaExpr(expr string) (string, error) {
 			case *parser.VectorSelector:
 				n.Name += "_bucket"
 				for i, m := range n.LabelMatchers {
-					if m.Name == labels.MetricName {
-						n.LabelMatchers[i] = labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, n.Name)
+					if m.Name == model.MetricNameLabel {
+						n.LabelMatchers[i] = labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, n.Name)
 					}
 				}
 			}
