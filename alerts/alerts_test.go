@@ -97,6 +97,23 @@ func (r *rig) eventually(t *testing.T, name, state string) control.Alert {
 	return a
 }
 
+// load calls do fifty times a second until the test ends.
+func load(t *testing.T, do func()) {
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(20 * time.Millisecond):
+				do()
+			}
+		}
+	})
+	t.Cleanup(func() { close(stop); wg.Wait() })
+}
+
 // An alert goes through pending and firing, and a moved threshold resolves it
 // at the next evaluation.
 func TestThresholdIsASetting(t *testing.T) {
@@ -170,20 +187,7 @@ func TestLatencyRulesReadNativeHistograms(t *testing.T) {
 	}
 	commit := prometheus.NewHistogram(latency.Options("bizra_ledger_commit_seconds", "x"))
 	r.metrics.MustRegister(commit)
-	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(20 * time.Millisecond):
-				commit.Observe(0.5)
-			}
-		}
-	})
-	defer wg.Wait()
-	defer close(stop)
+	load(t, func() { commit.Observe(0.5) })
 	if a := r.eventually(t, "LedgerCommitSlow", "pending"); a.Value == nil || *a.Value < 0.4 || *a.Value > 0.6 {
 		t.Errorf("%+v", a)
 	}
@@ -205,22 +209,11 @@ func TestObjectivesBurnInTheNode(t *testing.T) {
 	requests := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_http_requests_total"}, []string{"route", "code"})
 	r.metrics.MustRegister(took, requests)
 	failing := requests.WithLabelValues("POST /", "503")
-	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(20 * time.Millisecond):
-				took.WithLabelValues("POST /").Observe(3)
-				requests.WithLabelValues("POST /", "200").Inc()
-				failing.Inc()
-			}
-		}
+	load(t, func() {
+		took.WithLabelValues("POST /").Observe(3)
+		requests.WithLabelValues("POST /", "200").Inc()
+		failing.Inc()
 	})
-	defer wg.Wait()
-	defer close(stop)
 	if a := r.eventually(t, "ApiLatencyBurnsFast", "firing"); *a.Value < 2.8 || *a.Value > 3.2 {
 		t.Errorf("quantile %v of requests that take 3 s", *a.Value)
 	}
