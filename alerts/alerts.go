@@ -5,18 +5,17 @@ package alerts
 import (
 	"cmp"
 	"context"
-	"embed"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"net/url"
-	"os"
 	"regexp"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/rulefmt"
@@ -28,25 +27,20 @@ import (
 	"github.com/bizra/bizra-top/probes"
 )
 
-//go:embed rules/*.yaml
-var shipped embed.FS
-
-// shippedFile is how the embedded rules are named to the rule manager.
-const shippedFile = "rules/bizra.yaml"
-
-func shippedRules() []byte {
-	data, err := shipped.ReadFile(shippedFile)
-	if err != nil {
-		panic(err) // it is part of the binary
-	}
-	return data
-}
-
 // Evaluator runs the rules. All methods may be called from any goroutine.
 type Evaluator struct {
-	manager *rules.Manager
-	every   time.Duration
-	notify  func(control.Event)
+	manager  *rules.Manager
+	settings Settings
+	every    time.Duration
+	notify   func(control.Event)
+	parser   parser.Parser
+	log      *slog.Logger
+	loader   loader
+	broken   prometheus.Gauge
+
+	// Of Run alone once it runs.
+	loaded  map[string][]byte // the rule files that run
+	refused string            // what was wrong with newer ones
 
 	mu       sync.Mutex
 	known    map[string]known // by rule and labels
@@ -66,12 +60,20 @@ const showResolved = 2 * time.Minute
 // maxResolved bounds how many of them there are, whatever rules come and go.
 const maxResolved = 100
 
+// lookEvery is how often the rule files are looked at for changes.
+const lookEvery = 2 * time.Second
+
 // New loads the shipped rules and the files of the settings; a broken file is
-// an error that names it and its line. notify is told of every alert that turns
-// pending, fires or resolves.
-func New(ctx context.Context, h *probes.History, s Settings, log *slog.Logger, notify func(control.Event)) (*Evaluator, error) {
+// an error that names it, its line and column. While Run runs, files that change
+// are taken up, and broken ones refused. notify is told of that, and of every
+// alert that turns pending, fires or resolves.
+func New(ctx context.Context, h *probes.History, reg prometheus.Registerer, s Settings, log *slog.Logger, notify func(control.Event)) (*Evaluator, error) {
 	engine, queryable, appendable, p := h.Storage()
-	e := &Evaluator{every: s.EvaluateEvery.Get(), notify: notify, known: map[string]known{}}
+	e := &Evaluator{settings: s, every: s.EvaluateEvery.Get(), notify: notify, known: map[string]known{}, parser: p, log: log,
+		loader: loader{new(atomic.Pointer[ruleFiles])},
+		broken: prometheus.NewGauge(prometheus.GaugeOpts{Name: "bizra_alert_rule_files_refused",
+			Help: "1 while the rule files on disk are broken and the rules before them go on."})}
+	reg.MustRegister(e.broken)
 	e.manager = rules.NewManager(&rules.ManagerOptions{
 		NameValidationScheme: model.UTF8Validation,
 		ExternalURL:          &url.URL{},
@@ -84,43 +86,24 @@ func New(ctx context.Context, h *probes.History, s Settings, log *slog.Logger, n
 		OutageTolerance:      time.Hour,
 		ForGracePeriod:       10 * time.Second,
 		ResendDelay:          time.Minute,
-		GroupLoader:          loader{p, log},
+		GroupLoader:          e.loader,
 		MaxConcurrentEvals:   1,
 		Parser:               p,
 	})
-	files := append([]string{shippedFile}, s.Files.Get()...)
-	// Update only says that it failed; loading the files says where.
-	if _, errs := e.manager.LoadGroups(e.every, labels.EmptyLabels(), "", nil, false, files...); len(errs) > 0 {
-		return nil, fmt.Errorf("alert rules: %w", errors.Join(errs...))
-	}
-	if err := e.manager.Update(e.every, files, labels.EmptyLabels(), "", nil); err != nil {
+	if err := e.load(); err != nil {
 		return nil, fmt.Errorf("alert rules: %w", err)
 	}
 	return e, nil
 }
 
-// loader reads the shipped rules from the binary and others from disk.
-type loader struct {
-	parser parser.Parser
-	log    *slog.Logger
-}
+// loader hands the rule manager the files that were read last.
+type loader struct{ files *atomic.Pointer[ruleFiles] }
 
 func (l loader) Load(name string, ignoreUnknown bool, scheme model.ValidationScheme) (*rulefmt.RuleGroups, []error) {
-	data := shippedRules()
-	if name != shippedFile {
-		var err error
-		if data, err = os.ReadFile(name); err != nil {
-			return nil, []error{err}
-		}
-	}
-	groups, errs := rulefmt.Parse(data, ignoreUnknown, scheme, l.parser, l.log)
-	for i, err := range errs {
-		errs[i] = fmt.Errorf("%s: %w", name, err)
-	}
-	return groups, errs
+	return l.files.Load().Load(name, ignoreUnknown, scheme)
 }
 
-func (l loader) Parse(query string) (parser.Expr, error) { return l.parser.ParseExpr(query) }
+func (l loader) Parse(query string) (parser.Expr, error) { return l.files.Load().Parse(query) }
 
 // Run evaluates until ctx ends.
 func (e *Evaluator) Run(ctx context.Context) {
@@ -128,11 +111,15 @@ func (e *Evaluator) Run(ctx context.Context) {
 	wg.Go(e.manager.Run)
 	tick := time.NewTicker(min(e.every, time.Second) / 2)
 	defer tick.Stop()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
 			e.compare()
+		case <-look.C:
+			e.reload(ctx)
 		}
 	}
 	e.manager.Stop()
@@ -179,7 +166,7 @@ func (e *Evaluator) compare() {
 	e.resolved = e.resolved[max(0, len(e.resolved)-maxResolved):]
 }
 
-var settingKey = regexp.MustCompile(`bizra_setting\{key="([^"]+)"\}`)
+var settingKey = regexp.MustCompile(`bizra_setting\{key="(alerts\.[^"]+)"\}`)
 
 // List returns every active alert, firing ones first, then those that were
 // resolved a moment ago, then the rules that are inactive.
@@ -218,7 +205,9 @@ func rule(r *rules.AlertingRule) control.Alert {
 		WhatToDo: printable.Clean(r.Annotations().Get("what_to_do"), 500), Since: r.GetEvaluationTimestamp(),
 	}
 	for _, m := range settingKey.FindAllStringSubmatch(out.Expr, -1) {
-		out.Thresholds = append(out.Thresholds, m[1])
+		if !slices.Contains(out.Thresholds, m[1]) {
+			out.Thresholds = append(out.Thresholds, m[1])
+		}
 	}
 	return out
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/bizra/bizra-top/alerts"
 	"github.com/bizra/bizra-top/node/control"
+	"github.com/bizra/bizra-top/node/latency"
 	"github.com/bizra/bizra-top/node/settings"
 	"github.com/bizra/bizra-top/probes"
 )
@@ -63,7 +64,7 @@ func build(t *testing.T, files ...string) (*rig, error) {
 	r.metrics.MustRegister(settings.Collector(reg))
 	sampler := probes.NewSampler(h, r.metrics, hs, log)
 	ctx, cancel := context.WithCancel(context.Background())
-	if r.Evaluator, err = alerts.New(ctx, h, as, log, r.add); err != nil {
+	if r.Evaluator, err = alerts.New(ctx, h, r.metrics, as, log, r.add); err != nil {
 		cancel()
 		return nil, err
 	}
@@ -94,6 +95,23 @@ func (r *rig) eventually(t *testing.T, name, state string) control.Alert {
 	a, _ := r.state(name)
 	t.Fatalf("%s never was %s: %+v", name, state, a)
 	return a
+}
+
+// load calls do fifty times a second until the test ends.
+func load(t *testing.T, do func()) {
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(20 * time.Millisecond):
+				do()
+			}
+		}
+	})
+	t.Cleanup(func() { close(stop); wg.Wait() })
 }
 
 // An alert goes through pending and firing, and a moved threshold resolves it
@@ -135,7 +153,7 @@ func TestEveryThresholdOfTheShippedRulesIsASetting(t *testing.T) {
 		t.Fatal(err)
 	}
 	list := r.List()
-	if len(list) < 12 {
+	if len(list) < 30 {
 		t.Fatalf("%d rules", len(list))
 	}
 	used := map[string]bool{}
@@ -151,19 +169,146 @@ func TestEveryThresholdOfTheShippedRulesIsASetting(t *testing.T) {
 		}
 	}
 	for _, s := range r.registry.All() {
-		if strings.HasSuffix(s.Key, ".threshold") && !used[s.Key] {
+		if (strings.HasSuffix(s.Key, ".threshold") || s.Key == "alerts.availability.objective") && !used[s.Key] {
 			t.Errorf("no rule reads %s", s.Key)
 		}
 	}
 }
 
-func TestBrokenRuleFileIsNamed(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "mine.yaml")
-	if err := os.WriteFile(path, []byte("groups:\n- name: x\n  rules:\n  - alert: A\n    expr: sum(\n"), 0o600); err != nil {
+// The node keeps native histograms only; the rules also know the buckets that a
+// server scrapes, which is what their promtool tests feed them.
+func TestLatencyRulesReadNativeHistograms(t *testing.T) {
+	r, err := build(t)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := build(t, path); err == nil || !strings.Contains(err.Error(), "mine.yaml") {
-		t.Fatalf("%v", err)
+	if _, err := r.registry.Apply([]settings.Change{{Key: "alerts.ledger_commit.threshold", Value: "1ms"}}); err != nil {
+		t.Fatal(err)
+	}
+	commit := latency.NewHistogram("bizra_ledger_commit_seconds", "x")
+	r.metrics.MustRegister(commit)
+	load(t, func() { commit.Observe(500 * time.Millisecond) })
+	if a := r.eventually(t, "LedgerCommitSlow", "pending"); a.Value == nil || *a.Value < 0.4 || *a.Value > 0.6 {
+		t.Errorf("%+v", a)
+	}
+}
+
+// The objectives are recorded and compared in the node as in promtool's tests, there
+// with buckets, here with native histograms; only their pace is quickened.
+func TestObjectivesBurnInTheNode(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "quick.yaml")
+	quick := strings.ReplaceAll(string(alerts.Shipped()["objectives.yaml"]), "interval: 30s", "interval: 500ms")
+	if err := os.WriteFile(path, []byte(quick), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := build(t, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	took := latency.NewVec("bizra_http_request_seconds", "x", "route")
+	requests := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_http_requests_total"}, []string{"route", "code"})
+	r.metrics.MustRegister(took, requests)
+	failing := requests.WithLabelValues("POST /", "503")
+	load(t, func() {
+		took.With("POST /").Observe(3 * time.Second)
+		requests.WithLabelValues("POST /", "200").Inc()
+		failing.Inc()
+	})
+	if a := r.eventually(t, "ApiLatencyBurnsFast", "firing"); *a.Value < 2.8 || *a.Value > 3.2 {
+		t.Errorf("quantile %v of requests that take 3 s", *a.Value)
+	}
+	if a := r.eventually(t, "ApiAvailabilityBurnsSlow", "firing"); *a.Value < 0.45 || *a.Value > 0.55 {
+		t.Errorf("%v of the requests fail, not half", *a.Value)
+	}
+}
+
+const mine = `groups:
+- name: x
+  rules:
+  - alert: Mine
+    expr: vector(1)
+    annotations: {summary: one}
+`
+
+func TestBrokenRuleFileIsNamedWithItsLine(t *testing.T) {
+	for name, c := range map[string]struct{ from, to, line string }{
+		"expression":      {"vector(1)", "sum(", "mine.yaml: 5:11: "},
+		"template":        {"one", "'{{ nothing }}'", "mine.yaml: 4:12: "},
+		"unknown field":   {"expr", "exprs", "mine.yaml: yaml: unmarshal errors:\n  line 5: "},
+		"no YAML":         {"rules:", "rules", "mine.yaml: yaml: line 3: "},
+		"invalid label":   {"annotations: {summary: one}", "labels: {__name__: a}", "mine.yaml: 4:12: "},
+		"recorded labels": {"alert: Mine", "record: 'a{}'", "mine.yaml: 4:13: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "mine.yaml")
+			if err := os.WriteFile(path, []byte(strings.Replace(mine, c.from, c.to, 1)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := build(t, path); err == nil || !strings.Contains(err.Error(), c.line) {
+				t.Fatalf("%v", err)
+			}
+		})
+	}
+}
+
+func TestRuleFilesThatAreNotThere(t *testing.T) {
+	if _, err := build(t, filepath.Join(t.TempDir(), "none.yaml")); err == nil || !strings.Contains(err.Error(), "none.yaml") {
+		t.Errorf("%v", err)
+	}
+	if _, err := build(t, t.TempDir()); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("%v", err)
+	}
+	if _, err := build(t, filepath.Join(t.TempDir(), "*.yaml")); err != nil {
+		t.Errorf("a pattern that matches nothing yet: %v", err)
+	}
+}
+
+// Files that change are taken up, broken ones are refused with their line, once,
+// and the rules before them go on.
+func TestRuleFilesAreReloaded(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := build(t, filepath.Join(dir, "*.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := r.state("Mine"); ok {
+		t.Fatal("there is a rule that nobody wrote")
+	}
+	write("a.yaml", mine)
+	fired := r.eventually(t, "Mine", "firing")
+	write("b.yaml", strings.Replace(strings.Replace(mine, "Mine", "Second", 1), "vector(1)", "sum(", 1))
+	for i := 0; !r.told("rule files refused, the rules before go on: " + filepath.Join(dir, "b.yaml") + ": 5:11: "); i++ {
+		if i == 400 {
+			t.Fatalf("nobody was told: %+v", r.events)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	r.eventually(t, "RuleFilesRefused", "pending")
+	if a, _ := r.state("Mine"); a.State != "firing" || !a.Since.Equal(fired.Since) {
+		t.Errorf("the old rule did not go on: %+v, fired %s", a, fired.Since)
+	}
+	write("b.yaml", strings.Replace(mine, "Mine", "Second", 1))
+	r.eventually(t, "Second", "firing")
+	if a, _ := r.state("Mine"); !a.Since.Equal(fired.Since) {
+		t.Errorf("a rule that did not change lost its state")
+	}
+	if err := os.Remove(filepath.Join(dir, "a.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; ; i++ {
+		if a, ok := r.state("Mine"); !ok || a.State == "resolved" {
+			break
+		}
+		if i == 400 {
+			t.Fatal("a rule outlives its file")
+		}
+		time.Sleep(20 * time.Millisecond)
 	}
 }
 

@@ -83,6 +83,6 @@ bizra-top --once --json`,
 	}
 	o.registerCommon(root)
 	o.registerLook(root)
-	root.AddCommand(demoCommand(o), getCommand(o), setCommand(o), configCommand(o))
+	root.AddCommand(demoCommand(o), getCommand(o), setCommand(o), configCommand(o), exportCommand())
 	return root
 }

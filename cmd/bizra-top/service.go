@@ -56,7 +56,7 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger) (_ *
 	}
 	// Rules are read before the node is built, so that a broken file stops nothing
 	// that runs; their events only come once everything runs.
-	if s.evaluator, err = alerts.New(ctx, s.history, d.alerts, quiet(log), func(e control.Event) { s.node.Events().Add(e) }); err != nil {
+	if s.evaluator, err = alerts.New(ctx, s.history, metrics, d.alerts, quiet(log), func(e control.Event) { s.node.Events().Add(e) }); err != nil {
 		return nil, err
 	}
 	s.node, err = node.New(ctx, node.Options{Registry: d.registry, Settings: d.node, StateDir: p.stateDir, Socket: p.socket,
