@@ -34,8 +34,8 @@ var grafanaUnits = map[control.Unit]string{
 }
 
 // GrafanaDashboard returns the panel catalogue as a Grafana dashboard in JSON,
-// with a row for each part. It reads from any Prometheus data source: a server
-// that scrapes nodes, or a node itself.
+// with a row for each part. It reads from the Prometheus server that scrapes the
+// nodes.
 func GrafanaDashboard() ([]byte, error) {
 	b := dashboard.NewDashboardBuilder("bizra-top").Uid("bizra-top").Tags([]string{"bizra-top"}).
 		Description("Generated from the panels of bizra-top by bizra-top export grafana.").
