@@ -9,6 +9,7 @@ import (
 	"sort"
 	"strconv"
 	"text/tabwriter"
+	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"github.com/prometheus/client_golang/prometheus"
@@ -81,6 +82,9 @@ func ours1() (empty func() store, entries int, end func()) {
 		return err == nil && a.Tier == cache.L1
 	}
 	read(0)
+	for c.Bytes() == 0 { // L1 weighs an entry a moment after it has it
+		time.Sleep(time.Millisecond)
+	}
 	return func() store { c.FlushL1(); return read }, int(ratioRoom / c.Bytes()), c.Close
 }
 
