@@ -90,7 +90,7 @@ func Declare(r *settings.Registry) Settings {
 	count("history_series", "series", "Alert when the history holds more series than this.", 20_000)
 	return Settings{
 		EvaluateEvery: settings.Duration(r, settings.Spec{Key: "alerts.evaluate_every", Min: 0.5, Max: 300, Restart: true,
-			Doc: "How often alert rules are evaluated."}, time.Second),
+			Doc: "How often alert rules are evaluated."}, 3*time.Second),
 		Files: settings.List(r, settings.Spec{Key: "alerts.rule_files",
 			Doc: "Further Prometheus rule files, or patterns such as /etc/bizra-top/rules/*.yaml; taken up when they change."}, nil),
 	}
