@@ -69,7 +69,7 @@ func build(t *testing.T, files ...string) (*rig, error) {
 		return nil, err
 	}
 	var wg sync.WaitGroup
-	wg.Go(func() { sampler.Run(ctx) })
+	wg.Go(func() { sampler.Run(ctx, func(string, string) {}) })
 	wg.Go(func() { r.Run(ctx) })
 	t.Cleanup(func() { cancel(); wg.Wait() })
 	return r, nil

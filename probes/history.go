@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,84 +15,139 @@ import (
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
-	"github.com/prometheus/prometheus/tsdb"
+	"github.com/prometheus/prometheus/tsdb/tsdbutil"
 
 	"github.com/bizra/bizra-top/node/settings"
 )
 
 // Settings are the tunables of sampling and history.
 type Settings struct {
-	SampleEvery *settings.Value[time.Duration]
-	Retention   *settings.Value[time.Duration]
-	MaxBytes    *settings.Value[int64]
+	SampleEvery  *settings.Value[time.Duration]
+	Retention    *settings.Value[time.Duration]
+	RetentionRaw *settings.Value[time.Duration]
+	Retention10s *settings.Value[time.Duration]
+	MaxBytes     *settings.Value[int64]
+	MinFree      *settings.Value[int64]
 }
 
 // Declare declares the tunables of the history.
 func Declare(r *settings.Registry) Settings {
+	const day = 86400
 	return Settings{
 		SampleEvery: settings.Duration(r, settings.Spec{Key: "history.sample_every", Min: 0.2, Max: 60, Step: 0.5,
 			Doc: "How often the node's metrics are sampled into its history."}, time.Second),
-		Retention: settings.Duration(r, settings.Spec{Key: "history.retention", Min: 3600, Max: 366 * 86400, Step: 86400, Restart: true,
-			Doc: "How long samples are kept."}, 48*time.Hour),
-		MaxBytes: settings.Bytes(r, settings.Spec{Key: "history.max_bytes", Min: 64 << 20, Max: 1 << 40, Step: 64 << 20, Restart: true,
-			Doc: "Bound of the history on disk; the oldest samples go first."}, 1<<30),
+		Retention: settings.Duration(r, settings.Spec{Key: "history.retention", Min: 3600, Max: 366 * day, Step: day,
+			Doc: "How long history is kept: one sample a minute where it is not kept finer."}, 90*24*time.Hour),
+		RetentionRaw: settings.Duration(r, settings.Spec{Key: "history.retention_raw", Min: 3600, Max: 366 * day, Step: 3600,
+			Doc: "How long every sample is kept; older history is thinned."}, 24*time.Hour),
+		Retention10s: settings.Duration(r, settings.Spec{Key: "history.retention_10s", Min: 3600, Max: 366 * day, Step: day,
+			Doc: "How long one sample in ten seconds is kept; older history has one a minute."}, 14*24*time.Hour),
+		MaxBytes: settings.Bytes(r, settings.Spec{Key: "history.max_bytes", Min: 64 << 20, Max: 1 << 40, Step: 64 << 20,
+			Doc: "Bound of the history on disk; the oldest samples go first."}, 2<<30),
+		MinFree: settings.Bytes(r, settings.Spec{Key: "history.min_free", Min: 0, Max: 1 << 40, Step: 64 << 20,
+			Doc: "Free disk below which sampling stops, so that the ledger keeps the room."}, 128<<20),
 	}
 }
 
 const (
-	// lookback is for how long the last sample of a series speaks for it.
-	lookback = 5 * time.Second
 	// maxSamples and queryTimeout bound one query.
 	maxSamples   = 5_000_000
 	queryTimeout = 10 * time.Second
-	// headSpan is how much is kept in memory before it becomes a block.
-	headSpan = 30 * time.Minute
 )
 
-// History is the embedded time series database and the PromQL engine over it.
-// All methods may be called from any goroutine.
+// History is the embedded time series database and the PromQL engine over it: the
+// newest samples as they were taken, older ones thinned, seen as one. All methods
+// may be called from any goroutine.
 type History struct {
-	db     *tsdb.DB
-	engine *promql.Engine
-	parser parser.Parser
+	settings Settings
+	dir      string
+	log      *slog.Logger
+	lock     *tsdbutil.DirLocker
+	tiers    []*tier // finest first; the first is written to
+	engine   *engine
+	parser   parser.Parser
+	setAside []string
+	// stopped is true while samples cannot be written. Rules then write none
+	// either: each would fail, and say so, at every evaluation.
+	stopped atomic.Bool
+	opened  atomic.Bool
 }
 
-// OpenHistory opens or creates the history in a folder of its own.
-func OpenHistory(dir string, s Settings, log *slog.Logger) (*History, error) {
-	o := tsdb.DefaultOptions()
-	o.RetentionDuration = s.Retention.Get().Milliseconds()
-	o.MaxBytes = s.MaxBytes.Get()
-	o.MinBlockDuration = headSpan.Milliseconds()
-	// Blocks no longer than a tenth of the retention, as Prometheus does, so
-	// that what is dropped at once is a tenth at most.
-	o.MaxBlockDuration = max(o.RetentionDuration/10, o.MinBlockDuration)
-	o.EnableMemorySnapshotOnShutdown = true
-	o.WALSegmentSize = 16 << 20
-	db, err := tsdb.Open(dir, log, nil, o, nil)
-	if err != nil {
-		return nil, fmt.Errorf("open the history in %s: %w", dir, err)
-	}
+// OpenHistory opens or creates the history in a folder of its own. What is
+// damaged there is moved to its folder "damaged", and told of by Run. It is an
+// error if another process has the history open.
+func OpenHistory(dir string, s Settings, log *slog.Logger) (_ *History, err error) {
 	p := parser.NewParser(parser.Options{})
-	return &History{db: db, parser: p, engine: promql.NewEngine(promql.EngineOpts{
-		Logger: log, MaxSamples: maxSamples, Timeout: queryTimeout, LookbackDelta: lookback,
+	h := &History{settings: s, dir: dir, log: log, parser: p}
+	h.engine = &engine{history: h, Engine: promql.NewEngine(promql.EngineOpts{
+		Logger: log, MaxSamples: maxSamples, Timeout: queryTimeout, LookbackDelta: minLookback,
 		EnableAtModifier: true, EnableNegativeOffset: true, Parser: p,
 		NoStepSubqueryIntervalFn: func(int64) int64 { return time.Second.Milliseconds() },
-	})}, nil
+	})}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("open the history in %s: %w", dir, errors.Join(err, h.Close()))
+		}
+	}()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	if h.lock, err = tsdbutil.NewDirLocker(dir, "history", slog.New(slog.DiscardHandler), nil); err != nil {
+		return nil, err
+	}
+	if err := h.lock.Lock(); err != nil {
+		return nil, fmt.Errorf("another process has it open; stop it, or choose another folder with --state-dir: %w", err)
+	}
+	h.tiers = []*tier{{name: "raw", retention: s.RetentionRaw.Get},
+		{name: "10s", resolution: 10 * time.Second, retention: s.Retention10s.Get},
+		{name: "1m", resolution: time.Minute, retention: s.Retention.Get}}
+	for _, t := range h.tiers {
+		if err := h.open(t); err != nil {
+			return nil, err
+		}
+	}
+	h.opened.Store(true)
+	return h, nil
 }
 
 // Storage gives rules their place to read from and write to.
-func (h *History) Storage() (*promql.Engine, storage.Queryable, storage.Appendable, parser.Parser) {
-	return h.engine, h.db, h.db, h.parser
+func (h *History) Storage() (promql.QueryEngine, storage.Queryable, storage.Appendable, parser.Parser) {
+	return h.engine, h, ruleAppendable{h}, h.parser
 }
+
+// ruleAppendable is where rules write.
+type ruleAppendable struct{ history *History }
+
+func (a ruleAppendable) Appender(ctx context.Context) storage.Appender {
+	app := a.history.raw().db.Appender(ctx)
+	if a.history.stopped.Load() {
+		return dropping{app}
+	}
+	return app
+}
+
+// dropping accepts samples and writes none.
+type dropping struct{ storage.Appender }
+
+func (d dropping) Commit() error { return d.Rollback() }
 
 // Close ends queries and writes what is in memory to disk.
 func (h *History) Close() error {
-	return errors.Join(h.engine.Close(), h.db.Close())
+	err := h.engine.Close()
+	for _, t := range h.tiers {
+		if t.db != nil {
+			err = errors.Join(err, t.db.Close())
+		}
+	}
+	if h.lock != nil {
+		err = errors.Join(err, h.lock.Release())
+	}
+	return err
 }
 
 // Instant evaluates an expression at one moment.
 func (h *History) Instant(ctx context.Context, expr string, at time.Time) (promql.Vector, error) {
-	q, err := h.engine.NewInstantQuery(ctx, h.db, nil, expr, at)
+	q, err := h.engine.NewInstantQuery(ctx, h, nil, expr, at)
 	if err != nil {
 		return nil, fmt.Errorf("query %q: %w", expr, err)
 	}
@@ -109,7 +167,7 @@ func (h *History) Instant(ctx context.Context, expr string, at time.Time) (promq
 // Range evaluates an expression from start to end in steps and gives each
 // series to visit; the series is only valid during the call.
 func (h *History) Range(ctx context.Context, expr string, start, end time.Time, step time.Duration, visit func(promql.Series)) error {
-	q, err := h.engine.NewRangeQuery(ctx, h.db, nil, expr, start, end, step)
+	q, err := h.engine.NewRangeQuery(ctx, h, nil, expr, start, end, step)
 	if err != nil {
 		return fmt.Errorf("query %q: %w", expr, err)
 	}
@@ -128,5 +186,22 @@ func (h *History) Range(ctx context.Context, expr string, start, end time.Time, 
 // register exports how the history itself does.
 func (h *History) register(reg prometheus.Registerer) {
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_history_series",
-		Help: "Time series in the newest part of the history."}, func() float64 { return float64(h.db.Head().NumSeries()) }))
+		Help: "Time series in the newest part of the history."}, func() float64 { return float64(h.raw().db.Head().NumSeries()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_history_set_aside_parts",
+			Help: "Damaged parts of the history that were set aside when the node started."}, func() float64 { return float64(len(h.setAside)) }))
+	for _, t := range h.tiers {
+		resolution := prometheus.Labels{"resolution": t.name}
+		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_history_bytes", ConstLabels: resolution,
+			Help: "History on disk, by resolution."}, func() float64 { return float64(t.bytes()) }),
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_history_oldest_timestamp_seconds", ConstLabels: resolution,
+				Help: "When the history of each resolution begins; 0 while there is none."}, func() float64 {
+				if from, ok := t.from(); ok {
+					return float64(from) / 1000
+				}
+				return 0
+			}))
+	}
 }
+
+// damagedDir is where damaged parts go.
+func (h *History) damagedDir() string { return filepath.Join(h.dir, "damaged") }

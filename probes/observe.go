@@ -27,7 +27,7 @@ func (m *Sampler) Panels() []control.Panel { return m.panels }
 func (m *Sampler) Now(ctx context.Context) map[string][]control.Value {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	last := m.last.Load()
+	last := m.moment()
 	if m.nowFor == last {
 		return m.now
 	}
@@ -56,9 +56,20 @@ func (m *Sampler) Now(ctx context.Context) map[string][]control.Value {
 	return now
 }
 
+// moment returns when the present is, in Unix milliseconds: at the newest sample,
+// so that panels agree with each other, or, once sampling has stopped, where time
+// is, so that the last values are not taken for those of now.
+func (m *Sampler) moment() int64 {
+	last, now := m.last.Load(), time.Now()
+	if now.UnixMilli()-last > max(minLookback, 3*m.settings.SampleEvery.Get()).Milliseconds() {
+		return now.Truncate(time.Second).UnixMilli()
+	}
+	return last
+}
+
 // History returns every panel's series over the last span.
 func (m *Sampler) History(ctx context.Context, span, step time.Duration) (map[string][]control.Series, error) {
-	end := time.UnixMilli(m.last.Load())
+	end := time.UnixMilli(m.moment())
 	// Steps stand at whole multiples, so that two looks a moment apart agree.
 	start := end.Add(-span).Truncate(step)
 	out := make(map[string][]control.Series, len(m.panels))
@@ -117,15 +128,15 @@ func (m *Sampler) query(r *http.Request) (any, error) {
 	var q promql.Query
 	switch r.URL.Path {
 	case "/api/v1/query":
-		at, err := parseTime(form.Get("time"), time.UnixMilli(m.last.Load()))
+		at, err := parseTime(form.Get("time"), time.UnixMilli(m.moment()))
 		if err != nil {
 			return nil, err
 		}
-		if q, err = m.history.engine.NewInstantQuery(r.Context(), m.history.db, nil, expr, at); err != nil {
+		if q, err = m.history.engine.NewInstantQuery(r.Context(), m.history, nil, expr, at); err != nil {
 			return nil, err
 		}
 	case "/api/v1/query_range":
-		end, err := parseTime(form.Get("end"), time.UnixMilli(m.last.Load()))
+		end, err := parseTime(form.Get("end"), time.UnixMilli(m.moment()))
 		if err != nil {
 			return nil, err
 		}
@@ -140,7 +151,7 @@ func (m *Sampler) query(r *http.Request) (any, error) {
 		if end.Before(start) || end.Sub(start)/step > 11000 {
 			return nil, fmt.Errorf("the range must go forward and hold at most 11000 steps")
 		}
-		if q, err = m.history.engine.NewRangeQuery(r.Context(), m.history.db, nil, expr, start, end, step); err != nil {
+		if q, err = m.history.engine.NewRangeQuery(r.Context(), m.history, nil, expr, start, end, step); err != nil {
 			return nil, err
 		}
 	default:

@@ -39,7 +39,7 @@ func sample(t *testing.T, dir string) (rig, func()) {
 	m := probes.NewSampler(h, metrics, s, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	wg.Go(func() { m.Run(ctx) })
+	wg.Go(func() { m.Run(ctx, func(string, string) {}) })
 	stop := sync.OnceFunc(func() {
 		cancel()
 		wg.Wait()

@@ -2,6 +2,8 @@ package probes
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"sync"
@@ -14,6 +16,7 @@ import (
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
+	"golang.org/x/sys/unix"
 
 	"github.com/bizra/bizra-top/node/control"
 )
@@ -31,7 +34,6 @@ type Sampler struct {
 	panels   []control.Panel
 	nudge    chan struct{}
 	last     atomic.Int64 // Unix milliseconds of the newest sample
-	failing  atomic.Bool
 
 	samples prometheus.Counter
 	took    prometheus.Histogram
@@ -64,17 +66,21 @@ func (m *Sampler) Nudge() {
 	}
 }
 
-// Run samples until ctx ends.
-func (m *Sampler) Run(ctx context.Context) {
+// Run samples until ctx ends. told is called when sampling stops to work, and when
+// it works again.
+func (m *Sampler) Run(ctx context.Context, told func(severity, text string)) {
 	for ctx.Err() == nil {
 		began := time.Now()
-		if err := m.sample(ctx); err != nil {
+		err := m.sample(ctx)
+		if err != nil {
 			m.errors.Inc()
-			if !m.failing.Swap(true) {
-				m.log.Error("sampling stopped: the node goes on without history until it works again", "error", err)
+		}
+		if failing := err != nil; m.history.stopped.Swap(failing) != failing && ctx.Err() == nil {
+			if failing {
+				told("bad", "sampling has stopped, the node goes on without history: "+err.Error())
+			} else {
+				told("good", "sampling works again")
 			}
-		} else if m.failing.Swap(false) {
-			m.log.Info("sampling works again")
 		}
 		m.took.Observe(time.Since(began).Seconds())
 		m.pause(ctx, began)
@@ -97,13 +103,31 @@ func (m *Sampler) pause(ctx context.Context, began time.Time) {
 	}
 }
 
+// errNoRoom is why sampling stops before the disk is full.
+var errNoRoom = errors.New("the disk of the state folder is nearly full; free some, or lower history.min_free or history.max_bytes")
+
+// room says whether the disk has more than is to be left free.
+func (m *Sampler) room() error {
+	var disk unix.Statfs_t
+	if err := unix.Statfs(m.history.dir, &disk); err != nil {
+		return fmt.Errorf("ask how full the disk is: %w", err)
+	}
+	if free := int64(disk.Bavail) * int64(disk.Bsize); free < m.settings.MinFree.Get() {
+		return errNoRoom
+	}
+	return nil
+}
+
 func (m *Sampler) sample(ctx context.Context) error {
+	if err := m.room(); err != nil {
+		return err
+	}
 	families, err := m.gatherer.Gather()
 	if len(families) == 0 {
 		return err
 	}
 	at := max(time.Now().UnixMilli(), m.last.Load()+1)
-	a := appender{AppenderV2: m.history.db.AppenderV2(ctx), at: at}
+	a := appender{AppenderV2: m.history.raw().db.AppenderV2(ctx), at: at}
 	for _, f := range families {
 		for _, metric := range f.Metric {
 			a.metric(f.GetName(), metric)

@@ -76,7 +76,11 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger) (_ *
 func (s *service) run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	watch, stop := context.WithCancel(context.WithoutCancel(ctx))
-	wg.Go(func() { s.sampler.Run(watch) })
+	told := func(severity, text string) {
+		s.node.Events().Add(control.Event{Kind: "history", Severity: severity, Subject: "history", Text: text})
+	}
+	wg.Go(func() { s.history.Run(watch, told) })
+	wg.Go(func() { s.sampler.Run(watch, told) })
 	wg.Go(func() { s.evaluator.Run(watch) })
 	wg.Go(func() {
 		if err := s.door.Serve(); err != nil {

@@ -74,14 +74,30 @@ func launchSelf(what string) (*process, error) {
 	return launch(cmd, out, strings.Fields)
 }
 
-// launchNode starts the program with providers; further flags may follow.
+// buildNode builds the program into a folder, as it is deployed.
+func buildNode(dir string) (string, error) {
+	binary := filepath.Join(dir, "bizra-top")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "./cmd/bizra-top")
+	build.Dir, build.Env = "../..", append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the node: %w\n%s", err, out)
+	}
+	return binary, nil
+}
+
+// launchNode starts a node with providers; further flags may follow.
 func launchNode(binary, state string, providers []string, flags ...string) (*process, error) {
 	named := make([]string, len(providers))
 	for i, u := range providers {
 		named[i] = fmt.Sprintf("p%d=%s", i, u)
 	}
-	cmd := exec.Command(binary, append([]string{"--headless", "--state-dir", state, "--listen", "127.0.0.1:0",
+	return launchProgram(binary, append([]string{"--headless", "--state-dir", state, "--listen", "127.0.0.1:0",
 		"--upstream.providers", strings.Join(named, ",")}, flags...)...)
+}
+
+// launchProgram starts the program so that it serves.
+func launchProgram(binary string, args ...string) (*process, error) {
+	cmd := exec.Command(binary, args...)
 	errs, err := cmd.StderrPipe()
 	if err != nil {
 		return nil, err
@@ -168,11 +184,9 @@ func path(rounds int, span time.Duration) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	binary := filepath.Join(dir, "bizra-top")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "./cmd/bizra-top")
-	build.Dir, build.Env = "../..", append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the node: %w\n%s", err, out)
+	binary, err := buildNode(dir)
+	if err != nil {
+		return err
 	}
 	var all []*process
 	defer func() {
