@@ -79,17 +79,17 @@ func (t *tier) bytes() int64 {
 
 // expired returns the blocks that go: those out of retention, counted from the
 // newest sample as Prometheus does, and the oldest ones while the tier takes more
-// than its part of the bound. Each thinned tier may take a quarter; the raw one
+// than its part of the bound. Each thinned tier may take a third; the raw one
 // has what they leave. Raw blocks stay until they were thinned.
 func (h *History) expired(t *tier, blocks []*tsdb.Block) map[ulid.ULID]struct{} {
 	gone := map[ulid.ULID]struct{}{}
 	if !h.opened.Load() {
 		return gone
 	}
-	budget := h.settings.MaxBytes.Get() / 4
+	budget := h.settings.MaxBytes.Get() / 3
 	var newest, size int64
 	if t.resolution == 0 {
-		budget *= 4
+		budget = h.settings.MaxBytes.Get()
 		for _, other := range h.tiers[1:] {
 			budget -= other.bytes()
 		}

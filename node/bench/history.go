@@ -255,7 +255,7 @@ func (r *recording) write(a storage.AppenderV2, step time.Duration, start, end t
 // write samples the newest part as the node does.
 func write(ctx context.Context, h *probes.History, recorded []*recording, start, end time.Time) error {
 	_, _, to, _ := h.Storage()
-	for at := start.Truncate(time.Second); at.Before(end); at = at.Add(time.Second) {
+	for at := start.Truncate(time.Second).Add(2 * time.Second); at.Before(end); at = at.Add(time.Second) {
 		a := to.Appender(ctx)
 		for _, r := range recorded {
 			v, hist := r.at(at.Unix())

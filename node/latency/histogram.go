@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // Histogram is a histogram of time for hot paths: the exposition is that of
@@ -15,8 +16,8 @@ import (
 // goroutine.
 type Histogram struct {
 	desc    *prometheus.Desc
-	labels  []string // values
-	created time.Time
+	labels  []*dto.LabelPair
+	created *timestamppb.Timestamp
 	sum     atomic.Int64 // nanoseconds
 	zero    atomic.Uint64
 	// counts has two places a bucket: up to the classic bound that lies within
@@ -26,7 +27,11 @@ type Histogram struct {
 
 // NewHistogram returns a histogram to register.
 func NewHistogram(name, help string) *Histogram {
-	return &Histogram{desc: prometheus.NewDesc(name, help, nil, nil), created: time.Now()}
+	return newHistogram(prometheus.NewDesc(name, help, nil, nil), nil)
+}
+
+func newHistogram(d *prometheus.Desc, values []string) *Histogram {
+	return &Histogram{desc: d, labels: prometheus.MakeLabelPairs(d, values), created: timestamppb.Now()}
 }
 
 // Observe counts d; what is below zero counts as zero.
@@ -90,31 +95,83 @@ type snapshot struct{ *Histogram }
 
 func (s snapshot) Desc() *prometheus.Desc { return s.desc }
 
+// Write fills in what client_golang's own histogram would, in a handful of
+// allocations: every histogram is written once a second.
 func (s snapshot) Write(out *dto.Metric) error {
+	var native [buckets]int64
+	var cumulative struct {
+		bucket [len(classic)]dto.Bucket
+		count  [len(classic)]uint64
+		list   [len(classic)]*dto.Bucket
+	}
+	of := &cumulative // one allocation for all
 	zero := s.zero.Load()
-	total := zero
-	native := map[int]int64{}
-	cumulative := make([]*dto.Bucket, 0, len(classic))
-	for i := range buckets {
-		for half := range 2 {
-			if n := s.counts[2*i+half].Load(); n > 0 {
-				native[i+lowestExp*perOctave] += int64(n)
-				total += n
-			}
-			if bound := split[i]; half == 0 && !math.IsInf(bound, 1) {
-				count := total
-				cumulative = append(cumulative, &dto.Bucket{UpperBound: &bound, CumulativeCount: &count})
-			}
+	total, bound := zero, 0
+	for i := range native {
+		below := s.counts[2*i].Load()
+		total += below
+		if !math.IsInf(split[i], 1) {
+			of.count[bound] = total
+			of.bucket[bound].UpperBound, of.bucket[bound].CumulativeCount = &split[i], &of.count[bound]
+			of.list[bound] = &of.bucket[bound]
+			bound++
+		}
+		beyond := s.counts[2*i+1].Load()
+		total += beyond
+		native[i] = int64(below + beyond)
+	}
+	spans, deltas := sparse(&native)
+	sum := time.Duration(s.sum.Load()).Seconds()
+	out.Label = s.labels
+	out.Histogram = &dto.Histogram{SampleCount: &total, SampleSum: &sum, ZeroCount: &zero, CreatedTimestamp: s.created,
+		Schema: &nativeSchema, ZeroThreshold: &zeroThreshold, PositiveSpan: spans, PositiveDelta: deltas, Bucket: of.list[:]}
+	return nil
+}
+
+// What all histograms share; nobody writes to what a collector has written.
+var (
+	nativeSchema  = int32(schema)
+	zeroThreshold = prometheus.DefNativeHistogramZeroThreshold
+)
+
+// maxGap is how many empty buckets are written rather than a new span begun.
+const maxGap = 2
+
+// sparse returns the spans of buckets in use and the change from each to the next.
+// There is always a span: it is how a native histogram is told from others.
+func sparse(counts *[buckets]int64) ([]*dto.BucketSpan, []int64) {
+	var first, last [buckets]int32 // of each span
+	spans, length := 0, 0
+	for i, n := range counts {
+		switch at := int32(i); {
+		case n == 0:
+		case spans > 0 && at-last[spans-1] <= maxGap+1:
+			length += int(at - last[spans-1])
+			last[spans-1] = at
+		default:
+			first[spans], last[spans] = at, at
+			length++
+			spans++
 		}
 	}
-	m, err := prometheus.NewConstNativeHistogram(s.desc, total, time.Duration(s.sum.Load()).Seconds(), native, nil, zero,
-		schema, prometheus.DefNativeHistogramZeroThreshold, s.created, s.labels...)
-	if err != nil {
-		return err
+	list := make([]*dto.BucketSpan, max(spans, 1))
+	all := make([]dto.BucketSpan, len(list))
+	numbers := make([]int32, len(list))
+	lengths := make([]uint32, len(list))
+	deltas := make([]int64, 0, length)
+	before, next := int64(0), int32(-lowestExp*perOctave)
+	for i := range list {
+		list[i] = &all[i]
+		all[i].Offset, all[i].Length = &numbers[i], &lengths[i]
+		if spans == 0 {
+			break
+		}
+		numbers[i], lengths[i] = first[i]-next, uint32(last[i]-first[i]+1)
+		next = last[i] + 1
+		for b := first[i]; b <= last[i]; b++ {
+			deltas = append(deltas, counts[b]-before)
+			before = counts[b]
+		}
 	}
-	if err := m.Write(out); err != nil {
-		return err
-	}
-	out.Histogram.Bucket = cumulative
-	return nil
+	return list, deltas
 }

@@ -113,3 +113,26 @@ func BenchmarkHistogram(b *testing.B) {
 		}
 	})
 }
+
+// What a scrape costs, by a histogram in use.
+func BenchmarkWrite(b *testing.B) {
+	ours, theirs := latency.NewHistogram("x_seconds", "x"), prometheus.NewHistogram(options)
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 20_000 {
+		d := time.Duration(50_000 * (1 + random.ExpFloat64()*random.ExpFloat64()*100))
+		ours.Observe(d)
+		theirs.Observe(d.Seconds())
+	}
+	for name, c := range map[string]prometheus.Collector{"ours": ours, "client_golang": theirs} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			metrics := make(chan prometheus.Metric, 1)
+			for b.Loop() {
+				c.Collect(metrics)
+				if err := (<-metrics).Write(new(dto.Metric)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -3,10 +3,8 @@
 package latency
 
 import (
-	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -24,7 +22,7 @@ const (
 )
 
 // classic are the bounds for scrapers that read no native histograms.
-var classic = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
+var classic = [...]float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
 
 // Vec is a histogram of time with labels. Its methods may be called from any
 // goroutine.
@@ -53,7 +51,7 @@ func (v *Vec) With(values ...string) *Histogram {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if h = v.members[key]; h == nil {
-		h = &Histogram{desc: v.desc, labels: slices.Clone(values), created: time.Now()}
+		h = newHistogram(v.desc, values)
 		v.members[key] = h
 	}
 	return h
