@@ -30,6 +30,7 @@ import (
 // Evaluator runs the rules. All methods may be called from any goroutine.
 type Evaluator struct {
 	manager  *rules.Manager
+	history  *probes.History
 	settings Settings
 	every    time.Duration
 	notify   func(control.Event)
@@ -69,7 +70,7 @@ const lookEvery = 2 * time.Second
 // alert that turns pending, fires or resolves.
 func New(ctx context.Context, h *probes.History, reg prometheus.Registerer, s Settings, log *slog.Logger, notify func(control.Event)) (*Evaluator, error) {
 	engine, queryable, appendable, p := h.Storage()
-	e := &Evaluator{settings: s, every: s.EvaluateEvery.Get(), notify: notify, known: map[string]known{}, parser: p, log: log,
+	e := &Evaluator{history: h, settings: s, every: s.EvaluateEvery.Get(), notify: notify, known: map[string]known{}, parser: p, log: log,
 		loader: loader{new(atomic.Pointer[ruleFiles])},
 		broken: prometheus.NewGauge(prometheus.GaugeOpts{Name: "bizra_alert_rule_files_refused",
 			Help: "1 while the rule files on disk are broken and the rules before them go on."})}

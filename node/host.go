@@ -8,12 +8,13 @@ import (
 	"strconv"
 
 	"github.com/bizra/bizra-top/node/breaker"
+	"github.com/bizra/bizra-top/node/cache"
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/settings"
 )
 
-// Host returns the node as the operator's door shows it. Observer, Alerts and
-// Changed are the caller's to fill in: they look at the node from above.
+// Host returns the node as the operator's door shows it. Observer, Alerts, Changed
+// and Condition are the caller's to fill in: they look at the node from above.
 func (n *Node) Host() control.Host {
 	return control.Host{
 		Registry: n.options.Registry, Gatherer: n.metrics, Events: n.events, Operations: n.operations(),
@@ -86,26 +87,26 @@ func (n *Node) warming() control.Warming {
 }
 
 // warn says what is doubtful about a change.
-func (n *Node) warn(c control.Changed) string {
+func (n *Node) warn(_ context.Context, c control.Changed) []string {
 	switch c.Key {
 	case "pool.limit":
 		limit, err := strconv.Atoi(c.New)
 		if inUse := n.gate.Stat().InUse; err == nil && limit < inUse {
-			return fmt.Sprintf("below the current use of %d connections: it takes effect as they are given back", inUse)
+			return []string{fmt.Sprintf("below the current use of %d connections: it takes effect as they are given back", inUse)}
 		}
 	case "store.retention":
 		before, err1 := settings.ParseNumber(settings.KindDuration, c.Old)
 		after, err2 := settings.ParseNumber(settings.KindDuration, c.New)
 		if err1 == nil && err2 == nil && after > 0 && (before == 0 || after < before) {
-			return fmt.Sprintf("verdicts older than %s are deleted ten minutes from now, which cannot be undone", c.New)
+			return []string{fmt.Sprintf("verdicts older than %s are deleted ten minutes from now, which cannot be undone", c.New)}
 		}
 	case "cache.l1.max_bytes":
 		bound, err := settings.ParseNumber(settings.KindBytes, c.New)
 		if used := n.cache.Bytes(); err == nil && bound < float64(used) {
-			return fmt.Sprintf("below the %s in use: entries are evicted at once", settings.FormatNumber(settings.KindBytes, float64(used)))
+			return []string{fmt.Sprintf("below the %s in use: entries are evicted at once", settings.FormatNumber(settings.KindBytes, float64(used)))}
 		}
 	}
-	return ""
+	return nil
 }
 
 func (n *Node) breakerNamed(name string) *breaker.Breaker {
@@ -137,7 +138,7 @@ func (n *Node) providerNames() []string {
 func (n *Node) operations() []control.Operation {
 	ops := append(n.breakerOperations(), n.upstreamOperations()...)
 	ops = append(ops, control.Operation{
-		Action:  control.Action{ID: "cache.flush_l1", Title: "flush L1", Doc: "Forget everything the memory cache holds.", Risk: "medium"},
+		Action:  control.Action{ID: "cache.flush_l1", Title: "flush L1", Doc: "Forget everything the memory cache holds.", Risk: "medium", Word: "flush"},
 		State:   func(string) string { return fmt.Sprintf("%d entries", n.cache.Entries()) },
 		Outcome: "0 entries",
 		Do:      func(context.Context, string, string) error { n.cache.FlushL1(); return nil },
@@ -152,9 +153,28 @@ func (n *Node) operations() []control.Operation {
 		Outcome: "a round of warming",
 		Do:      func(context.Context, string, string) error { n.warmer.Again(); return nil },
 	})
+	ops = append(ops, control.Operation{
+		Action:     control.Action{ID: "cache.flush_class", Title: "flush class", Doc: "Forget the entries of one class, in memory and in Redis.", Risk: "medium", Word: "flush"},
+		TargetsNow: cache.ClassNames, Outcome: "0 entries of it",
+		State: func(class string) string { return fmt.Sprintf("%d entries in L1", n.entriesOf(class)) },
+		Do: func(ctx context.Context, class, _ string) error {
+			_, err := n.cache.FlushClass(ctx, cache.ClassNamed(class))
+			return err
+		},
+	}, control.Operation{
+		Action:  control.Action{ID: "node.drain", Title: "drain the node", Doc: "Say at /health/ready that no traffic should come, until it is restored. Requests that come are answered.", Risk: "high", Word: "drain"},
+		State:   n.traffic,
+		Outcome: "drained",
+		Do:      func(context.Context, string, string) error { n.server.Drain(true); return nil },
+	}, control.Operation{
+		Action:  control.Action{ID: "node.restore", Title: "restore the node", Doc: "Have traffic come again after a drain.", Risk: "low"},
+		State:   n.traffic,
+		Outcome: "open for traffic",
+		Do:      func(context.Context, string, string) error { n.server.Drain(false); return nil },
+	})
 	if n.redis != nil {
 		ops = append(ops, control.Operation{
-			Action:  control.Action{ID: "cache.flush_l2", Title: "flush L2", Doc: "Remove this chain's entries from Redis, also for other nodes with the same prefix.", Risk: "high"},
+			Action:  control.Action{ID: "cache.flush_l2", Title: "flush L2", Doc: "Remove this chain's entries from Redis, also for other nodes with the same prefix.", Risk: "high", Word: "flush"},
 			State:   func(string) string { return "entries in Redis" },
 			Outcome: "none of this chain's entries in Redis",
 			Do: func(ctx context.Context, _, _ string) error {
@@ -174,6 +194,22 @@ func (n *Node) operations() []control.Operation {
 	return ops
 }
 
+func (n *Node) entriesOf(class string) (sum uint64) {
+	for _, t := range n.tiers() {
+		if t.Class == class {
+			sum += t.Entries
+		}
+	}
+	return sum
+}
+
+func (n *Node) traffic(string) string {
+	if n.server.Draining() {
+		return "drained"
+	}
+	return "open for traffic"
+}
+
 func (n *Node) breakerOperations() []control.Operation {
 	state := func(name string) string { return string(n.breakerNamed(name).State()) }
 	force := func(id, title, doc, risk string, to breaker.State) control.Operation {
@@ -187,7 +223,7 @@ func (n *Node) breakerOperations() []control.Operation {
 	}
 	return []control.Operation{
 		force("breaker.force_open", "force open", "Refuse every call until it is reset.", "high", breaker.ForcedOpen),
-		force("breaker.force_close", "force close", "Allow every call until it is reset, whatever fails.", "high", breaker.ForcedClosed),
+		force("breaker.force_close", "force close", "Disable it: allow every call until it is reset, whatever fails, and go on measuring.", "high", breaker.ForcedClosed),
 		force("breaker.metrics_only", "metrics only", "Allow every call and only report when it would have opened.", "medium", breaker.MetricsOnly),
 		{
 			Action:     control.Action{ID: "breaker.reset", Title: "reset", Doc: "Close it and forget its window; it works by itself again.", Risk: "medium"},

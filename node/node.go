@@ -121,10 +121,17 @@ func New(ctx context.Context, o Options) (_ *Node, err error) {
 	}
 	n.warmer = cache.NewWarmer(n.cache, filepath.Join(o.StateDir, fmt.Sprintf("hottest-%d.cache", n.chainID)), n.server.Warm, n.metrics,
 		func(severity, text string) { n.event("cache", severity, "cache", text) })
-	o.Registry.OnChange(n.gate.Resized, "pool.limit")
-	o.Registry.OnChange(n.cache.Resized, "cache.l1.max_bytes")
 	n.limitMemory()
-	o.Registry.OnChange(n.limitMemory, "cache.l1.max_bytes", "node.memory_headroom")
+	for _, reaction := range []struct {
+		run  func()
+		keys []string
+	}{
+		{n.gate.Resized, []string{"pool.limit"}},
+		{n.cache.Resized, []string{"cache.l1.max_bytes"}},
+		{n.limitMemory, []string{"cache.l1.max_bytes", "node.memory_headroom"}},
+	} {
+		o.Registry.OnChange(func() error { reaction.run(); return nil }, reaction.keys...)
+	}
 	return n, nil
 }
 

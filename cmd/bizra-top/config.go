@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/bizra/bizra-top/node/settings"
 )
 
 func configCommand(*options) *cobra.Command {
@@ -21,7 +23,7 @@ func configCommand(*options) *cobra.Command {
 		Short: "Say what is wrong with a configuration file, line by line",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := loadFile(declareAll().registry, args[0]); err != nil {
+			if err := loadFile(declareAll().registry, settings.SourceFile, args[0]); err != nil {
 				return err
 			}
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), args[0]+" is a valid configuration")

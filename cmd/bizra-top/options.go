@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/bizra/bizra-top/alerts"
 	"github.com/bizra/bizra-top/node"
+	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/settings"
 	"github.com/bizra/bizra-top/probes"
 	"github.com/bizra/bizra-top/themes"
@@ -31,11 +33,12 @@ type declared struct {
 	node     node.Settings
 	history  probes.Settings
 	alerts   alerts.Settings
+	access   control.Access
 }
 
 func declareAll() declared {
 	r := settings.NewRegistry()
-	return declared{registry: r, node: node.Declare(r), history: probes.Declare(r), alerts: alerts.Declare(r)}
+	return declared{registry: r, node: node.Declare(r), history: probes.Declare(r), alerts: alerts.Declare(r), access: control.Declare(r)}
 }
 
 func (o *options) registerCommon(cmd *cobra.Command) {
@@ -83,11 +86,19 @@ func themeNames() string {
 	return text
 }
 
+func auditPath(stateDir string) string     { return filepath.Join(stateDir, "audit.jsonl") }
+func overridesPath(stateDir string) string { return filepath.Join(stateDir, "overrides.yaml") }
+
 // load puts the sources in force, weakest first.
 func (o *options) load(d declared, config string) error {
 	if config != "" {
-		if err := loadFile(d.registry, config); err != nil {
+		if err := loadFile(d.registry, settings.SourceFile, config); err != nil {
 			return err
+		}
+	}
+	if saved := overridesPath(o.statePath()); exists(saved) {
+		if err := loadFile(d.registry, settings.SourceOverrides, saved); err != nil {
+			return fmt.Errorf("%w; these are changes that were saved: mend the file, or move it away", err)
 		}
 	}
 	changes, err := d.registry.ParseEnvironment(os.Environ())
@@ -116,26 +127,36 @@ func (o *options) load(d declared, config string) error {
 // maxConfig bounds a configuration file.
 const maxConfig = 4 << 20
 
-func loadFile(r *settings.Registry, path string) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return fmt.Errorf("read the configuration: %w; `bizra-top config init > %s` writes one", err, path)
-	}
-	if info.IsDir() || info.Size() > maxConfig {
-		return fmt.Errorf("%s is not a configuration file", path)
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("read the configuration: %w", err)
-	}
-	changes, err := r.ParseYAML(path, data)
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+func loadFile(r *settings.Registry, source settings.Source, path string) error {
+	changes, err := readFile(r, path)
 	if err != nil {
 		return err
 	}
-	if err := r.Load(settings.SourceFile, changes); err != nil {
+	if err := r.Load(source, changes); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
+}
+
+// readFile returns what a configuration file asks for.
+func readFile(r *settings.Registry, path string) ([]settings.Change, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration: %w; `bizra-top config init > %s` writes one", err, path)
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxConfig {
+		return nil, fmt.Errorf("%s is not a configuration file", path)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	return r.ParseYAML(path, data)
 }
 
 func (o *options) statePath() string {

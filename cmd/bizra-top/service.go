@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/bizra/bizra-top/alerts"
 	"github.com/bizra/bizra-top/node"
+	"github.com/bizra/bizra-top/node/audit"
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/probes"
 )
@@ -24,6 +27,7 @@ type service struct {
 	sampler   *probes.Sampler
 	evaluator *alerts.Evaluator
 	door      *control.Server
+	trail     *audit.Log
 	socket    net.Listener
 	log       *slog.Logger
 }
@@ -42,7 +46,17 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger) (_ *
 			s.close()
 		}
 	}()
-	if s.socket, err = control.Listen(p.socket); err != nil {
+	groups, err := d.access.Groups()
+	if err != nil {
+		return nil, err
+	}
+	if s.socket, err = control.Listen(p.socket, groups); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(p.stateDir, 0o700); err != nil {
+		return nil, fmt.Errorf("create the state folder: %w; choose another with --state-dir", err)
+	}
+	if s.trail, err = audit.Open(auditPath(p.stateDir)); err != nil {
 		return nil, err
 	}
 	if s.history, err = probes.OpenHistory(filepath.Join(p.stateDir, "history"), d.history, quiet(log)); err != nil {
@@ -67,6 +81,15 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger) (_ *
 	}
 	host := s.node.Host()
 	host.Observer, host.Alerts, host.Changed = s.sampler, s.evaluator.List, s.sampler.Nudge
+	host.Audit, host.Overrides, host.Groups, host.Condition = s.trail, overridesPath(p.stateDir), groups, s.condition
+	warn := host.Warn
+	host.Warn = func(ctx context.Context, c control.Changed) []string {
+		out := append(warn(ctx, c), s.history.Foresee(ctx, c)...)
+		if setting, err := d.registry.Get(c.Key); err == nil {
+			out = append(out, s.evaluator.Foresee(ctx, setting, c.New)...)
+		}
+		return out
+	}
 	s.door = control.NewServer(s.socket, host)
 	return s, nil
 }
@@ -102,9 +125,24 @@ func (s *service) close() {
 			s.log.Error("close the history", "error", err)
 		}
 	}
+	if s.trail != nil {
+		if err := s.trail.Close(); err != nil {
+			s.log.Error("close the audit trail", "error", err)
+		}
+	}
 	if s.socket != nil {
 		_ = s.socket.Close() // closed already after run
 	}
+}
+
+// condition says whether a guard holds: an alert of that name fires or, where no
+// rule has the name, the PromQL expression has a result.
+func (s *service) condition(ctx context.Context, guard string) (bool, error) {
+	if firing, known := s.evaluator.Firing(guard); known {
+		return firing, nil
+	}
+	result, err := s.history.Instant(ctx, guard, time.Now())
+	return len(result) > 0, err
 }
 
 func level(severity string) slog.Level {

@@ -109,8 +109,12 @@ func (h *health) now() Health {
 	}
 	h.known = seen
 	h.mu.Unlock()
-	if began := h.server.drainingSince.Load(); began != nil {
-		now.Ready, now.Output = false, "the node is shutting down"
+	began, why := h.server.heldOut.Load(), "an operator has drained the node"
+	if stops := h.server.drainingSince.Load(); stops != nil {
+		began, why = stops, "the node is shutting down"
+	}
+	if began != nil {
+		now.Ready, now.Output = false, why
 		if now.Checks == nil {
 			now.Checks = map[string][]HealthPart{}
 		}

@@ -69,15 +69,16 @@ type Server struct {
 	inFlight atomic.Int64
 	opened   time.Time
 	serving  atomic.Bool // from Serve on
-	// drainingSince is when Shutdown began; nil before.
-	drainingSince atomic.Pointer[time.Time]
-	metrics       *metrics
-	health        *health
-	streams       *streams
-	patterns      []string // of all routes
-	gateway       *gateway
-	verdicts      *verdicts
-	rpcMeter      meter
+	// drainingSince is when Shutdown began; nil before. heldOut is since when the
+	// operator wants no traffic.
+	drainingSince, heldOut atomic.Pointer[time.Time]
+	metrics                *metrics
+	health                 *health
+	streams                *streams
+	patterns               []string // of all routes
+	gateway                *gateway
+	verdicts               *verdicts
+	rpcMeter               meter
 }
 
 // New returns a server that listens but does not answer yet; Serve does.
@@ -142,8 +143,19 @@ func (s *Server) Shutdown() error {
 	return nil
 }
 
-// Draining says whether Shutdown has begun.
-func (s *Server) Draining() bool { return s.drainingSince.Load() != nil }
+// Draining says whether Shutdown has begun, or Drain holds.
+func (s *Server) Draining() bool { return s.drainingSince.Load() != nil || s.heldOut.Load() != nil }
+
+// Drain says at /health/ready that no traffic should come, until it is told
+// otherwise. Requests that come all the same are answered.
+func (s *Server) Drain(on bool) {
+	if !on {
+		s.heldOut.Store(nil)
+		return
+	}
+	now := time.Now()
+	s.heldOut.CompareAndSwap(nil, &now)
+}
 
 func (s *Server) routes(p Parts) http.Handler {
 	v := &verdicts{s.settings, p.Validator, p.Cache, p.Ledger}

@@ -332,7 +332,24 @@ func (c *Cache) FlushL2(ctx context.Context) (int, error) {
 	if c.l2 == nil {
 		return 0, ErrNoL2
 	}
-	return c.l2.flush(ctx)
+	return c.l2.flush(ctx, 0)
+}
+
+// FlushClass removes the entries of one class from both tiers, as FlushL2 does from
+// Redis, and returns how many it removed.
+func (c *Cache) FlushClass(ctx context.Context, class Class) (int, error) {
+	n := 0
+	for slot, e := range c.l1.All() {
+		if e.class == class {
+			c.l1.Invalidate(slot)
+			n++
+		}
+	}
+	if c.l2 == nil {
+		return n, nil
+	}
+	more, err := c.l2.flush(ctx, class)
+	return n + more, err
 }
 
 // Entries returns the number of entries in L1.

@@ -74,7 +74,7 @@ func buildOn(t testing.TB, mode, url string, canonical cache.Canonical) rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.Close)
-	reg.OnChange(r.Resized, "cache.l1.max_bytes")
+	reg.OnChange(func() error { r.Resized(); return nil }, "cache.l1.max_bytes")
 	if l2 != nil {
 		ctx, cancel := context.WithCancel(context.Background())
 		var wg sync.WaitGroup
@@ -138,6 +138,32 @@ func TestTiers(t *testing.T) {
 	c.FlushL1()
 	if _, tier := get(t, c.Cache, "k", body("v")); tier != cache.Origin {
 		t.Fatal(tier)
+	}
+}
+
+// TestFlushOfOneClass forgets one class in both tiers, and nothing else.
+func TestFlushOfOneClass(t *testing.T) {
+	c := build(t, true)
+	load := func(key string, class cache.Class) func() cache.Tier {
+		return func() cache.Tier {
+			a, err := c.Get(t.Context(), class, key, func(context.Context) (cache.Loaded, error) {
+				return cache.Loaded{Body: []byte(key), Class: class, Immutable: true}, nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return a.Tier
+		}
+	}
+	blocks, addresses := load("b", cache.Block), load("a", cache.Address)
+	blocks()
+	addresses()
+	eventually(t, "written to Redis", func() bool { return len(c.server.Keys()) == 2 })
+	if n, err := c.FlushClass(t.Context(), cache.ClassNamed("block")); n != 2 || err != nil {
+		t.Fatalf("flushed %d: %v", n, err)
+	}
+	if blocks() != cache.Origin || addresses() != cache.L1 || len(c.server.Keys()) == 0 {
+		t.Error("another class was flushed, or this one was not")
 	}
 }
 

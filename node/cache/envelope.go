@@ -28,6 +28,7 @@ import (
 // stands under another key is not believed.
 const (
 	envelopeVersion = 2
+	envelopeClass   = 2 // where the class is
 	codecRaw        = 0
 	codecZstd       = 1
 	flagImmutable   = 1
@@ -50,7 +51,7 @@ func seal(e *entry) ([]byte, error) {
 		return nil, fmt.Errorf("body of %d bytes is over the bound of %d", len(e.body), maxBody)
 	}
 	out := make([]byte, headerLength, headerLength+len(e.body))
-	out[0], out[2] = envelopeVersion, byte(e.class)
+	out[0], out[envelopeClass] = envelopeVersion, byte(e.class)
 	if e.immutable {
 		out[3] = flagImmutable
 	}
@@ -82,7 +83,7 @@ func unseal(key string, value []byte) (*entry, error) {
 		binary.BigEndian.Uint64(value[checksumAt:]) != checksum(key, value) {
 		return nil, errCorrupt
 	}
-	e := &entry{key: key, class: Class(value[2]), immutable: value[3] == flagImmutable,
+	e := &entry{key: key, class: Class(value[envelopeClass]), immutable: value[3] == flagImmutable,
 		stored:  int64(binary.BigEndian.Uint64(value[4:])) * int64(time.Millisecond),
 		expires: int64(binary.BigEndian.Uint64(value[12:])) * int64(time.Millisecond)}
 	e.until = e.expires

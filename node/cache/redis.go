@@ -235,16 +235,16 @@ func (r *Redis) probe(ctx context.Context) {
 	}
 }
 
-// flush removes every key with this prefix, in small steps that do not block
-// the server.
-func (r *Redis) flush(ctx context.Context) (int, error) {
+// flush removes every key with this prefix, or those of one class, in small steps
+// that do not block the server.
+func (r *Redis) flush(ctx context.Context, class Class) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, flushDeadline)
 	defer cancel()
 	if c, ok := r.client.(*redis.ClusterClient); ok {
 		var mu sync.Mutex
 		total := 0
 		err := c.ForEachMaster(ctx, func(ctx context.Context, shard *redis.Client) error {
-			n, err := r.flushOne(ctx, shard)
+			n, err := r.flushOne(ctx, shard, class)
 			mu.Lock()
 			defer mu.Unlock()
 			total += n
@@ -252,15 +252,16 @@ func (r *Redis) flush(ctx context.Context) (int, error) {
 		})
 		return total, err
 	}
-	return r.flushOne(ctx, r.client)
+	return r.flushOne(ctx, r.client, class)
 }
 
-func (r *Redis) flushOne(ctx context.Context, c redis.Cmdable) (int, error) {
+func (r *Redis) flushOne(ctx context.Context, c redis.Cmdable, class Class) (int, error) {
 	total, keys := 0, c.Scan(ctx, 0, r.prefix+"*", 500).Iterator()
 	batch := make([]string, 0, 500)
 	unlink := func() error {
-		if len(batch) == 0 {
-			return nil
+		if err := r.keepClass(ctx, c, &batch, class); err != nil || len(batch) == 0 {
+			batch = batch[:0]
+			return err
 		}
 		// One command a key: keys of one shard may be in different slots.
 		_, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
@@ -289,6 +290,30 @@ func (r *Redis) flushOne(ctx context.Context, c redis.Cmdable) (int, error) {
 		return total, fmt.Errorf("flush L2: %w", err)
 	}
 	return total, nil
+}
+
+// keepClass leaves the keys whose values are of a class, or all for none.
+func (r *Redis) keepClass(ctx context.Context, c redis.Cmdable, keys *[]string, class Class) error {
+	if class == 0 || len(*keys) == 0 {
+		return nil
+	}
+	is := make([]*redis.StringCmd, len(*keys))
+	if _, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, k := range *keys {
+			is[i] = p.GetRange(ctx, k, envelopeClass, envelopeClass)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	kept := (*keys)[:0]
+	for i, k := range *keys {
+		if is[i].Val() == string(byte(class)) {
+			kept = append(kept, k)
+		}
+	}
+	*keys = kept
+	return nil
 }
 
 // Warning returns what is wrong with the server's configuration, or "".

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"slices"
 	"time"
 
 	"github.com/bizra/bizra-top/node/breaker"
@@ -24,6 +25,12 @@ const (
 var classNames = [classes]string{"", "transaction", "block", "address", "rpc", "not_found"}
 
 func (c Class) String() string { return classNames[c] }
+
+// ClassNamed returns the class with a name, or 0.
+func ClassNamed(name string) Class { return Class(max(0, slices.Index(classNames[:], name))) }
+
+// ClassNames returns the names of all classes.
+func ClassNames() []string { return slices.Clone(classNames[1:]) }
 
 // Classes lists every class.
 var Classes = []Class{Transaction, Block, Address, RPC, NotFound}

@@ -1,31 +1,102 @@
 package control
 
 import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"time"
 
+	"github.com/bizra/bizra-top/node/audit"
 	"github.com/bizra/bizra-top/node/settings"
 )
 
-// maxUndo bounds how far back changes can be taken.
-const maxUndo = 100
+const (
+	// maxUndo bounds how far back changes can be taken.
+	maxUndo = 100
+	// maxTrials bounds the changes on trial at once.
+	maxTrials = 32
+	// The bounds of a trial's length.
+	minTrial = time.Second
+	maxTrial = 24 * time.Hour
+)
 
-// history remembers the changes that can be taken back, newest last. Its lock
-// also orders changes: two at once would remember each other's old values.
-type history struct {
-	mu    sync.Mutex
-	batch [][]Changed
+// change is one batch that was applied and can be taken back.
+type change struct {
+	Trial   // what is known of it; the deadline is zero when it is kept
+	applied []settings.Applied
+	peer    peer
 }
 
-func (h *history) next() string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(h.batch) == 0 {
-		return ""
+// changes are what was changed since the start, newest last. The lock also orders
+// changes: two at once would remember each other's old values.
+type changes struct {
+	mu     sync.Mutex
+	last   uint64
+	done   []*change
+	undone []*change
+	// touched tells who changed a setting last, by key.
+	touched map[string]touch
+	wake    chan struct{} // the trials have changed
+}
+
+type touch struct {
+	revision uint64
+	by       string
+	at       time.Time
+	changed  Changed
+}
+
+func (c *changes) trials() []*change {
+	var out []*change
+	for _, d := range c.done {
+		if !d.Deadline.IsZero() {
+			out = append(out, d)
+		}
 	}
-	return summary(reverse(h.batch[len(h.batch)-1]))
+	return out
+}
+
+// onTrial returns the keys whose values are not kept yet.
+func (c *changes) onTrial() []string {
+	var keys []string
+	for _, t := range c.trials() {
+		for _, changed := range t.Changes {
+			keys = append(keys, changed.Key)
+		}
+	}
+	return keys
+}
+
+func (c *changes) push(stack *[]*change, d *change) {
+	*stack = append(*stack, d)
+	// One on trial is never forgotten: its timer takes it back.
+	if len(*stack) > maxUndo {
+		if i := slices.IndexFunc(*stack, func(d *change) bool { return d.Deadline.IsZero() }); i >= 0 {
+			*stack = slices.Delete(*stack, i, i+1)
+		}
+	}
+}
+
+// summaries says what undo and redo would do, and lists the trials.
+func (c *changes) summaries() (undo, redo string, trials []Trial) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := len(c.done); n > 0 {
+		undo = summary(reverse(c.done[n-1].Changes))
+	}
+	if n := len(c.undone); n > 0 {
+		redo = summary(reverse(c.undone[n-1].Changes))
+	}
+	for _, t := range c.trials() {
+		trials = append(trials, t.Trial)
+	}
+	return undo, redo, trials
 }
 
 func summary(changes []Changed) string {
@@ -44,6 +115,20 @@ func reverse(changes []Changed) []Changed {
 	return out
 }
 
+// propose checks a request and says what it would do.
+func (s *Server) propose(r *http.Request, p peer, req ChangeRequest, batch []settings.Change) (any, error) {
+	applied, err := s.host.Registry.Plan(batch)
+	if err != nil {
+		return nil, s.refuse(p, audit.Entry{Verb: "propose", Subject: keys(batch), New: values(batch), Reason: req.Reason}, refused(err))
+	}
+	result := s.result(applied, false)
+	result.Warnings = s.warn(r.Context(), result.Changes)
+	for _, c := range result.Changes {
+		s.record(p, audit.Entry{Verb: "propose", Outcome: "done", Subject: c.Key, Old: c.Old, New: c.New, Reason: req.Reason})
+	}
+	return result, nil
+}
+
 func (s *Server) change(_ http.ResponseWriter, r *http.Request) (any, error) {
 	var req ChangeRequest
 	if err := read(r, &req); err != nil {
@@ -56,62 +141,214 @@ func (s *Server) change(_ http.ResponseWriter, r *http.Request) (any, error) {
 	for i, c := range req.Changes {
 		batch[i] = settings.Change{Key: c.Key, Value: c.Value}
 	}
+	p := peerOf(r)
 	if req.DryRun {
-		applied, err := s.host.Registry.Plan(batch)
-		if err != nil {
-			return nil, refused(err)
-		}
-		result := s.result(applied, false)
-		result.Warnings = s.warn(result.Changes)
-		return result, nil
+		return s.propose(r, p, req, batch)
 	}
-	s.history.mu.Lock()
-	defer s.history.mu.Unlock()
-	result, err := s.apply(r, batch, "changed", req.Reason)
+	entry := audit.Entry{Verb: "change", Subject: keys(batch), New: values(batch), Reason: req.Reason}
+	trial, err := s.trialOf(r.Context(), req)
+	if err != nil {
+		return nil, s.refuse(p, entry, err)
+	}
+	// Before anything is in force, so that history is asked about what was.
+	var warnings []string
+	if planned, err := s.host.Registry.Plan(batch); err == nil {
+		warnings = s.warn(r.Context(), s.result(planned, false).Changes)
+	}
+	s.changes.mu.Lock()
+	defer s.changes.mu.Unlock()
+	before, err := s.conflict(p, req, batch, trial)
 	if err == nil {
-		s.history.batch = append(s.history.batch, result.Changes)
-		if len(s.history.batch) > maxUndo {
-			s.history.batch = s.history.batch[1:]
-		}
+		err = s.mayChange(p, batch)
 	}
-	return result, err
+	if err != nil {
+		return nil, s.refuse(p, entry, err)
+	}
+	result, err := s.apply(p, "change", req.Reason, func() ([]settings.Applied, error) { return s.host.Registry.Apply(batch) }, trial)
+	if err != nil {
+		return nil, s.refuse(p, entry, err)
+	}
+	result.Warnings = warnings
+	s.join(before, trial)
+	s.changes.undone = nil
+	if !trial.Deadline.IsZero() {
+		now := trial.Trial // it changes when the lock is given up
+		result.Trial = &now
+		s.reconsider()
+	}
+	return result, nil
 }
 
-func (s *Server) undo(_ http.ResponseWriter, r *http.Request) (any, error) {
-	s.history.mu.Lock()
-	defer s.history.mu.Unlock()
-	n := len(s.history.batch)
-	if n == 0 {
-		return nil, &Problem{http.StatusConflict, "there is no change to take back"}
+// trialOf reads how long a change is on trial, and by which guard.
+func (s *Server) trialOf(ctx context.Context, req ChangeRequest) (*change, error) {
+	c := &change{Trial: Trial{Since: time.Now(), Guard: req.Guard, Reason: req.Reason}}
+	if req.RevertAfter == "" {
+		if req.Guard != "" {
+			return nil, &Problem{http.StatusBadRequest, "a guard needs revert_after: until when it watches"}
+		}
+		return c, nil
 	}
-	var batch []settings.Change
-	for _, c := range s.history.batch[n-1] {
-		batch = append(batch, settings.Change{Key: c.Key, Value: c.Old})
+	d, err := settings.ParseNumber(settings.KindDuration, req.RevertAfter)
+	if length := time.Duration(d * float64(time.Second)); err != nil || length < minTrial || length > maxTrial {
+		return nil, &Problem{http.StatusBadRequest, fmt.Sprintf("revert_after must be a duration from %s to %s, such as 120s", minTrial, maxTrial)}
+	} else {
+		c.Deadline = c.Since.Add(length)
 	}
-	result, err := s.apply(r, batch, "undone", "")
-	if err == nil {
-		s.history.batch = s.history.batch[:n-1]
+	if req.Guard == "" {
+		return c, nil
 	}
-	return result, err
+	holds, err := s.host.Condition(ctx, req.Guard)
+	switch {
+	case err != nil:
+		return nil, &Problem{http.StatusBadRequest, "the guard is neither an alert nor PromQL: " + err.Error()}
+	case holds:
+		return nil, &Problem{http.StatusConflict, "the guard " + req.Guard + " is true already, before the change; choose one that is false now"}
+	}
+	return c, nil
 }
 
-// apply puts a batch in force and tells everyone. The history's lock is held.
-func (s *Server) apply(r *http.Request, batch []settings.Change, verb, reason string) (ChangeResult, error) {
-	applied, err := s.host.Registry.Apply(batch)
+// conflict refuses to overwrite what another operator has changed since, or has on
+// trial. What the same operator has on trial is returned: the change joins it. The
+// lock is held.
+func (s *Server) conflict(p peer, req ChangeRequest, batch []settings.Change, trial *change) ([]*change, error) {
+	if req.Revision != nil {
+		for _, b := range batch {
+			if t := s.changes.touched[b.Key]; t.revision > *req.Revision {
+				return nil, &Problem{http.StatusConflict, fmt.Sprintf("%s was changed by %s %s ago, %s -> %s: look again, then decide",
+					b.Key, t.by, time.Since(t.at).Round(time.Second), t.changed.Old, t.changed.New)}
+			}
+		}
+	}
+	var joins []*change
+	for _, t := range s.changes.trials() {
+		if !slices.ContainsFunc(t.Changes, func(c Changed) bool {
+			return slices.ContainsFunc(batch, func(b settings.Change) bool { return b.Key == c.Key })
+		}) {
+			continue
+		}
+		if t.peer.uid != p.uid || t.peer.name != p.name {
+			return nil, &Problem{http.StatusConflict, fmt.Sprintf("%s is on trial by %s for another %s: keep or revert it first",
+				summary(t.Changes), t.By, time.Until(t.Deadline).Round(time.Second))}
+		}
+		if trial.Deadline.IsZero() {
+			return nil, &Problem{http.StatusConflict, fmt.Sprintf("%s is on trial by you for another %s: keep or revert it first, or go on with revert_after",
+				summary(t.Changes), time.Until(t.Deadline).Round(time.Second))}
+		}
+		joins = append(joins, t)
+	}
+	if len(joins) == 0 && !trial.Deadline.IsZero() && len(s.changes.trials()) >= maxTrials {
+		return nil, &Problem{http.StatusTooManyRequests, fmt.Sprintf("%d changes are on trial: keep or revert some first", maxTrials)}
+	}
+	return joins, nil
+}
+
+// join makes one trial of earlier ones of the same operator and a new one, so that
+// reverting goes to what was before the first. The lock is held.
+func (s *Server) join(before []*change, now *change) {
+	for _, b := range slices.Backward(before) {
+		now.applied = settings.Joined(b.applied, now.applied)
+		s.changes.done = slices.DeleteFunc(s.changes.done, func(d *change) bool { return d == b })
+	}
+	now.Changes = s.result(now.applied, true).Changes
+}
+
+// apply puts a batch in force, remembers it and tells everyone. The lock is held.
+func (s *Server) apply(p peer, verb, reason string, do func() ([]settings.Applied, error), c *change) (ChangeResult, error) {
+	applied, err := do()
 	if err != nil {
 		return ChangeResult{}, refused(err)
 	}
 	result := s.result(applied, true)
-	result.Warnings = s.warn(result.Changes)
-	for _, c := range result.Changes {
-		text := verb + ": " + c.Old + " -> " + c.New
+	s.changes.last++
+	c.ID, c.By, c.peer, c.applied, c.Changes = s.changes.last, p.name, p, applied, result.Changes
+	s.changes.push(&s.changes.done, c)
+	result.ID = c.ID
+	s.tell(p, verb, reason, c.ID, result.Changes)
+	return result, nil
+}
+
+// tell records changes that were made, and makes them seen. The lock is held.
+func (s *Server) tell(p peer, verb, reason string, id uint64, changes []Changed) {
+	past := map[string]string{"change": "changed", "undo": "undone", "redo": "redone", "revert": "reverted", "reload": "reloaded"}
+	for _, c := range changes {
+		s.changes.touched[c.Key] = touch{s.host.Registry.Revision(), p.name, time.Now(), c}
+		text := past[verb] + ": " + c.Old + " -> " + c.New
 		if reason != "" {
 			text += " (" + reason + ")"
 		}
-		s.host.Events.Add(Event{Kind: "change", Severity: "info", Subject: c.Key, Text: text, Actor: actor(r)})
+		s.host.Events.Add(Event{Kind: "change", Severity: "info", Subject: c.Key, Text: text, Actor: p.name})
+		s.record(p, audit.Entry{Verb: verb, Outcome: "done", Subject: c.Key, Old: c.Old, New: c.New, Reason: reason, Change: id})
 	}
 	s.host.Changed()
+}
+
+// takeBack undoes one change, wherever it stands. The lock is held.
+func (s *Server) takeBack(p peer, verb, reason string, c *change) (ChangeResult, error) {
+	applied, err := s.host.Registry.TakeBack(c.applied)
+	if err != nil {
+		return ChangeResult{}, refused(err)
+	}
+	result := s.result(applied, true)
+	result.ID = c.ID
+	s.changes.done = slices.DeleteFunc(s.changes.done, func(d *change) bool { return d == c })
+	s.changes.push(&s.changes.undone, &change{Trial: Trial{ID: c.ID, By: c.By, Changes: result.Changes, Reason: c.Reason}, applied: applied, peer: c.peer})
+	s.tell(p, verb, reason, c.ID, result.Changes)
 	return result, nil
+}
+
+func (s *Server) undo(_ http.ResponseWriter, r *http.Request) (any, error) {
+	s.changes.mu.Lock()
+	defer s.changes.mu.Unlock()
+	p := peerOf(r)
+	if len(s.changes.done) == 0 {
+		return nil, s.refuse(p, audit.Entry{Verb: "undo"}, &Problem{http.StatusConflict, "there is no change to take back"})
+	}
+	return s.takeBackAs(p, "undo", s.changes.done[len(s.changes.done)-1])
+}
+
+func (s *Server) takeBackAs(p peer, verb string, c *change) (any, error) {
+	err := s.mayChangeKeys(p, c.Changes)
+	var result ChangeResult
+	if err == nil {
+		result, err = s.takeBack(p, verb, "", c)
+	}
+	if err != nil {
+		return nil, s.refuse(p, audit.Entry{Verb: verb, Subject: summary(c.Changes), Change: c.ID}, err)
+	}
+	return result, nil
+}
+
+func (s *Server) redo(_ http.ResponseWriter, r *http.Request) (any, error) {
+	s.changes.mu.Lock()
+	defer s.changes.mu.Unlock()
+	p := peerOf(r)
+	n := len(s.changes.undone)
+	if n == 0 {
+		return nil, s.refuse(p, audit.Entry{Verb: "redo"}, &Problem{http.StatusConflict, "nothing was taken back that could be done again"})
+	}
+	c := s.changes.undone[n-1]
+	err := s.mayChangeKeys(p, c.Changes)
+	var result ChangeResult
+	if err == nil {
+		again := &change{Trial: Trial{Since: time.Now(), Reason: c.Reason}}
+		result, err = s.apply(p, "redo", "", func() ([]settings.Applied, error) { return s.host.Registry.TakeBack(c.applied) }, again)
+	}
+	if err != nil {
+		return nil, s.refuse(p, audit.Entry{Verb: "redo", Subject: summary(c.Changes)}, err)
+	}
+	s.changes.undone = s.changes.undone[:n-1]
+	return result, nil
+}
+
+// kept lists what was changed and still holds, newest first.
+func (s *Server) kept(http.ResponseWriter, *http.Request) (any, error) {
+	s.changes.mu.Lock()
+	defer s.changes.mu.Unlock()
+	out := []Trial{}
+	for _, c := range slices.Backward(s.changes.done) {
+		out = append(out, c.Trial)
+	}
+	return out, nil
 }
 
 func (s *Server) result(applied []settings.Applied, done bool) ChangeResult {
@@ -122,12 +359,10 @@ func (s *Server) result(applied []settings.Applied, done bool) ChangeResult {
 	return out
 }
 
-func (s *Server) warn(changes []Changed) []string {
+func (s *Server) warn(ctx context.Context, changes []Changed) []string {
 	var out []string
 	for _, c := range changes {
-		if w := s.host.Warn(c); w != "" {
-			out = append(out, w)
-		}
+		out = append(out, s.host.Warn(ctx, c)...)
 	}
 	return out
 }
@@ -137,26 +372,60 @@ func refused(err error) error {
 	return &Problem{http.StatusUnprocessableEntity, strings.ReplaceAll(err.Error(), "\n", "; ")}
 }
 
-func (s *Server) setting(_ http.ResponseWriter, r *http.Request) (any, error) {
-	found, err := s.host.Registry.Get(r.PathValue("key"))
-	if err != nil {
-		return nil, &Problem{http.StatusNotFound, err.Error()}
+// refuse records a refusal and returns it.
+func (s *Server) refuse(p peer, e audit.Entry, err error) error {
+	var problem *Problem
+	if errors.As(err, &problem) {
+		e.Outcome = "refused"
+	} else {
+		e.Outcome = "failed"
 	}
-	return describe(found), nil
+	e.Reason = strings.Join(slices.DeleteFunc([]string{e.Reason, err.Error()}, func(t string) bool { return t == "" }), ": ")
+	s.record(p, e)
+	return err
 }
 
-func (s *Server) settings(http.ResponseWriter, *http.Request) (any, error) {
-	all := s.host.Registry.All()
-	out := make([]Setting, len(all))
-	for i, one := range all {
-		out[i] = describe(one)
+// record writes to the audit trail. A trail that cannot be written stops nothing:
+// what mends a full disk may be the change itself.
+func (s *Server) record(p peer, e audit.Entry) {
+	e.By, e.UID, e.PID, e.Command, e.Terminal = p.name, p.uid, p.pid, p.command, p.terminal
+	before := s.host.Audit.Failed()
+	if err := s.host.Audit.Add(e); err != nil && before == nil {
+		s.host.Events.Add(Event{Kind: "node", Severity: "bad", Subject: "audit", Text: "changes are not recorded: " + err.Error()})
 	}
-	return out, nil
 }
 
-func describe(s settings.Setting) Setting {
-	part, _, _ := strings.Cut(s.Key, ".")
-	return Setting{Key: s.Key, Part: part, Kind: string(s.Kind), Unit: s.Unit, Value: s.Text, Default: s.Default,
-		Started: s.Started, Number: s.Number, Numeric: s.Numeric, Min: s.Min, Max: s.Max, Step: s.Step,
-		Choices: s.Choices, Doc: s.Doc, Risk: string(s.Risk), Restart: s.Restart, Secret: s.Secret, Source: string(s.Source)}
+func keys(batch []settings.Change) string {
+	var out []string
+	for _, b := range batch {
+		out = append(out, b.Key)
+	}
+	return strings.Join(out, ", ")
+}
+
+func values(batch []settings.Change) string {
+	var out []string
+	for _, b := range batch {
+		out = append(out, b.Value)
+	}
+	return strings.Join(out, ", ")
+}
+
+// named finds a change on trial by the number in the path, or the newest of all for
+// "last". The lock is held.
+func (s *Server) named(r *http.Request) (*change, error) {
+	trials := s.changes.trials()
+	if len(trials) == 0 {
+		return nil, &Problem{http.StatusNotFound, "no change is on trial: each was kept, or has gone back"}
+	}
+	id := r.PathValue("id")
+	if id == "last" {
+		return slices.MaxFunc(trials, func(a, b *change) int { return cmp.Compare(a.ID, b.ID) }), nil
+	}
+	for _, t := range trials {
+		if strconv.FormatUint(t.ID, 10) == id {
+			return t, nil
+		}
+	}
+	return nil, &Problem{http.StatusNotFound, fmt.Sprintf("change %q is not on trial: it was kept, or has gone back", id)}
 }

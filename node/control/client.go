@@ -12,6 +12,9 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+
+	"github.com/bizra/bizra-top/node/audit"
+	"github.com/bizra/bizra-top/node/settings"
 )
 
 // callTimeout bounds every call of a client; the node answers each within
@@ -89,6 +92,41 @@ func (c *Client) Change(ctx context.Context, r ChangeRequest) (ChangeResult, err
 // Undo takes back the last change.
 func (c *Client) Undo(ctx context.Context) (ChangeResult, error) {
 	return call[ChangeResult](ctx, c, http.MethodPost, "/v1/undo", struct{}{})
+}
+
+// Redo does what was taken back last again.
+func (c *Client) Redo(ctx context.Context) (ChangeResult, error) {
+	return call[ChangeResult](ctx, c, http.MethodPost, "/v1/redo", struct{}{})
+}
+
+// Keep ends the trial of a change, by its number or "last".
+func (c *Client) Keep(ctx context.Context, id string) (ChangeResult, error) {
+	return call[ChangeResult](ctx, c, http.MethodPost, "/v1/changes/"+url.PathEscape(id)+"/keep", struct{}{})
+}
+
+// Revert takes back a change on trial, by its number or "last".
+func (c *Client) Revert(ctx context.Context, id string) (ChangeResult, error) {
+	return call[ChangeResult](ctx, c, http.MethodPost, "/v1/changes/"+url.PathEscape(id)+"/revert", struct{}{})
+}
+
+// Changes lists what was changed since the start and holds, newest first.
+func (c *Client) Changes(ctx context.Context) ([]Trial, error) {
+	return call[[]Trial](ctx, c, http.MethodGet, "/v1/changes", nil)
+}
+
+// Save writes kept changes to the overrides file, or only shows the difference.
+func (c *Client) Save(ctx context.Context, r SaveRequest) (SaveResult, error) {
+	return call[SaveResult](ctx, c, http.MethodPost, "/v1/save", r)
+}
+
+// Explain returns what each source says of a setting, weakest first.
+func (c *Client) Explain(ctx context.Context, key string) ([]settings.Layer, error) {
+	return call[[]settings.Layer](ctx, c, http.MethodGet, "/v1/settings/"+url.PathEscape(key)+"/explain", nil)
+}
+
+// Audit returns the newest entries of the audit trail, newest first.
+func (c *Client) Audit(ctx context.Context, limit int) ([]audit.Entry, error) {
+	return call[[]audit.Entry](ctx, c, http.MethodGet, "/v1/audit?limit="+strconv.Itoa(limit), nil)
 }
 
 // Actions lists what can be done by hand.

@@ -11,11 +11,13 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/bizra/bizra-top/node/audit"
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/settings"
 )
@@ -34,51 +36,72 @@ func (observer) ServeHTTP(w http.ResponseWriter, _ *http.Request) { w.WriteHeade
 
 type rig struct {
 	*control.Client
+	server *control.Server
+	trail  *audit.Log
+	dir    string
+	guard  atomic.Pointer[string] // the guard that holds
 	limit  *settings.Value[int]
 	events *control.Events
 	forced map[string]string
 	socket string
 }
 
-func serve(t *testing.T) rig {
+func serve(t *testing.T) *rig {
 	t.Helper()
 	reg := settings.NewRegistry()
-	r := rig{
-		limit:  settings.Int(reg, settings.Spec{Key: "pool.limit", Min: 1, Max: 64, Doc: "Limit.", Risk: settings.RiskHigh}, 8),
-		events: control.NewEvents(nil), forced: map[string]string{"a": "closed"},
-		socket: filepath.Join(t.TempDir(), "s", "control.sock"),
-	}
-	settings.Ratio(reg, settings.Spec{Key: "breaker.upstream.failure_ratio", Doc: "Ratio."}, 0.5)
-	l, err := control.Listen(r.socket)
+	dir := t.TempDir()
+	trail, err := audit.Open(filepath.Join(dir, "audit.jsonl"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := control.NewServer(l, control.Host{
+	r := &rig{trail: trail, dir: dir,
+		limit:  settings.Int(reg, settings.Spec{Key: "pool.limit", Min: 1, Max: 64, Doc: "Limit.", Risk: settings.RiskHigh}, 8),
+		events: control.NewEvents(nil), forced: map[string]string{"a": "closed"},
+		socket: filepath.Join(dir, "s", "control.sock"),
+	}
+	settings.Ratio(reg, settings.Spec{Key: "breaker.upstream.failure_ratio", Doc: "Ratio."}, 0.5)
+	settings.String(reg, settings.Spec{Key: "store.dsn", Doc: "Secret.", Secret: true}, "postgres://user:hunter2@host/db")
+	l, err := control.Listen(r.socket, control.Groups{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.server = control.NewServer(l, control.Host{
 		Registry: reg, Gatherer: prometheus.NewRegistry(), Events: r.events, Observer: observer{},
 		Node:     func() control.Node { return control.Node{Name: "n"} },
 		Breakers: func() []control.Breaker { return nil }, Upstreams: func() []control.Upstream { return nil },
 		Pool: func() control.Pool { return control.Pool{} }, Tiers: func() []control.Tier { return nil }, Warming: func() control.Warming { return control.Warming{} },
 		Alerts: func() []control.Alert { return nil }, Changed: func() {},
-		Warn: func(c control.Changed) string {
-			if c.New == "1" {
-				return "below the current use"
+		Audit: trail, Overrides: filepath.Join(dir, "overrides.yaml"),
+		Condition: func(_ context.Context, guard string) (bool, error) {
+			if guard == "(" {
+				return false, errors.New("unclosed left parenthesis")
 			}
-			return ""
+			holds := r.guard.Load()
+			return holds != nil && *holds == guard, nil
+		},
+		Warn: func(_ context.Context, c control.Changed) []string {
+			if c.New == "1" {
+				return []string{"below the current use"}
+			}
+			return nil
 		},
 		Operations: []control.Operation{{
 			Action: control.Action{ID: "breaker.force_open", Title: "force open"}, TargetsNow: func() []string { return []string{"a"} },
 			State: func(n string) string { return r.forced[n] }, Outcome: "forced-open",
 			Do: func(_ context.Context, n, _ string) error { r.forced[n] = "forced-open"; return nil },
+		}, {
+			Action: control.Action{ID: "cache.flush_l2", Title: "flush L2", Word: "flush"}, State: func(string) string { return "" },
+			Do: func(context.Context, string, string) error { r.forced["flushed"] = "yes"; return nil },
 		}},
 	})
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := s.Serve(); err != nil {
+		if err := r.server.Serve(); err != nil {
 			t.Error(err)
 		}
 	})
 	r.Client = control.NewClient(r.socket)
-	t.Cleanup(func() { r.Close(); _ = s.Close(); wg.Wait() })
+	t.Cleanup(func() { r.Close(); _ = r.server.Close(); wg.Wait(); _ = trail.Close() })
 	return r
 }
 
@@ -208,7 +231,7 @@ func TestSocketIsForItsOwnerOnly(t *testing.T) {
 
 func TestListen(t *testing.T) {
 	r := serve(t)
-	if _, err := control.Listen(r.socket); !errors.Is(err, control.ErrRunning) {
+	if _, err := control.Listen(r.socket, control.Groups{}); !errors.Is(err, control.ErrRunning) {
 		t.Fatalf("a live socket was taken: %v", err)
 	}
 	stale := filepath.Join(t.TempDir(), "stale.sock")
@@ -218,7 +241,7 @@ func TestListen(t *testing.T) {
 	}
 	l.SetUnlinkOnClose(false)
 	_ = l.Close()
-	if l, err := control.Listen(stale); err != nil {
+	if l, err := control.Listen(stale, control.Groups{}); err != nil {
 		t.Fatalf("a stale socket was not replaced: %v", err)
 	} else {
 		_ = l.Close()
@@ -232,7 +255,7 @@ func TestListen(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{file, link, "/" + strings.Repeat("x", 120)} {
-		if _, err := control.Listen(path); err == nil {
+		if _, err := control.Listen(path, control.Groups{}); err == nil {
 			t.Fatalf("%s was taken", path)
 		}
 	}
@@ -251,7 +274,7 @@ func TestRequestsFromWebPagesAndWrongMethodsAreRefused(t *testing.T) {
 	}{
 		{"GET", "/v1/node", "", "", 200},
 		{"GET", "/v1/node", "http://evil", "", 403},
-		{"GET", "/v1/changes", "", "", 404},
+		{"GET", "/v1/changes", "", "", 200},
 		{"GET", "/v1/undo", "", "", 404},
 		{"POST", "/v1/changes", "", `{"changes": [`, 400},
 		{"POST", "/v1/changes", "", `{"changez": []}`, 400},

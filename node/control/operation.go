@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
+
+	"github.com/bizra/bizra-top/node/audit"
 )
 
 // Operation is an action and how it is done.
@@ -53,16 +56,29 @@ func (s *Server) act(_ http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, &Problem{http.StatusNotFound, fmt.Sprintf("%s takes one of %q as target, not %q", o.ID, targets, req.Target)}
 	}
 	result := ActionResult{Old: o.State(req.Target), New: o.Outcome}
+	p := peerOf(r)
+	entry := audit.Entry{Verb: "action", Subject: strings.TrimSpace(o.ID + " " + req.Target), Old: result.Old, New: result.New, Reason: req.Reason}
 	if req.DryRun {
+		entry.Verb, entry.Outcome = "propose", "done"
+		s.record(p, entry)
 		return result, nil
 	}
-	who := actor(r)
+	if err := may(p, needs(o.Risk), o.ID); err != nil {
+		return nil, s.refuse(p, entry, err)
+	}
+	if req.Word != o.Word {
+		return nil, s.refuse(p, entry, &Problem{http.StatusUnprocessableEntity,
+			fmt.Sprintf("%s cannot be taken back: confirm it with the word %q", o.Title, o.Word)})
+	}
+	who := p.name
 	if err := o.Do(r.Context(), req.Target, because(who, req.Reason)); err != nil {
 		s.host.Events.Add(Event{Kind: "action", Severity: "bad", Subject: cmp.Or(req.Target, o.ID),
 			Text: o.Title + " failed: " + err.Error(), Actor: who})
-		return nil, &Problem{http.StatusConflict, fmt.Sprintf("%s failed: %v", o.Title, err)}
+		return nil, s.refuse(p, entry, &Problem{http.StatusConflict, fmt.Sprintf("%s failed: %v", o.Title, err)})
 	}
 	result.Applied, result.New = true, o.State(req.Target)
+	entry.Outcome, entry.New = "done", result.New
+	s.record(p, entry)
 	text := o.Title + ": " + result.Old + " -> " + result.New
 	if req.Reason != "" {
 		text += " (" + req.Reason + ")"

@@ -10,15 +10,19 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sys/unix"
+	"golang.org/x/time/rate"
 
+	"github.com/bizra/bizra-top/node/audit"
 	"github.com/bizra/bizra-top/node/settings"
 )
 
@@ -44,8 +48,16 @@ type Host struct {
 	Pool       func() Pool
 	Tiers      func() []Tier
 	Warming    func() Warming
-	// Warn says what is doubtful about a change, or "".
-	Warn func(Changed) string
+	// Warn says what is doubtful about a change.
+	Warn func(context.Context, Changed) []string
+	// Condition says whether a guard holds: an alert fires, or PromQL has a result.
+	Condition func(ctx context.Context, guard string) (bool, error)
+	// Audit is where everything is recorded.
+	Audit *audit.Log
+	// Overrides is the path of the file that kept changes are saved to.
+	Overrides string
+	// Groups may use the socket beside the node's own user and root.
+	Groups Groups
 	// Changed is called after every change and action.
 	Changed  func()
 	Observer Observer
@@ -58,19 +70,20 @@ const maxRequest = 1 << 20
 // Server is the control socket.
 type Server struct {
 	host     Host
-	path     string
 	listener net.Listener
 	http     *http.Server
-	history  history
+	changes  changes
+	refusals rate.Sometimes
 }
 
 // ErrRunning says that a node already answers on the socket.
 var ErrRunning = errors.New("a node already answers on this socket")
 
-// Listen opens the socket at path, readable and writable by its owner only. A
-// socket nobody answers on is replaced; one that is alive is ErrRunning;
-// anything else at path is left alone.
-func Listen(path string) (net.Listener, error) {
+// Listen opens the socket at path, readable and writable by its owner only; with
+// groups by all, of whom the server lets in their members. A socket nobody answers
+// on is replaced; one that is alive is ErrRunning; anything else at path, symbolic
+// links included, is left alone.
+func Listen(path string, groups Groups) (net.Listener, error) {
 	if len(path) > 107 {
 		return nil, fmt.Errorf("the socket path %s is longer than the 107 bytes a unix socket may have; choose another with --socket", path)
 	}
@@ -91,7 +104,14 @@ func Listen(path string) (net.Listener, error) {
 			return nil, fmt.Errorf("remove the stale control socket: %w", err)
 		}
 	}
-	old := unix.Umask(0o177)
+	mask := 0o177
+	if groups.open() {
+		mask = 0o111
+		if err := os.Chmod(filepath.Dir(path), 0o711); err != nil {
+			return nil, fmt.Errorf("let groups reach the control socket: %w", err)
+		}
+	}
+	old := unix.Umask(mask)
 	l, err := net.Listen("unix", path)
 	unix.Umask(old)
 	if err != nil {
@@ -102,7 +122,8 @@ func Listen(path string) (net.Listener, error) {
 
 // NewServer returns a server of host on a listener from Listen.
 func NewServer(l net.Listener, host Host) *Server {
-	s := &Server{host: host, listener: l, path: l.Addr().String()}
+	s := &Server{host: host, listener: l, changes: changes{touched: map[string]touch{}, wake: make(chan struct{}, 1)},
+		refusals: rate.Sometimes{First: 10, Interval: time.Second}}
 	s.http = &http.Server{
 		Handler:           s.routes(),
 		ReadHeaderTimeout: 5 * time.Second,
@@ -110,13 +131,18 @@ func NewServer(l net.Listener, host Host) *Server {
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
-		ConnContext:       withPeer,
+		ConnContext:       s.withPeer,
 	}
 	return s
 }
 
-// Serve answers until Close.
+// Serve answers until Close, and takes back what is on trial and not kept in time.
 func (s *Server) Serve() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	var watching sync.WaitGroup
+	watching.Go(func() { s.watch(ctx) })
+	defer watching.Wait()
+	defer cancel()
 	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve the control socket: %w", err)
 	}
@@ -136,45 +162,79 @@ func (s *Server) Close() error {
 
 type handler func(http.ResponseWriter, *http.Request) (any, error)
 
+// verb is one thing that can be asked of the node, and who may.
+type verb struct {
+	pattern string
+	needs   Role
+	do      handler
+}
+
+// verbs are all of them. A change or an action of high risk needs an admin besides.
+func (s *Server) verbs() []verb {
+	return []verb{
+		{"GET /v1/node", Viewer, func(http.ResponseWriter, *http.Request) (any, error) { return s.host.Node(), nil }},
+		{"GET /v1/look", Viewer, s.look},
+		{"GET /v1/panels", Viewer, func(http.ResponseWriter, *http.Request) (any, error) { return s.host.Observer.Panels(), nil }},
+		{"GET /v1/panels/history", Viewer, s.panelHistory},
+		{"GET /v1/settings", Viewer, s.settings},
+		{"GET /v1/settings/{key}", Viewer, s.setting},
+		{"GET /v1/settings/{key}/explain", Viewer, s.explain},
+		{"GET /v1/changes", Viewer, s.kept},
+		{"POST /v1/changes", Operator, s.change},
+		{"POST /v1/changes/{id}/keep", Operator, s.keep},
+		{"POST /v1/changes/{id}/revert", Operator, s.revertNow},
+		{"POST /v1/undo", Operator, s.undo},
+		{"POST /v1/redo", Operator, s.redo},
+		{"POST /v1/save", Admin, s.save},
+		{"GET /v1/actions", Viewer, s.actions},
+		{"POST /v1/actions", Operator, s.act},
+		{"GET /v1/events", Viewer, s.events},
+		{"GET /v1/alerts", Viewer, func(http.ResponseWriter, *http.Request) (any, error) { return s.host.Alerts(), nil }},
+		{"GET /v1/audit", Operator, s.audit},
+	}
+}
+
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
-	for pattern, h := range map[string]handler{
-		"GET /v1/node":           func(http.ResponseWriter, *http.Request) (any, error) { return s.host.Node(), nil },
-		"GET /v1/look":           s.look,
-		"GET /v1/panels":         func(http.ResponseWriter, *http.Request) (any, error) { return s.host.Observer.Panels(), nil },
-		"GET /v1/panels/history": s.panelHistory,
-		"GET /v1/settings":       s.settings,
-		"GET /v1/settings/{key}": s.setting,
-		"POST /v1/changes":       s.change,
-		"POST /v1/undo":          s.undo,
-		"GET /v1/actions":        s.actions,
-		"POST /v1/actions":       s.act,
-		"GET /v1/events":         s.events,
-		"GET /v1/alerts":         func(http.ResponseWriter, *http.Request) (any, error) { return s.host.Alerts(), nil },
-	} {
-		mux.HandleFunc(pattern, answer(h))
+	for _, v := range s.verbs() {
+		mux.HandleFunc(v.pattern, answer(func(w http.ResponseWriter, r *http.Request) (any, error) {
+			if p := peerOf(r); p.role < v.needs {
+				return nil, s.refuse(p, audit.Entry{Verb: "ask", Subject: v.pattern}, may(p, v.needs, v.pattern))
+			}
+			return v.do(w, r)
+		}))
 	}
 	mux.Handle("GET /api/v1/", s.host.Observer)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.host.Gatherer, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second}))
 	mux.HandleFunc("/", answer(func(http.ResponseWriter, *http.Request) (any, error) {
 		return nil, &Problem{http.StatusNotFound, "there is nothing here; see GET /v1/node, /v1/look, /v1/settings, /v1/actions, /v1/events"}
 	}))
-	return guard(mux)
+	return s.guard(mux)
 }
 
-// guard refuses what only a browser would send, and peers that are neither the
-// owner nor root.
-func guard(next http.Handler) http.Handler {
+// hosts are the names of the node that a client of the socket may use.
+var hosts = []string{"node", "localhost", "127.0.0.1", ""}
+
+// guard refuses what only a browser would send, and peers without a role.
+func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p, ok := r.Context().Value(peerKey{}).(peer)
+		p, known := r.Context().Value(peerKey{}).(peer)
+		host, _, _ := strings.Cut(r.Host, ":")
+		var why *Problem
 		switch {
 		case r.Header.Get("Origin") != "":
-			refuse(w, &Problem{http.StatusForbidden, "requests from web pages are refused"})
-		case !ok || (p.uid != 0 && int(p.uid) != os.Getuid()):
-			refuse(w, &Problem{http.StatusForbidden, "only the node's own user and root may use the control socket"})
+			why = &Problem{http.StatusForbidden, "requests from web pages are refused"}
+		case !slices.Contains(hosts, host):
+			why = &Problem{http.StatusForbidden, "ask for http://node or http://localhost, not for another host"}
+		case !known || p.role == Nobody:
+			why = &Problem{http.StatusForbidden, "only the node's own user, root and members of control.viewer_group or control.operator_group may use the control socket"}
 		default:
 			next.ServeHTTP(w, r)
+			return
 		}
+		// Whoever asks again and again does not push out what was recorded.
+		s.refusals.Do(func() { _ = s.refuse(p, audit.Entry{Verb: "ask", Subject: r.Method + " " + r.URL.Path}, why) })
+		refuse(w, why)
 	})
 }
 
@@ -221,11 +281,13 @@ func read(r *http.Request, into any) error {
 func (s *Server) look(_ http.ResponseWriter, r *http.Request) (any, error) {
 	since, _ := strconv.ParseUint(r.URL.Query().Get("since"), 10, 64)
 	events, last := s.host.Events.Since(since)
+	undo, redo, trials := s.changes.summaries()
 	return Look{
 		Time: time.Now(), Node: s.host.Node(), Revision: s.host.Registry.Revision(),
 		Panels: s.host.Observer.Now(r.Context()), Breakers: s.host.Breakers(), Upstreams: s.host.Upstreams(),
 		Pool: s.host.Pool(), Tiers: s.host.Tiers(), Warming: s.host.Warming(), Alerts: s.host.Alerts(),
-		Events: events, LastEvent: last, Undoable: s.history.next(),
+		Events: events, LastEvent: last, Undoable: undo, Redoable: redo, Trials: trials,
+		Unsaved: s.host.Registry.Unsaved(), Role: peerOf(r).role.String(),
 	}, nil
 }
 
@@ -245,39 +307,4 @@ func (s *Server) panelHistory(_ http.ResponseWriter, r *http.Request) (any, erro
 		return nil, &Problem{http.StatusBadRequest, "span and step must be durations such as 15m and 5s, step at least 1s, at most 2000 steps"}
 	}
 	return s.host.Observer.History(r.Context(), span, step)
-}
-
-type peerKey struct{}
-
-type peer struct {
-	uid  uint32
-	name string
-}
-
-// withPeer asks the kernel who is at the other end of a unix socket.
-func withPeer(ctx context.Context, conn net.Conn) context.Context {
-	c, ok := conn.(*net.UnixConn)
-	if !ok {
-		return ctx
-	}
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return ctx
-	}
-	var cred *unix.Ucred
-	if raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }) != nil || err != nil {
-		return ctx
-	}
-	p := peer{uid: cred.Uid, name: "uid " + strconv.Itoa(int(cred.Uid))}
-	if u, err := user.LookupId(strconv.Itoa(int(cred.Uid))); err == nil {
-		p.name = u.Username
-	}
-	return context.WithValue(ctx, peerKey{}, p)
-}
-
-func actor(r *http.Request) string {
-	if p, ok := r.Context().Value(peerKey{}).(peer); ok {
-		return p.name
-	}
-	return "unknown"
 }

@@ -10,8 +10,15 @@
 //	GET  /v1/panels/history?span=15m&step=5s
 //	GET  /v1/settings             every tunable
 //	GET  /v1/settings/{key}
-//	POST /v1/changes              set one or more tunables
+//	GET  /v1/settings/{key}/explain  what each source says of it
+//	GET  /v1/changes              what was changed and holds, newest first
+//	POST /v1/changes              propose or set one or more tunables
+//	POST /v1/changes/{id}/keep    end a trial; "last" is the newest one
+//	POST /v1/changes/{id}/revert
 //	POST /v1/undo                 take back the last change
+//	POST /v1/redo                 do it again
+//	POST /v1/save                 write kept changes to the overrides file
+//	GET  /v1/audit?limit=100      who did what, newest first
 //	GET  /v1/actions              what can be done by hand
 //	POST /v1/actions              do it
 //	GET  /v1/events?since=N       the event list
@@ -25,6 +32,8 @@ package control
 
 import (
 	"time"
+
+	"github.com/bizra/bizra-top/node/settings"
 )
 
 // Node says which node answers.
@@ -114,6 +123,10 @@ type Look struct {
 	Events    []Event            `json:"events"` // newer than since, oldest first
 	LastEvent uint64             `json:"last_event"`
 	Undoable  string             `json:"undoable,omitempty"` // what undo would take back
+	Redoable  string             `json:"redoable,omitempty"` // what redo would do again
+	Trials    []Trial            `json:"trials,omitempty"`   // changes that go back unless they are kept
+	Unsaved   int                `json:"unsaved"`            // settings that a restart would lose
+	Role      string             `json:"role"`               // of who asks: viewer, operator, admin
 }
 
 // Breaker is one circuit breaker as an operator sees it.
@@ -234,7 +247,7 @@ type Setting struct {
 	Risk    string   `json:"risk"` // low, medium, high
 	Restart bool     `json:"restart"`
 	Secret  bool     `json:"secret"`
-	Source  string   `json:"source"` // default, file, environment, flag, live
+	Source  string   `json:"source"` // default, file, overrides, environment, flag, live
 }
 
 // ChangeRequest asks to set tunables, all or none.
@@ -242,6 +255,40 @@ type ChangeRequest struct {
 	Changes []Change `json:"changes"`
 	Reason  string   `json:"reason,omitempty"`
 	DryRun  bool     `json:"dry_run,omitempty"` // propose: check and show, apply nothing
+	// Revision of the settings that the asker saw. A key that was changed since is a
+	// conflict. Nil asks for no such check.
+	Revision *uint64 `json:"revision,omitempty"`
+	// RevertAfter is a duration such as "120s": the change is on trial, and goes back
+	// unless it is kept by then. Empty keeps it at once.
+	RevertAfter string `json:"revert_after,omitempty"`
+	// Guard is the name of an alert, or PromQL: when the alert fires, or the
+	// expression has a result, during the trial, the change goes back at once.
+	Guard string `json:"guard,omitempty"`
+}
+
+// Trial is a change that was made. While it is on trial it has a deadline.
+type Trial struct {
+	ID       uint64    `json:"id"`
+	Changes  []Changed `json:"changes"`
+	By       string    `json:"by"`
+	Since    time.Time `json:"since"`
+	Deadline time.Time `json:"deadline"` // zero when it is kept
+	Guard    string    `json:"guard,omitempty"`
+	Reason   string    `json:"reason,omitempty"`
+}
+
+// SaveRequest asks to write what is kept to the overrides file.
+type SaveRequest struct {
+	DryRun bool `json:"dry_run,omitempty"` // only show the difference
+}
+
+// SaveResult tells how the overrides file differs from what it was.
+type SaveResult struct {
+	Saved       bool                  `json:"saved"`
+	Path        string                `json:"path"`
+	Backup      string                `json:"backup,omitempty"` // what the file was before
+	Differences []settings.Difference `json:"differences"`
+	OnTrial     []string              `json:"on_trial,omitempty"` // keys that are left out
 }
 
 // Change is a new value for one tunable, as text.
@@ -252,10 +299,12 @@ type Change struct {
 
 // ChangeResult tells what was, or would be, applied.
 type ChangeResult struct {
+	ID       uint64    `json:"id,omitempty"` // of the change, to keep or revert it
 	Applied  bool      `json:"applied"`
 	Revision uint64    `json:"revision"`
 	Changes  []Changed `json:"changes"`
 	Warnings []string  `json:"warnings,omitempty"`
+	Trial    *Trial    `json:"trial,omitempty"` // when it is on trial
 }
 
 // Changed is one tunable's old and new value.
@@ -273,6 +322,7 @@ type Action struct {
 	Doc     string   `json:"doc"`
 	Risk    string   `json:"risk"`
 	Targets []string `json:"targets,omitempty"` // empty: takes none
+	Word    string   `json:"word,omitempty"`    // to be typed, for what cannot be taken back
 }
 
 // ActionRequest asks for one action on one target.
@@ -280,6 +330,7 @@ type ActionRequest struct {
 	ID     string `json:"id"`
 	Target string `json:"target,omitempty"`
 	Reason string `json:"reason,omitempty"`
+	Word   string `json:"word,omitempty"` // as the action asks for
 	DryRun bool   `json:"dry_run,omitempty"`
 }
 

@@ -26,7 +26,7 @@ func gate(t *testing.T) (*pool.Gate, *settings.Registry, *prometheus.Registry) {
 	s := pool.Declare(reg, 2)
 	metrics := prometheus.NewRegistry()
 	g := pool.NewGate(s, metrics)
-	reg.OnChange(g.Resized, "pool.limit")
+	reg.OnChange(func() error { g.Resized(); return nil }, "pool.limit")
 	return g, reg, metrics
 }
 

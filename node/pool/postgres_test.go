@@ -36,7 +36,7 @@ func open(t *testing.T) rig {
 	reg := settings.NewRegistry()
 	s, bs := pool.Declare(reg, 2), breaker.Declare(reg, "database")
 	r := rig{gate: pool.NewGate(s, prometheus.NewRegistry()), breaker: breaker.New("database", "database", bs, breaker.WithProber()), registry: reg}
-	reg.OnChange(r.gate.Resized, "pool.limit")
+	reg.OnChange(func() error { r.gate.Resized(); return nil }, "pool.limit")
 	var err error
 	if r.Postgres, err = pool.OpenPostgres(dsn, s, r.gate, r.breaker); err != nil {
 		t.Fatal(err)

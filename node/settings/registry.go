@@ -13,6 +13,7 @@ import (
 // Registry holds the declared settings of one node. Declare everything before
 // the first Load; after that all methods may be called from any goroutine.
 type Registry struct {
+	applying  sync.Mutex // held by one change after the other, hooks included
 	mu        sync.Mutex
 	entries   map[string]*entry
 	relations []relation
@@ -26,6 +27,7 @@ type entry struct {
 	text    string
 	started string
 	source  Source
+	layers  layers
 	// plan checks a text and returns its canonical form, its number, and the
 	// step that puts it in force.
 	plan   func(text string) (planned, error)
@@ -46,7 +48,7 @@ type relation struct {
 
 type hook struct {
 	keys []string
-	run  func()
+	run  func() error
 }
 
 // Error says which setting was refused and why.
@@ -69,7 +71,7 @@ func declare[T any](r *Registry, s Spec, def T, c codec[T]) *Value[T] {
 		s.Risk = RiskLow
 	}
 	v := new(Value[T])
-	e := &entry{spec: s, isNum: c.number != nil, source: SourceDefault}
+	e := &entry{spec: s, isNum: c.number != nil, source: SourceDefault, layers: layers{}}
 	e.plan = func(text string) (planned, error) {
 		text = strings.TrimSpace(text)
 		t, err := c.parse(text)
@@ -94,6 +96,7 @@ func declare[T any](r *Registry, s Spec, def T, c codec[T]) *Value[T] {
 	}
 	p.store()
 	e.def, e.text, e.started, e.number = p.text, p.text, p.text, p.number
+	e.layers[SourceDefault] = p.text
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -134,91 +137,14 @@ func (r *Registry) Relate(check func(number func(key string) float64) error, key
 	r.relations = append(r.relations, relation{keys, check})
 }
 
-// OnChange calls run after one of keys has changed while the node runs; with no
-// keys, after any change. Calls are made by the goroutine that applied the
-// change, one at a time, outside the registry's lock.
-func (r *Registry) OnChange(run func(), keys ...string) {
+// OnChange calls run when one of keys has changed while the node runs; with no
+// keys, at any change. Calls are made by the goroutine that applies the change, one
+// at a time, outside the registry's lock. An error takes the whole change back;
+// run is then called again, with the old values in force.
+func (r *Registry) OnChange(run func() error, keys ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.hooks = append(r.hooks, hook{keys, run})
-}
-
-// Load puts values in force before the node runs, from one source. Every
-// mistake is reported, joined; with a mistake nothing is loaded.
-func (r *Registry) Load(source Source, changes []Change) error {
-	_, err := r.set(changes, source, false)
-	return err
-}
-
-// Plan says what Apply would do, and applies nothing.
-func (r *Registry) Plan(changes []Change) ([]Applied, error) {
-	return r.set(changes, SourceLive, true)
-}
-
-// Apply puts a batch of changes in force while the node runs: all of them or
-// none. It returns old and new values in the order of the batch.
-func (r *Registry) Apply(changes []Change) ([]Applied, error) {
-	return r.set(changes, SourceLive, false)
-}
-
-func (r *Registry) set(changes []Change, source Source, dry bool) ([]Applied, error) {
-	applied, hooks, err := r.setLocked(changes, source, dry)
-	for _, h := range hooks {
-		h.run()
-	}
-	return applied, err
-}
-
-func (r *Registry) setLocked(changes []Change, source Source, dry bool) ([]Applied, []hook, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-
-	var problems []error
-	plans := map[string]planned{}
-	applied := make([]Applied, 0, len(changes))
-	for _, c := range changes {
-		e, ok := r.entries[c.Key]
-		if !ok {
-			problems = append(problems, r.unknown(c.Key))
-			continue
-		}
-		if e.spec.Restart && source == SourceLive {
-			problems = append(problems, &Error{c.Key, "is read at start only; change the configuration and restart"})
-			continue
-		}
-		p, err := e.plan(c.Value)
-		if err != nil {
-			problems = append(problems, err)
-			continue
-		}
-		plans[c.Key] = p
-		applied = append(applied, Applied{c.Key, e.show(e.text), e.show(p.text), e.spec.Risk})
-	}
-	problems = append(problems, r.relate(plans)...)
-	if len(problems) > 0 {
-		return nil, nil, errors.Join(problems...)
-	}
-	if dry {
-		return applied, nil, nil
-	}
-	var hooks []hook
-	for key, p := range plans {
-		e := r.entries[key]
-		p.store()
-		e.text, e.number, e.source = p.text, p.number, source
-		if source != SourceLive {
-			e.started = p.text
-		}
-	}
-	r.revision++
-	if source == SourceLive {
-		for _, h := range r.hooks {
-			if len(h.keys) == 0 || touches(h.keys, plans) {
-				hooks = append(hooks, h)
-			}
-		}
-	}
-	return applied, hooks, nil
 }
 
 func touches(keys []string, plans map[string]planned) bool {

@@ -75,6 +75,7 @@ type Source string
 const (
 	SourceDefault     Source = "default"
 	SourceFile        Source = "file"
+	SourceOverrides   Source = "overrides" // saved from changes that were kept
 	SourceEnvironment Source = "environment"
 	SourceFlag        Source = "flag"
 	SourceLive        Source = "live" // changed while the node runs
@@ -100,7 +101,16 @@ type Change struct {
 // Applied tells what a change did or, when nothing was applied, would do.
 type Applied struct {
 	Key  string `json:"key"`
-	Old  string `json:"old"`
+	Old  string `json:"old"` // as it may be shown
 	New  string `json:"new"`
 	Risk Risk   `json:"risk"`
+
+	before *string // the live value, nil for none; it may be secret
+}
+
+// Layer is what one source says of a setting.
+type Layer struct {
+	Source Source `json:"source"`
+	Text   string `json:"value"` // as it may be shown
+	Wins   bool   `json:"wins"`
 }

@@ -140,8 +140,8 @@ func TestSecretsAreNotShown(t *testing.T) {
 func TestHooksRunAfterTheChange(t *testing.T) {
 	r, h := declare()
 	seen, all := 0, 0
-	r.OnChange(func() { seen = h.limit.Get() }, "pool.limit")
-	r.OnChange(func() { all++ })
+	r.OnChange(func() error { seen = h.limit.Get(); return nil }, "pool.limit")
+	r.OnChange(func() error { all++; return nil })
 	for _, c := range []settings.Change{{"pool.limit", "9"}, {"cache.on", "false"}} {
 		if _, err := r.Apply([]settings.Change{c}); err != nil {
 			t.Fatal(err)
