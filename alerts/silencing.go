@@ -173,7 +173,10 @@ func find(active []instance, fingerprint, name string, labels map[string]string)
 	}
 	switch len(found) {
 	case 0:
-		return instance{}, fmt.Errorf("%w: %s", errNoAlert, cmp.Or(name, fingerprint, "give a name"))
+		if fingerprint != "" {
+			return instance{}, fmt.Errorf("%w: it is over", errNoAlert)
+		}
+		return instance{}, fmt.Errorf("%w: %s", errNoAlert, cmp.Or(name, "give a name"))
 	case 1:
 		return found[0], nil
 	}

@@ -148,3 +148,23 @@ func TestNoBellForWhatIsOld(t *testing.T) {
 		}
 	}
 }
+
+// An alerts view that nobody has moved in shows what fires; one that somebody has
+// moved in stays where it is.
+func TestAlertsBeginWithWhatFires(t *testing.T) {
+	first := func(l *control.Look, name string) {
+		l.Alerts = append([]control.Alert{{Name: name, State: "firing", Severity: "critical"}}, l.Alerts...)
+	}
+	s := newScreen(t, 80, 24).keys("6")
+	s.door.spoil = func(l *control.Look) { first(l, "Newer") }
+	s.after(time.Second)
+	if a, _ := s.selectedAlert(); a.Name != "Newer" {
+		t.Errorf("at %s", a.Name)
+	}
+	s.keys("g")
+	s.door.spoil = func(l *control.Look) { first(l, "Newer"); first(l, "Newest") }
+	s.after(time.Second)
+	if a, _ := s.selectedAlert(); a.Name != "Newer" {
+		t.Errorf("it moved to %s", a.Name)
+	}
+}

@@ -67,6 +67,7 @@ type model struct {
 	view       viewID
 	cursor     [viewEnd]int
 	cursorKey  [viewEnd]string
+	moved      bool // the cursor of the alerts view
 	filter     [viewEnd]string
 	filtering  bool
 	drafts     map[string]string // settings view: new values not yet applied

@@ -232,7 +232,7 @@ func identify(integration, address string) string {
 func (d *Dispatcher) newReceiver(integration, address, id string) *receiver {
 	r := &receiver{integration: integration, address: address, id: id, wake: make(chan struct{}, 1), failing: map[string]bool{}}
 	if integration == toWebhook {
-		r.work = (&webhook{d, r, map[string]*pace{}}).work
+		r.work = (&webhook{Dispatcher: d, receiver: r, pace: map[string]*pace{}, backoff: newBackoff()}).work
 		return r
 	}
 	r.pending = map[model.Fingerprint]bool{}

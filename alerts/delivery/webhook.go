@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"maps"
@@ -23,15 +24,15 @@ const maxMessage = 256
 type webhook struct {
 	*Dispatcher
 	*receiver
-	pace map[string]*pace // by group
+	pace    map[string]*pace // by group
+	backoff *backoff.ExponentialBackOff
+	retryAt time.Time
 }
 
 // pace says when a group is looked at next.
 type pace struct {
-	next    time.Time
-	over    bool // nothing fires and all is told: what fires next waits as in a new group
-	waiting int  // alerts, after a failure
-	backoff *backoff.ExponentialBackOff
+	next time.Time
+	over bool // nothing fires and all is told: what fires next waits as in a new group
 }
 
 // group is the alerts that share a message.
@@ -55,41 +56,66 @@ type message struct {
 	TruncatedAlerts uint64 `json:"truncatedAlerts"`
 }
 
+// work tells of the groups that are due, those that wait longest first. A failure
+// holds all of them up, so that a receiver that hangs is asked once at a time, and
+// is told everything as soon as it answers.
 func (w *webhook) work(ctx context.Context) time.Time {
+	now := time.Now()
 	name, external := w.out()
 	groups := w.groups(name)
-	wake := time.Now().Add(idle)
-	for _, key := range slices.Sorted(maps.Keys(groups)) {
-		g, p := groups[key], w.pace[key]
-		if p == nil {
-			p = &pace{over: true, backoff: newBackoff()}
-			w.pace[key] = p
+	w.plan(groups, now)
+	keys := slices.SortedFunc(maps.Keys(groups), func(a, b string) int {
+		return cmp.Or(w.pace[a].next.Compare(w.pace[b].next), cmp.Compare(a, b))
+	})
+	for _, key := range keys {
+		if ctx.Err() != nil || now.Before(w.retryAt) {
+			break
 		}
-		if first, fires := g.fires(time.Now()); p.over && fires {
-			p.over, p.next = false, first.Add(w.Settings.GroupWait.Get())
+		if !time.Now().Before(w.pace[key].next) {
+			w.flush(ctx, key, groups[key], w.pace[key], external)
+			now = time.Now()
 		}
-		if ctx.Err() == nil && !time.Now().Before(p.next) {
-			w.flush(ctx, key, g, p, external)
-		}
+	}
+	wake, waiting := now.Add(idle), 0
+	for key, p := range w.pace {
 		if p.next.Before(wake) {
 			wake = p.next
 		}
-	}
-	waiting := 0
-	for key, p := range w.pace {
-		if groups[key] == nil {
-			delete(w.pace, key)
-			w.tell(w.receiver, key, nil)
-			continue
+		if now.Before(w.retryAt) && !w.retryAt.Before(p.next) {
+			list, _ := w.news(key, groups[key], now)
+			waiting += len(list)
 		}
-		waiting += p.waiting
 	}
 	w.mu.Lock()
 	w.queue.forget(w.id, groups)
 	w.waiting = waiting
 	w.count()
 	w.mu.Unlock()
+	if wake.Before(w.retryAt) {
+		return w.retryAt
+	}
 	return wake
+}
+
+// plan says when new groups, and those in which something fires anew, are due, and
+// forgets those that are gone.
+func (w *webhook) plan(groups map[string]*group, now time.Time) {
+	for key, g := range groups {
+		p := w.pace[key]
+		if p == nil {
+			p = &pace{over: true}
+			w.pace[key] = p
+		}
+		if first, fires := g.fires(now); p.over && fires {
+			p.over, p.next = false, first.Add(w.Settings.GroupWait.Get())
+		}
+	}
+	for key := range w.pace {
+		if groups[key] == nil {
+			delete(w.pace, key)
+			w.tell(w.receiver, key, nil)
+		}
+	}
 }
 
 // groups returns copies of all alerts by the key of their group.
@@ -132,19 +158,16 @@ func (g *group) fires(now time.Time) (first time.Time, ok bool) {
 func (w *webhook) flush(ctx context.Context, key string, g *group, p *pace, external string) {
 	now := time.Now()
 	_, fires := g.fires(now)
-	p.next, p.waiting, p.over = now.Add(w.Settings.GroupInterval.Get()), 0, !fires
-	w.mu.Lock()
-	before, known := w.queue.told[w.id+" "+key]
-	w.mu.Unlock()
-	list, next, quiet := w.audible(g, before, now)
-	if len(list) == 0 || !due(before, known, next, quiet, w.Settings.RepeatInterval.Get()) {
+	p.next, p.over = now.Add(w.Settings.GroupInterval.Get()), !fires
+	list, next := w.news(key, g, now)
+	if len(list) == 0 {
 		return
 	}
 	body, err := compose(key, g.labels, list, external)
 	if err != nil {
 		panic(err) // strings and times alone
 	}
-	wait, err := w.try(ctx, w.receiver, key, p.backoff, w.address, body)
+	wait, err := w.try(ctx, w.receiver, key, w.backoff, w.address, body)
 	switch {
 	case err == nil:
 		w.mu.Lock()
@@ -154,8 +177,22 @@ func (w *webhook) flush(ctx context.Context, key string, g *group, p *pace, exte
 	case refused(err):
 		w.metrics.dropped.WithLabelValues(w.integration).Add(float64(len(list)))
 	default:
-		p.next, p.waiting, p.over = time.Now().Add(wait), len(list), false
+		w.retryAt = time.Now().Add(wait)
+		p.next, p.over = w.retryAt, false
 	}
+}
+
+// news returns what the webhook is to be told of a group now, and what it will
+// have been told then.
+func (w *webhook) news(key string, g *group, now time.Time) ([]*alert.Alert, told) {
+	w.mu.Lock()
+	before, known := w.queue.told[w.id+" "+key]
+	w.mu.Unlock()
+	list, next, quiet := w.audible(g, before, now)
+	if len(list) > 0 && due(before, known, next, quiet, w.Settings.RepeatInterval.Get()) {
+		return list, next
+	}
+	return nil, next
 }
 
 // audible returns the alerts of a group that the webhook is to hear of, firing
@@ -218,7 +255,7 @@ func due(before told, known bool, next told, quiet bool, repeat time.Duration) b
 func compose(key string, labels model.LabelSet, list []*alert.Alert, external string) ([]byte, error) {
 	base, err := url.Parse(external)
 	if err != nil {
-		return nil, err
+		base = &url.URL{}
 	}
 	more := max(0, len(list)-maxMessage)
 	list = slices.Clone(list[:len(list)-more])
