@@ -61,10 +61,11 @@ type Evaluator struct {
 	loaded  map[string][]byte // the rule files that run
 	refused string            // what was wrong with newer ones
 
-	mu       sync.Mutex
-	began    time.Time        // when Run did
-	known    map[string]known // by rule and labels
-	resolved []control.Alert  // newest last
+	mu        sync.Mutex
+	began     time.Time        // when Run did
+	unwritten bool             // the end of an acknowledgement could not be written
+	known     map[string]known // by rule and labels
+	resolved  []control.Alert  // newest last
 }
 
 // known is an alert that was active when it was last looked at.
@@ -206,8 +207,11 @@ func (e *Evaluator) endAcknowledgements(over map[string]bool) {
 	starting := time.Since(e.began) < delivery.RestartGrace
 	if err := e.silences.Retain(func(f model.Fingerprint) bool {
 		return listed[f.String()] || starting && !over[f.String()]
-	}); err != nil {
+	}); err != nil && !e.unwritten {
 		e.log.Error("an acknowledgement of an alert that is over could not be ended", "error", err)
+		e.unwritten = true
+	} else if err == nil {
+		e.unwritten = false
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/rules"
 
 	"github.com/bizra/bizra-top/alerts/delivery"
 	"github.com/bizra/bizra-top/alerts/silence"
@@ -224,6 +225,31 @@ func TestAddressesAreChecked(t *testing.T) {
 	s, err := reg.Get("alerts.webhooks")
 	if err != nil || strings.Contains(fmt.Sprint(s), "hunter2") {
 		t.Errorf("%v, %v", s, err)
+	}
+}
+
+// Few alerts with long texts are too much as well.
+func TestTheQueueIsBoundedInBytes(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, dir, newReceivers())
+		long := labels.NewScratchBuilder(0)
+		for i := range 10 {
+			long.Add(fmt.Sprintf("annotation%d", i), strings.Repeat("x", 5000))
+		}
+		var list []*rules.Alert
+		for i := range 1000 {
+			list = append(list, &rules.Alert{Labels: labels.FromStrings("alertname", fmt.Sprint("A", i)), Annotations: long.Labels(),
+				FiredAt: time.Now(), ValidUntil: time.Now().Add(time.Hour)})
+		}
+		r.Send(t.Context(), "up", list...)
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		r.stop()
+	})
+	info, err := os.Stat(filepath.Join(dir, "queue.json"))
+	if err != nil || info.Size() > 18<<20 || info.Size() < 12<<20 {
+		t.Errorf("%d bytes, %v", info.Size(), err)
 	}
 }
 

@@ -13,9 +13,10 @@ import (
 	"github.com/bizra/bizra-top/alerts/statefile"
 )
 
-// Bounds of the queue. An alert is a few hundred bytes.
+// Bounds of the queue. An alert of the shipped rules is about a thousand bytes.
 const (
 	maxAlerts = 2000
+	maxBytes  = 16 << 20
 	maxText   = 4096 // of one label or annotation
 )
 
@@ -129,7 +130,11 @@ func (q *queue) tidy(now time.Time) (dropped int) {
 			q.dirty = true
 		}
 	}
-	if dropped = len(q.alerts) - maxAlerts; dropped <= 0 {
+	bytes := 0
+	for _, a := range q.alerts {
+		bytes += size(a)
+	}
+	if len(q.alerts) <= maxAlerts && bytes <= maxBytes {
 		return 0
 	}
 	// What is over goes first, then what was heard of longest ago.
@@ -146,11 +151,27 @@ func (q *queue) tidy(now time.Time) (dropped int) {
 		}
 		return cmp.Or(a.UpdatedAt.Compare(b.UpdatedAt), cmp.Compare(a.Fingerprint(), b.Fingerprint()))
 	})
-	for _, a := range all[:dropped] {
+	for _, a := range all {
+		if len(q.alerts) <= maxAlerts && bytes <= maxBytes {
+			break
+		}
 		delete(q.alerts, a.Fingerprint())
+		bytes -= size(a)
+		dropped++
 	}
 	q.dirty = true
 	return dropped
+}
+
+// size returns about how many bytes an alert takes on disk.
+func size(a *alert.Alert) int {
+	n := 200 // times and names of members
+	for _, set := range []model.LabelSet{a.Labels, a.Annotations} {
+		for k, v := range set {
+			n += len(k) + len(v) + 6
+		}
+	}
+	return n
 }
 
 // forget drops what was told of groups that are no more.

@@ -161,13 +161,16 @@ func (s *Store) Add(n Silence) (Silence, error) {
 	})
 }
 
+// minID is how much of an id has to be given.
+const minID = 4
+
 // Expire ends a silence now. id may be cut short as long as it names one.
 func (s *Store) Expire(id string) (Silence, error) {
 	var out Silence
 	return out, s.change(func(d *document) error {
 		found := -1
 		for i, o := range d.Silences {
-			if id == "" || !strings.HasPrefix(o.ID, id) {
+			if len(id) < minID || !strings.HasPrefix(o.ID, id) {
 				continue
 			}
 			if found >= 0 {

@@ -134,7 +134,7 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	one := add(t, s, time.Hour, "a=b")
-	for _, id := range []string{"", "nothing"} {
+	for _, id := range []string{"", one.ID[:3], "nothing"} {
 		if _, err := s.Expire(id); !errors.Is(err, silence.ErrNotFound) {
 			t.Errorf("%q: %v", id, err)
 		}

@@ -50,7 +50,7 @@ type Host struct {
 	Changed  func()
 	Observer Observer
 	Alerts   func() []Alert
-	Silencer Silencer
+	Silencer Silencer // writes to disk before it answers
 }
 
 // maxRequest bounds a request body.
@@ -140,18 +140,19 @@ type handler func(http.ResponseWriter, *http.Request) (any, error)
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, h := range map[string]handler{
-		"GET /v1/node":                              func(http.ResponseWriter, *http.Request) (any, error) { return s.host.Node(), nil },
-		"GET /v1/look":                              s.look,
-		"GET /v1/panels":                            func(http.ResponseWriter, *http.Request) (any, error) { return s.host.Observer.Panels(), nil },
-		"GET /v1/panels/history":                    s.panelHistory,
-		"GET /v1/settings":                          s.settings,
-		"GET /v1/settings/{key}":                    s.setting,
-		"POST /v1/changes":                          s.change,
-		"POST /v1/undo":                             s.undo,
-		"GET /v1/actions":                           s.actions,
-		"POST /v1/actions":                          s.act,
-		"GET /v1/events":                            s.events,
-		"GET /v1/alerts":                            func(http.ResponseWriter, *http.Request) (any, error) { return s.host.Alerts(), nil },
+		"GET /v1/node":           func(http.ResponseWriter, *http.Request) (any, error) { return s.host.Node(), nil },
+		"GET /v1/look":           s.look,
+		"GET /v1/panels":         func(http.ResponseWriter, *http.Request) (any, error) { return s.host.Observer.Panels(), nil },
+		"GET /v1/panels/history": s.panelHistory,
+		"GET /v1/settings":       s.settings,
+		"GET /v1/settings/{key}": s.setting,
+		"POST /v1/changes":       s.change,
+		"POST /v1/undo":          s.undo,
+		"GET /v1/actions":        s.actions,
+		"POST /v1/actions":       s.act,
+		"GET /v1/events":         s.events,
+		"GET /v1/alerts":         func(http.ResponseWriter, *http.Request) (any, error) { return s.host.Alerts(), nil },
+
 		"GET /v1/silences":                          s.silences,
 		"POST /v1/silences":                         s.addSilence,
 		"POST /v1/acknowledgements":                 s.acknowledge,
