@@ -323,6 +323,7 @@ func (d *Dispatcher) tell(r *receiver, group string, err error) {
 func (d *Dispatcher) tidy() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.queue.forget(func(webhook, _ string) bool { return d.receivers[webhook] == nil })
 	if dropped := d.queue.tidy(time.Now()); dropped > 0 {
 		for _, r := range d.receivers {
 			d.metrics.dropped.WithLabelValues(r.integration).Add(float64(dropped))

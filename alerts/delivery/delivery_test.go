@@ -207,7 +207,12 @@ func TestReceiversChangeWhileItRuns(t *testing.T) {
 		u.resolve("A")
 		u.after(time.Hour)
 		expect(t, r.take(t))
+		r.stop()
 	})
+	// What was told to whom is gone has no use.
+	if data, err := os.ReadFile(filepath.Join(dir, "queue.json")); err != nil || !strings.Contains(string(data), `"told":{}`) {
+		t.Errorf("%s, %v", data, err)
+	}
 }
 
 func TestAddressesAreChecked(t *testing.T) {

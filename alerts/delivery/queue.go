@@ -174,11 +174,10 @@ func size(a *alert.Alert) int {
 	return n
 }
 
-// forget drops what was told of groups that are no more.
-func (q *queue) forget(webhook string, groups map[string]*group) {
+// forget drops what was told of groups, and to webhooks, that are no more.
+func (q *queue) forget(gone func(webhook, group string) bool) {
 	for key := range q.told {
-		id, group, _ := strings.Cut(key, " ")
-		if id == webhook && groups[group] == nil {
+		if webhook, group, _ := strings.Cut(key, " "); gone(webhook, group) {
 			delete(q.told, key)
 			q.dirty = true
 		}

@@ -87,7 +87,7 @@ func (w *webhook) work(ctx context.Context) time.Time {
 		}
 	}
 	w.mu.Lock()
-	w.queue.forget(w.id, groups)
+	w.queue.forget(func(webhook, group string) bool { return webhook == w.id && groups[group] == nil })
 	w.waiting = waiting
 	w.count()
 	w.mu.Unlock()
