@@ -120,6 +120,9 @@ func Parse(texts []string) (matchers.Matchers, error) {
 			return nil, fmt.Errorf(`%w: %w; write matchers such as alertname="PoolSaturated" or part=~"db.*"`, ErrInvalid, err)
 		}
 		for _, m := range list {
+			if m.Name == "" {
+				return nil, fmt.Errorf("%w: a matcher has no label", ErrInvalid)
+			}
 			some = some || !m.Matches("")
 		}
 		out = append(out, list...)

@@ -68,7 +68,7 @@ func TestMatchers(t *testing.T) {
 
 // Whatever is typed is refused or means the same when it is written again.
 func FuzzParse(f *testing.F) {
-	for _, text := range []string{`a=b`, `{a="b",c!~"d|e"}`, `"a b"="\n\""`, `a=~"(?i)x"`, `{`, `a=~"["`, "a=\xff"} {
+	for _, text := range []string{`a=b`, `{a="b",c!~"d|e"}`, `"a b"="\n\""`, `a=~"(?i)x"`, `{`, `a=~"["`, "a=\xff", `""="0"`} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
