@@ -177,10 +177,11 @@ func byWhom(author, comment string) string {
 
 // clock returns a moment as a time of day, with the date when that is not today.
 func clock(at, now time.Time) string {
-	if at.Local().YearDay() == now.Local().YearDay() && at.Year() == now.Year() {
-		return at.Local().Format("15:04")
+	at, now = at.Local(), now.Local()
+	if at.Year() == now.Year() && at.YearDay() == now.YearDay() {
+		return at.Format("15:04")
 	}
-	return at.Local().Format("Jan 2 15:04")
+	return at.Format("Jan 2 15:04")
 }
 
 // attend rings the bell and sends a notification to the desktop, as asked for, when

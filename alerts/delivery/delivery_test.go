@@ -80,6 +80,32 @@ func TestADamagedQueueIsSetAside(t *testing.T) {
 	}
 }
 
+// A disk that takes nothing costs no message, and is told once.
+func TestAQueueThatCannotBeWritten(t *testing.T) {
+	dir := t.TempDir()
+	inTheWay := filepath.Join(dir, "queue.json.new")
+	if err := os.Mkdir(inTheWay, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, dir, newReceivers(), hook...)
+		u := r.rule()
+		u.fire("A")
+		u.after(5 * time.Minute)
+		expect(t, r.take(t), "30s firing A")
+		if told := r.told(); !strings.HasPrefix(told, "queue of alerts cannot be written") || strings.Contains(told, "\n") {
+			t.Errorf("told %q", told)
+		}
+		if err := os.Remove(inTheWay); err != nil {
+			t.Fatal(err)
+		}
+		u.after(time.Minute)
+	})
+	if data, err := os.ReadFile(filepath.Join(dir, "queue.json")); err != nil || !strings.Contains(string(data), `"alertname":"A"`) {
+		t.Errorf("%s, %v", data, err)
+	}
+}
+
 // More alerts than the queue holds: what is over goes first, and what goes is
 // counted.
 func TestTheQueueIsBounded(t *testing.T) {

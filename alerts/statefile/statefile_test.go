@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/bizra/bizra-top/alerts/statefile"
@@ -25,6 +26,43 @@ func TestADocumentComesBack(t *testing.T) {
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info.Mode(), err)
+	}
+}
+
+// Whoever reads while it is written reads one document or the other.
+func TestADocumentIsWholeAtAllTimes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.json")
+	if err := statefile.Save(path, []int{}); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	written := make(chan struct{})
+	wg.Go(func() {
+		defer close(written)
+		for i := range 40 {
+			if err := statefile.Save(path, make([]int, 1+i%3*100_000)); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	reads := 0
+	for done := false; !done; reads++ {
+		select {
+		case <-written:
+			done = true
+		default:
+		}
+		var got []int
+		if err := statefile.Load(path, &got); err != nil {
+			t.Fatalf("read %d: %v", reads, err)
+		}
+		if n := len(got); n > 1 && n%100_000 != 1 {
+			t.Fatalf("%d numbers", n)
+		}
+	}
+	wg.Wait()
+	if reads < 5 {
+		t.Errorf("only %d reads", reads)
 	}
 }
 
