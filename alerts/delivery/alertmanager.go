@@ -81,10 +81,13 @@ func (m *alertmanager) batch() (map[model.Fingerprint]time.Time, []byte) {
 	return sent, body
 }
 
+// generator is the path that alerts link to: what fails in the node, and since when.
+const generator = "/health"
+
 func postable(a *alert.Alert, name, address string) *models.PostableAlert {
 	return &models.PostableAlert{
 		Annotations: set(a.Annotations), StartsAt: strfmt.DateTime(a.StartsAt), EndsAt: strfmt.DateTime(a.EndsAt),
-		Alert: models.Alert{GeneratorURL: strfmt.URI(address + a.GeneratorURL), Labels: set(named(a.Labels, name))},
+		Alert: models.Alert{GeneratorURL: strfmt.URI(address + generator), Labels: set(named(a.Labels, name))},
 	}
 }
 

@@ -125,7 +125,7 @@ func cut(text string) string {
 
 // Send takes what the rule manager says of one rule's alerts. It is a
 // [rules.NotifyFunc] and returns at once.
-func (d *Dispatcher) Send(_ context.Context, expr string, list ...*rules.Alert) {
+func (d *Dispatcher) Send(_ context.Context, _ string, list ...*rules.Alert) {
 	if len(list) == 0 {
 		return
 	}
@@ -134,7 +134,7 @@ func (d *Dispatcher) Send(_ context.Context, expr string, list ...*rules.Alert) 
 	for _, a := range list {
 		n := &alert.Alert{UpdatedAt: now, Timeout: a.ResolvedAt.IsZero(), Alert: model.Alert{
 			Labels: LabelSet(a.Labels), Annotations: LabelSet(a.Annotations),
-			StartsAt: a.FiredAt, EndsAt: a.ResolvedAt, GeneratorURL: "/api/v1/query?query=" + url.QueryEscape(expr)}}
+			StartsAt: a.FiredAt, EndsAt: a.ResolvedAt}}
 		if n.Timeout {
 			n.EndsAt = a.ValidUntil
 		}

@@ -163,7 +163,7 @@ func TestAlertmanagersGetEverythingEveryMinute(t *testing.T) {
 					} else if left := a.EndsAt.Sub(to.began.Add(g.at)); left > 4*time.Minute || left < 3*time.Minute {
 						t.Errorf("it ends by itself in %s", left)
 					}
-					if a.Labels["instance"] != "node-a" || a.Annotations["summary"] == "" || !strings.HasPrefix(a.GeneratorURL, "http://127.0.0.1:3000/api/v1/query?") || a.StartsAt.IsZero() {
+					if a.Labels["instance"] != "node-a" || a.Annotations["summary"] == "" || a.GeneratorURL != "http://127.0.0.1:3000/health" || a.StartsAt.IsZero() {
 						t.Errorf("%+v", a)
 					}
 					out[g.path+" "+a.Labels["alertname"]+" "+state]++

@@ -261,7 +261,7 @@ func compose(key string, labels model.LabelSet, list []*alert.Alert, external st
 	list = slices.Clone(list[:len(list)-more])
 	for i, a := range list {
 		shown := *a
-		shown.GeneratorURL = external + a.GeneratorURL
+		shown.GeneratorURL = external + generator
 		list[i] = &shown
 	}
 	t := template.Template{ExternalURL: base}

@@ -92,7 +92,7 @@ func TestTheMessageIsAlertmanagers(t *testing.T) {
 		}
 		a := m.Alerts[0]
 		if a.Status != "firing" || a.Labels["name"] != "1" || len(a.Fingerprint) != 16 || a.StartsAt.IsZero() || !a.EndsAt.IsZero() ||
-			a.GeneratorURL != "https://node.example.com/api/v1/query?query=up+%3D%3D+0" {
+			a.GeneratorURL != "https://node.example.com/health" {
 			t.Errorf("%+v", a)
 		}
 		for _, key := range []string{"receiver", "status", "alerts", "groupLabels", "commonLabels", "commonAnnotations", "externalURL", "version", "groupKey", "truncatedAlerts"} {

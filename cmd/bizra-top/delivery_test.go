@@ -190,7 +190,7 @@ func TestARealAlertmanagerIsToldOfAlerts(t *testing.T) {
 	}
 	set(t, node, "alerts.goroutines.threshold", "1")
 	soon(t, 30*time.Second, "Alertmanager did not hear of it", func() bool { return strings.Contains(known(), `"alertname":"TooMany"`) })
-	for _, part := range []string{`"instance":"node-a"`, `"severity":"critical"`, `goroutines run"`, `"state":"active"`, `"generatorURL":"` + node.url + `/api/v1/query?query=go_goroutines`} {
+	for _, part := range []string{`"instance":"node-a"`, `"severity":"critical"`, `goroutines run"`, `"state":"active"`, `"generatorURL":"` + node.url + `/health"`} {
 		if !strings.Contains(known(), part) {
 			t.Errorf("Alertmanager lacks %s: %s", part, known())
 		}
