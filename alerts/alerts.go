@@ -1,5 +1,6 @@
 // Package alerts evaluates Prometheus rule files over the node's history, with
-// Prometheus's own rule manager, and tells which alerts are pending and firing.
+// Prometheus's own rule manager, and tells which alerts are pending and firing,
+// silenced and acknowledged. Package delivery sends them out.
 package alerts
 
 import (
@@ -22,15 +23,33 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/rules"
 
+	"github.com/bizra/bizra-top/alerts/delivery"
+	"github.com/bizra/bizra-top/alerts/silence"
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/printable"
 	"github.com/bizra/bizra-top/probes"
 )
 
+// Options are what an evaluator is made of. All are needed.
+type Options struct {
+	History  *probes.History
+	Metrics  prometheus.Registerer
+	Settings Settings
+	Silences *silence.Store
+	// Send is handed what fires, again every [delivery.ResendEvery], and what was
+	// resolved; it must not block.
+	Send rules.NotifyFunc
+	Log  *slog.Logger
+	// Notify is told of every alert that turns pending, fires or resolves, and of
+	// rule files that are taken up or refused.
+	Notify func(control.Event)
+}
+
 // Evaluator runs the rules. All methods may be called from any goroutine.
 type Evaluator struct {
 	manager  *rules.Manager
 	history  *probes.History
+	silences *silence.Store
 	settings Settings
 	every    time.Duration
 	notify   func(control.Event)
@@ -43,9 +62,11 @@ type Evaluator struct {
 	loaded  map[string][]byte // the rule files that run
 	refused string            // what was wrong with newer ones
 
-	mu       sync.Mutex
-	known    map[string]known // by rule and labels
-	resolved []control.Alert  // newest last
+	mu        sync.Mutex
+	began     time.Time        // when Run did
+	unwritten bool             // the end of an acknowledgement could not be written
+	known     map[string]known // by rule and labels
+	resolved  []control.Alert  // newest last
 }
 
 // known is an alert that was active when it was last looked at.
@@ -66,27 +87,27 @@ const lookEvery = 2 * time.Second
 
 // New loads the shipped rules and the files of the settings; a broken file is
 // an error that names it, its line and column. While Run runs, files that change
-// are taken up, and broken ones refused. notify is told of that, and of every
-// alert that turns pending, fires or resolves.
-func New(ctx context.Context, h *probes.History, reg prometheus.Registerer, s Settings, log *slog.Logger, notify func(control.Event)) (*Evaluator, error) {
-	engine, queryable, appendable, p := h.Storage()
-	e := &Evaluator{history: h, settings: s, every: s.EvaluateEvery.Get(), notify: notify, known: map[string]known{}, parser: p, log: log,
+// are taken up, and broken ones refused.
+func New(ctx context.Context, o Options) (*Evaluator, error) {
+	engine, queryable, appendable, p := o.History.Storage()
+	e := &Evaluator{history: o.History, silences: o.Silences, settings: o.Settings, every: o.Settings.EvaluateEvery.Get(), notify: o.Notify,
+		known: map[string]known{}, parser: p, log: o.Log,
 		loader: loader{new(atomic.Pointer[ruleFiles])},
 		broken: prometheus.NewGauge(prometheus.GaugeOpts{Name: "bizra_alert_rule_files_refused",
 			Help: "1 while the rule files on disk are broken and the rules before them go on."})}
-	reg.MustRegister(e.broken)
+	o.Metrics.MustRegister(e.broken)
 	e.manager = rules.NewManager(&rules.ManagerOptions{
 		NameValidationScheme: model.UTF8Validation,
 		ExternalURL:          &url.URL{},
 		QueryFunc:            rules.EngineQueryFunc(engine, queryable),
-		NotifyFunc:           func(context.Context, string, ...*rules.Alert) {},
+		NotifyFunc:           o.Send,
 		Context:              ctx,
 		Appendable:           appendable,
 		Queryable:            queryable,
-		Logger:               log,
+		Logger:               o.Log,
 		OutageTolerance:      time.Hour,
 		ForGracePeriod:       10 * time.Second,
-		ResendDelay:          time.Minute,
+		ResendDelay:          delivery.ResendEvery,
 		GroupLoader:          e.loader,
 		MaxConcurrentEvals:   1,
 		Parser:               p,
@@ -108,6 +129,9 @@ func (l loader) Parse(query string) (parser.Expr, error) { return l.files.Load()
 
 // Run evaluates until ctx ends.
 func (e *Evaluator) Run(ctx context.Context) {
+	e.mu.Lock()
+	e.began = time.Now()
+	e.mu.Unlock()
 	var wg sync.WaitGroup
 	wg.Go(e.manager.Run)
 	tick := time.NewTicker(min(e.every, time.Second) / 2)
@@ -139,22 +163,28 @@ func (e *Evaluator) compare() {
 			if e.known[key].state == a.State || a.State == rules.StateInactive {
 				continue
 			}
-			now := active(r, a)
+			now := e.active(r, a)
 			e.known[key] = known{a.State, now}
 			e.resolved = slices.DeleteFunc(e.resolved, func(b control.Alert) bool { return b.Name == now.Name && maps.Equal(b.Labels, now.Labels) })
 			severity := "warn"
 			if a.State == rules.StateFiring && a.Labels.Get("severity") == "critical" {
 				severity = "bad"
 			}
-			e.notify(control.Event{Kind: "alert", Severity: severity, Subject: r.Name(),
-				Text: a.State.String() + ": " + a.Annotations.Get("summary")})
+			text := a.State.String() + ": " + a.Annotations.Get("summary")
+			if now.Silenced != nil {
+				severity, text = "info", "silenced, "+text
+			}
+			e.notify(control.Event{Kind: "alert", Severity: severity, Subject: r.Name(), Text: text})
 		}
 	}
+	over := map[string]bool{}
 	for key, k := range e.known {
 		if seen[key] {
 			continue
 		}
 		delete(e.known, key)
+		over[k.alert.Fingerprint] = true
+		k.alert.Fingerprint, k.alert.Silenced, k.alert.Acknowledged = "", nil, nil
 		text := "passed before it fired"
 		if k.state == rules.StateFiring {
 			text = "resolved"
@@ -165,6 +195,25 @@ func (e *Evaluator) compare() {
 	}
 	e.resolved = slices.DeleteFunc(e.resolved, func(a control.Alert) bool { return time.Since(a.Since) > showResolved })
 	e.resolved = e.resolved[max(0, len(e.resolved)-maxResolved):]
+	e.endAcknowledgements(over)
+}
+
+// endAcknowledgements ends those of alerts that are over. After a start an alert
+// has some time to come back before its acknowledgement is forgotten.
+func (e *Evaluator) endAcknowledgements(over map[string]bool) {
+	listed := map[string]bool{}
+	for _, k := range e.known {
+		listed[k.alert.Fingerprint] = true
+	}
+	starting := time.Since(e.began) < delivery.RestartGrace
+	if err := e.silences.Retain(func(f model.Fingerprint) bool {
+		return listed[f.String()] || starting && !over[f.String()]
+	}); err != nil && !e.unwritten {
+		e.log.Error("an acknowledgement of an alert that is over could not be ended", "error", err)
+		e.unwritten = true
+	} else if err == nil {
+		e.unwritten = false
+	}
 }
 
 var settingKey = regexp.MustCompile(`bizra_setting\{key="(alerts\.[^"]+)"\}`)
@@ -181,7 +230,7 @@ func (e *Evaluator) List() []control.Alert {
 			if a.State == rules.StateInactive {
 				continue
 			}
-			out = append(out, active(r, a))
+			out = append(out, e.active(r, a))
 			quiet = false
 		}
 		if quiet {
@@ -214,7 +263,7 @@ func rule(r *rules.AlertingRule) control.Alert {
 }
 
 // active describes one pending or firing alert of a rule.
-func active(r *rules.AlertingRule, a *rules.Alert) control.Alert {
+func (e *Evaluator) active(r *rules.AlertingRule, a *rules.Alert) control.Alert {
 	out, value := rule(r), control.Number(a.Value)
 	out.State, out.Value, out.Since = a.State.String(), &value, a.ActiveAt
 	if a.State == rules.StateFiring {
@@ -222,5 +271,13 @@ func active(r *rules.AlertingRule, a *rules.Alert) control.Alert {
 	}
 	out.Summary = printable.Clean(a.Annotations.Get("summary"), 200)
 	out.Labels = labels.NewBuilder(a.Labels).Del(labels.AlertName, "severity", "part").Labels().Map()
+	set := delivery.LabelSet(a.Labels)
+	out.Fingerprint = set.Fingerprint().String()
+	if s, ok := e.silences.Silenced(set); ok {
+		out.Silenced = &control.SilencedBy{ID: s.ID, Until: s.EndsAt, Author: s.Author, Comment: s.Comment}
+	}
+	if a, ok := e.silences.Acknowledged(set); ok {
+		out.Acknowledged = &control.Acknowledged{Author: a.Author, Since: a.Since, Comment: a.Comment}
+	}
 	return out
 }

@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/rules"
 
 	"github.com/bizra/bizra-top/alerts"
+	"github.com/bizra/bizra-top/alerts/silence"
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/latency"
 	"github.com/bizra/bizra-top/node/settings"
@@ -22,6 +24,7 @@ import (
 type rig struct {
 	*alerts.Evaluator
 	registry *settings.Registry
+	silences *silence.Store
 	metrics  *prometheus.Registry
 	mu       sync.Mutex
 	events   []control.Event
@@ -64,7 +67,11 @@ func build(t *testing.T, files ...string) (*rig, error) {
 	r.metrics.MustRegister(settings.Collector(reg))
 	sampler := probes.NewSampler(h, r.metrics, hs, log)
 	ctx, cancel := context.WithCancel(context.Background())
-	if r.Evaluator, err = alerts.New(ctx, h, r.metrics, as, log, r.add); err != nil {
+	if r.silences, err = silence.Open(filepath.Join(t.TempDir(), "silences.json"), log); err != nil {
+		t.Fatal(err)
+	}
+	if r.Evaluator, err = alerts.New(ctx, alerts.Options{History: h, Metrics: r.metrics, Settings: as, Silences: r.silences,
+		Send: func(context.Context, string, ...*rules.Alert) {}, Log: log, Notify: r.add}); err != nil {
 		cancel()
 		return nil, err
 	}

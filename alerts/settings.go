@@ -3,6 +3,7 @@ package alerts
 import (
 	"time"
 
+	"github.com/bizra/bizra-top/alerts/delivery"
 	"github.com/bizra/bizra-top/node/settings"
 )
 
@@ -11,6 +12,7 @@ import (
 type Settings struct {
 	EvaluateEvery *settings.Value[time.Duration]
 	Files         *settings.Value[[]string]
+	Delivery      delivery.Settings
 }
 
 // Declare declares the thresholds of the shipped rules and how rules are run.
@@ -88,7 +90,10 @@ func Declare(r *settings.Registry) Settings {
 	count("sampling_errors", "times", "Alert when samples could not be taken more often than this in a minute.", 0)
 	wait("sampling_time", "Alert when taking a sample lasts longer than this.", 250*time.Millisecond)
 	count("history_series", "series", "Alert when the history holds more series than this.", 20_000)
+	count("delivery_failures", "attempts", "Alert when more attempts than this to send alerts out failed in five minutes.", 5)
+	count("delivery_dropped", "alerts", "Alert when more alerts than this were not sent out in 15 minutes.", 0)
 	return Settings{
+		Delivery: delivery.Declare(r),
 		EvaluateEvery: settings.Duration(r, settings.Spec{Key: "alerts.evaluate_every", Min: 0.5, Max: 300, Restart: true,
 			Doc: "How often alert rules are evaluated."}, 3*time.Second),
 		Files: settings.List(r, settings.Spec{Key: "alerts.rule_files",

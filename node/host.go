@@ -13,8 +13,8 @@ import (
 	"github.com/bizra/bizra-top/node/settings"
 )
 
-// Host returns the node as the operator's door shows it. Observer, Alerts, Changed
-// and Condition are the caller's to fill in: they look at the node from above.
+// Host returns the node as the operator's door shows it. Observer, Alerts, Silencer,
+// Changed, Condition, Audit, Overrides and Groups are the caller's to fill in.
 func (n *Node) Host() control.Host {
 	return control.Host{
 		Registry: n.options.Registry, Gatherer: n.metrics, Events: n.events, Operations: n.operations(),

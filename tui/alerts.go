@@ -39,7 +39,7 @@ func (m *model) alertTable(w, h int) []line {
 			value = count(float64(*a.Value))
 		}
 		when := noData
-		if !s.calm {
+		if a.State != "inactive" {
 			when = since(m.nodeNow(), a.Since)
 		}
 		rows = append(rows, row{
@@ -55,7 +55,16 @@ func (m *model) alertLines(a control.Alert, w int) []line {
 	if a.State != "inactive" {
 		when = "for " + since(m.nodeNow(), a.Since)
 	}
+	if handled(a) {
+		when = a.State + " " + when
+	}
 	out := []line{cat(txt(inkMuted, pad("state", 13)), alertMark(a).line(), txt(inkMuted, " "+oneLine(" · ", when, a.Severity, a.Part)))}
+	if k := a.Acknowledged; k != nil {
+		out = append(out, fact("acknowledged", inkAccent, byWhom(k.Author, k.Comment)+", "+since(m.nodeNow(), k.Since)+" ago", w)...)
+	}
+	if s := a.Silenced; s != nil {
+		out = append(out, fact("silenced", inkMuted, "until "+clock(s.Until, m.nodeNow())+" "+byWhom(s.Author, s.Comment), w)...)
+	}
 	out = append(out, fact("summary", inkText, a.Summary, w)...)
 	out = append(out, fact("what to do", inkStrong, a.WhatToDo, w)...)
 	for _, k := range a.Thresholds {

@@ -73,6 +73,19 @@ func cleanLook(l control.Look) control.Look {
 			labels[printable.Clean(k, nameLength)] = printable.Clean(v, nameLength)
 		}
 		a.Labels = labels
+		cleanAll(nameLength, &a.Fingerprint)
+		if a.Silenced != nil {
+			s := *a.Silenced
+			cleanAll(nameLength, &s.ID, &s.Author)
+			cleanAll(textLength, &s.Comment)
+			a.Silenced = &s
+		}
+		if a.Acknowledged != nil {
+			k := *a.Acknowledged
+			cleanAll(nameLength, &k.Author)
+			cleanAll(textLength, &k.Comment)
+			a.Acknowledged = &k
+		}
 		a.Thresholds = owned(a.Thresholds, maxRows)
 		for j := range a.Thresholds {
 			cleanAll(nameLength*2, &a.Thresholds[j])

@@ -20,6 +20,10 @@ type Door interface {
 	Undo(ctx context.Context) (control.ChangeResult, error)
 	Actions(ctx context.Context) ([]control.Action, error)
 	Act(ctx context.Context, r control.ActionRequest) (control.ActionResult, error)
+	AddSilence(ctx context.Context, r control.SilenceRequest) (control.Silence, error)
+	ExpireSilence(ctx context.Context, id string) (control.Silence, error)
+	Acknowledge(ctx context.Context, r control.AcknowledgeRequest) (control.Alert, error)
+	Withdraw(ctx context.Context, fingerprint string) (control.Alert, error)
 }
 
 // Options say how the screen behaves. The zero value is fine.
@@ -30,6 +34,8 @@ type Options struct {
 	Owner    bool          // quitting stops the node, so it asks
 	Unlocked bool          // start unlocked, without an end
 	NoSync   bool          // do not ask for synchronised output (mode 2026)
+	Bell     bool          // ring the terminal's bell when a critical alert begins to fire
+	Desktop  bool          // send a notification to the desktop (OSC 9) then
 
 	Input  io.Reader // the terminal when nil
 	Output io.Writer // the terminal when nil

@@ -1,11 +1,13 @@
 package tui
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +26,8 @@ type fakeDoor struct {
 	changes  []control.ChangeRequest
 	acts     []control.ActionRequest
 	undos    int
+	silenced map[string]control.SilenceRequest // by fingerprint, or name
+	acked    map[string]string                 // comments by fingerprint
 	states   map[string]string
 	spoil    func(*control.Look)
 	revision uint64
@@ -32,7 +36,8 @@ type fakeDoor struct {
 var fakeStart = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 func newFakeDoor() *fakeDoor {
-	d := &fakeDoor{now: func() time.Time { return fakeStart }, states: map[string]string{}, revision: 7}
+	d := &fakeDoor{now: func() time.Time { return fakeStart }, states: map[string]string{}, revision: 7,
+		silenced: map[string]control.SilenceRequest{}, acked: map[string]string{}}
 	num := func(key, kind, unit, value, def string, n, lo, hi, step float64, doc, risk string) {
 		d.settings = append(d.settings, control.Setting{Key: key, Part: key[:slices.Index([]byte(key), '.')], Kind: kind, Unit: unit, Value: value, Default: def,
 			Started: def, Number: n, Numeric: true, Min: lo, Max: hi, Step: step, Doc: doc, Risk: risk, Source: "default"})
@@ -223,6 +228,18 @@ func (d *fakeDoor) Look(_ context.Context, since uint64) (control.Look, error) {
 			l.Events = append(l.Events, e)
 		}
 	}
+	for i := range l.Alerts {
+		a := &l.Alerts[i]
+		if a.State == "firing" || a.State == "pending" {
+			a.Fingerprint = "print of " + a.Name
+		}
+		if r, ok := d.silenced[a.Fingerprint]; ok {
+			a.Silenced = &control.SilencedBy{ID: "s-" + a.Fingerprint, Until: now.Add(time.Hour), Author: "ops", Comment: r.Comment}
+		}
+		if comment, ok := d.acked[a.Fingerprint]; ok {
+			a.Acknowledged = &control.Acknowledged{Author: "ops", Since: now.Add(-time.Minute), Comment: comment}
+		}
+	}
 	if d.spoil != nil {
 		d.spoil(&l)
 	}
@@ -326,4 +343,35 @@ func (d *fakeDoor) Act(_ context.Context, r control.ActionRequest) (control.Acti
 		d.events = append(d.events, control.Event{Seq: uint64(len(d.events) + 1), Time: d.now(), Kind: "action", Severity: "warn", Subject: r.Target, Text: old + " → " + next, Actor: "uid 0"})
 	}
 	return control.ActionResult{Applied: !r.DryRun, Old: old, New: next}, nil
+}
+
+func (d *fakeDoor) AddSilence(_ context.Context, r control.SilenceRequest) (control.Silence, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.err != nil {
+		return control.Silence{}, d.err
+	}
+	d.silenced[cmp.Or(r.Fingerprint, fmt.Sprint(r.Matchers))] = r
+	return control.Silence{ID: "s1"}, nil
+}
+
+func (d *fakeDoor) ExpireSilence(_ context.Context, id string) (control.Silence, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.silenced, strings.TrimPrefix(id, "s-"))
+	return control.Silence{ID: id}, d.err
+}
+
+func (d *fakeDoor) Acknowledge(_ context.Context, r control.AcknowledgeRequest) (control.Alert, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.acked[r.Fingerprint] = r.Comment
+	return control.Alert{}, d.err
+}
+
+func (d *fakeDoor) Withdraw(_ context.Context, fingerprint string) (control.Alert, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.acked, fingerprint)
+	return control.Alert{}, d.err
 }

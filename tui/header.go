@@ -202,10 +202,14 @@ func (m *model) trouble(v viewID) ink {
 	return worst
 }
 
-// loudAlerts returns what is firing or pending, or was resolved a moment ago.
+// loudAlerts returns what is firing or pending, or was resolved a moment ago, and
+// is in nobody's hands.
 func (m *model) loudAlerts() []control.Alert {
 	var out []control.Alert
 	for _, a := range m.look.Alerts {
+		if handled(a) {
+			continue
+		}
 		if a.State == "firing" || a.State == "pending" || a.State == "resolved" {
 			out = append(out, a)
 		}
@@ -213,11 +217,35 @@ func (m *model) loudAlerts() []control.Alert {
 	return out
 }
 
+// handledNote counts the alerts that are in somebody's hands.
+func (m *model) handledNote() string {
+	silenced, acked := 0, 0
+	for _, a := range m.look.Alerts {
+		switch {
+		case a.Silenced != nil:
+			silenced++
+		case a.Acknowledged != nil:
+			acked++
+		}
+	}
+	count := func(n int, word string) string {
+		if n == 0 {
+			return ""
+		}
+		return strconv.Itoa(n) + " " + word
+	}
+	return oneLine(", ", count(silenced, "silenced"), count(acked, "acknowledged"))
+}
+
 // strip says in h lines what is wrong.
 func (m *model) strip(w, h int) []line {
 	loud := m.loudAlerts()
 	if m.lookAt.IsZero() {
 		return nil
+	}
+	note := m.handledNote()
+	if len(loud) == 0 && note != "" {
+		return []line{cat(txt(inkAccent, "◆ "), txt(inkMuted, "nothing else fires: "+note))}
 	}
 	if len(loud) == 0 {
 		return []line{cat(txt(inkGood, "✓ "), txt(inkMuted, "nothing fires: "+strconv.Itoa(len(m.look.Alerts))+" alert rules are quiet"))}
@@ -236,6 +264,9 @@ func (m *model) strip(w, h int) []line {
 				hint = ""
 			}
 			right = cat(right, txt(inkWarn, "  +"+strconv.Itoa(more)+hint))
+		}
+		if note != "" && i == min(h, len(loud))-1 && w >= 70 {
+			right = cat(right, txt(inkMuted, "  "+note))
 		}
 		room := w - right.width() - 1
 		out = append(out, cat(l.fit(room), txt(inkText, " "), right).fit(w))

@@ -88,6 +88,8 @@ func keymap() []command {
 		actionKey("flush L1", "f", viewCache, "cache.flush_l1"),
 		actionKey("flush L2", "F", viewCache, "cache.flush_l2"),
 		actionKey("reset pool", "r", viewPool, "pool.reset"),
+		command{group: "Change", bind: bind("ack", "a", "a"), views: []viewID{viewAlerts}, footer: true, locks: true, why: (*model).whyNoAcknowledge, run: (*model).acknowledge},
+		command{group: "Change", bind: bind("silence", "s", "s"), views: []viewID{viewAlerts}, footer: true, locks: true, why: (*model).whyNoSilence, run: (*model).silence},
 		command{group: "Change", bind: bind("undo the last change", "u", "u"), locks: true, why: (*model).whyNoUndo, run: (*model).askUndo},
 		command{group: "Change", bind: bind("unlock, lock", "ctrl+u", "ctrl+u"), run: (*model).toggleLock},
 

@@ -156,9 +156,9 @@ func (m *model) seat(v viewID, keys []string) {
 	if v == viewOverview && m.cursor[v] < 0 {
 		return
 	}
-	// The newest event is where an untouched event list looks.
-	if v == viewEvents && m.cursor[v] == 0 {
-		m.cursorKey[v] = ""
+	// The newest event, and what fires, is where an untouched list looks.
+	if v == viewEvents && m.cursor[v] == 0 || v == viewAlerts && !m.moved {
+		m.cursor[v], m.cursorKey[v] = 0, ""
 	}
 	if i := slices.Index(keys, m.cursorKey[v]); i >= 0 {
 		m.cursor[v] = i
@@ -178,6 +178,9 @@ func (m *model) move(by int) tea.Cmd {
 	keys := m.rowKeys(m.view)
 	if len(keys) == 0 {
 		return nil
+	}
+	if m.view == viewAlerts {
+		m.moved = true
 	}
 	at := max(0, min(m.cursor[m.view]+by, len(keys)-1))
 	m.cursor[m.view], m.cursorKey[m.view] = at, keys[at]

@@ -67,6 +67,7 @@ type model struct {
 	view       viewID
 	cursor     [viewEnd]int
 	cursorKey  [viewEnd]string
+	moved      bool // the cursor of the alerts view
 	filter     [viewEnd]string
 	filtering  bool
 	drafts     map[string]string // settings view: new values not yet applied
@@ -81,6 +82,9 @@ type model struct {
 	pausedAt   time.Time
 	refresh    time.Duration
 	generation int // of the ticks; an older tick is ignored
+	bell       bool
+	desktop    bool
+	tmux       bool // what is not for tmux itself is wrapped
 	quitting   bool
 }
 
@@ -91,6 +95,7 @@ func newModel(ctx context.Context, door Door, o Options) (*model, error) {
 		sync: !o.NoSync, autoTheme: o.Theme == "",
 		history: newHistory(), panels: map[string]control.Panel{}, drafts: map[string]string{},
 		view: viewOverview, owner: o.Owner, forever: o.Unlocked,
+		bell: o.Bell, desktop: o.Desktop, tmux: os.Getenv("TMUX") != "",
 		refresh: max(cmp.Or(o.Refresh, time.Second), 100*time.Millisecond),
 	}
 	m.cursor[viewOverview] = -1

@@ -151,6 +151,9 @@ func TestGoldenDialogs(t *testing.T) {
 		"palette":    {":", "b", "e", "t", "a"},
 		"help":       {"4", "?"},
 		"alert":      {"6", "j", "enter"},
+		"silence":    {"6", "ctrl+u", "y", "s", "right", "tab", "d", "e", "p", "l", "o", "y"},
+		"ack":        {"6", "ctrl+u", "y", "a"},
+		"handled":    {"6", "ctrl+u", "y", "s", "y", "j", "a", "y", "k"},
 		"thresholds": {"6", "j", "j", "ctrl+u", "y", "e"},
 		"draft":      {"7", "G", "ctrl+u", "y", "left", "left"},
 		"quit":       {"q"},
@@ -189,6 +192,7 @@ func TestEverySize(t *testing.T) {
 		"confirm": func() { set, _ := s.setting("pool.limit"); s.askChange(set, "20") },
 		"editor":  func() { s.editSetting("pool.limit") },
 		"unlock":  func() { s.overlay = &unlockPrompt{} },
+		"silence": func() { s.silence() },
 		"quit":    func() { s.overlay = &quitPrompt{} },
 	}
 	for v := viewOverview; v < viewEnd; v++ {

@@ -46,8 +46,17 @@ func stateMark(state string) mark {
 	}
 }
 
+// handled tells whether someone has silenced or acknowledged an alert.
+func handled(a control.Alert) bool { return a.Silenced != nil || a.Acknowledged != nil }
+
 // alertMark shows the state of an alert.
 func alertMark(a control.Alert) mark {
+	switch {
+	case a.Silenced != nil:
+		return mark{"◇", "silenced", inkMuted, true}
+	case a.Acknowledged != nil:
+		return mark{"◆", "acked", inkAccent, false}
+	}
 	switch a.State {
 	case "firing":
 		if a.Severity == "info" {

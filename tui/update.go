@@ -97,6 +97,9 @@ func (m *model) looked(msg lookMsg) tea.Cmd {
 		cmds = append(cmds, m.fetchActions())
 	}
 	m.lost = ""
+	if !m.lookAt.IsZero() && !restarted {
+		cmds = append(cmds, m.attend(m.look, msg.look))
+	}
 	m.look, m.lookAt = msg.look, msg.at
 	m.history.add(msg.look.Time, msg.look.Panels)
 	if restarted {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -33,9 +32,7 @@ bizra-top get --json cache.l1.max_bytes`,
 			out := cmd.OutOrStdout()
 			switch {
 			case asJSON:
-				e := json.NewEncoder(out)
-				e.SetIndent("", "  ")
-				return e.Encode(list)
+				return printJSON(out, list)
 			case len(args) == 1:
 				_, err = fmt.Fprintln(out, list[0].Value)
 			default:

@@ -83,6 +83,7 @@ bizra-top --once --json`,
 	}
 	o.registerCommon(root)
 	o.registerLook(root)
-	root.AddCommand(demoCommand(o), getCommand(o), setCommand(o), configCommand(o), exportCommand())
+	root.AddCommand(demoCommand(o), getCommand(o), setCommand(o), alertsCommand(o), ackCommand(o), silenceCommand(o),
+		configCommand(o), exportCommand())
 	return root
 }

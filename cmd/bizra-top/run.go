@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -112,7 +111,7 @@ func (o *options) show(ctx context.Context, out io.Writer, client *control.Clien
 		fmt.Fprintln(os.Stderr, "bizra-top: this is no terminal that can show the live screen; this was one look (--once). --headless runs a node without a screen.")
 		return nil
 	}
-	return tui.Run(ctx, client, tui.Options{Theme: o.theme, Owner: owner})
+	return tui.Run(ctx, client, tui.Options{Theme: o.theme, Owner: owner, Bell: o.bell, Desktop: o.notify})
 }
 
 func (o *options) printOnce(ctx context.Context, out io.Writer, client *control.Client) error {
@@ -121,9 +120,7 @@ func (o *options) printOnce(ctx context.Context, out io.Writer, client *control.
 		return err
 	}
 	if o.json {
-		e := json.NewEncoder(out)
-		e.SetIndent("", "  ")
-		return e.Encode(look)
+		return printJSON(out, look)
 	}
 	panels, err := client.Panels(ctx)
 	if err != nil {

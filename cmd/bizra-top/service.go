@@ -14,6 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/bizra/bizra-top/alerts"
+	"github.com/bizra/bizra-top/alerts/delivery"
+	"github.com/bizra/bizra-top/alerts/silence"
 	"github.com/bizra/bizra-top/node"
 	"github.com/bizra/bizra-top/node/audit"
 	"github.com/bizra/bizra-top/node/control"
@@ -26,6 +28,7 @@ type service struct {
 	history   *probes.History
 	sampler   *probes.Sampler
 	evaluator *alerts.Evaluator
+	delivery  *delivery.Dispatcher
 	door      *control.Server
 	trail     *audit.Log
 	socket    net.Listener
@@ -68,9 +71,23 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger) (_ *
 		s.sampler.Nudge()
 		log.Log(context.Background(), level(e.Severity), e.Text, "kind", e.Kind, "subject", e.Subject, "actor", e.Actor)
 	}
+	silences, err := silence.Open(filepath.Join(p.stateDir, "alerts", "silences.json"), log)
+	if err != nil {
+		return nil, err
+	}
+	metrics.MustRegister(silences)
+	// Events only come once everything runs.
+	tell := func(e control.Event) { s.node.Events().Add(e) }
+	s.delivery, err = delivery.Open(delivery.Options{Path: filepath.Join(p.stateDir, "alerts", "queue.json"), Settings: d.alerts.Delivery,
+		Silences: silences, Metrics: metrics, Log: log, Notify: tell,
+		Node: func() (string, string) { n := s.node.Host().Node(); return n.Name, n.Listen }})
+	if err != nil {
+		return nil, err
+	}
 	// Rules are read before the node is built, so that a broken file stops nothing
-	// that runs; their events only come once everything runs.
-	if s.evaluator, err = alerts.New(ctx, s.history, metrics, d.alerts, quiet(log), func(e control.Event) { s.node.Events().Add(e) }); err != nil {
+	// that runs.
+	if s.evaluator, err = alerts.New(ctx, alerts.Options{History: s.history, Metrics: metrics, Settings: d.alerts,
+		Silences: silences, Send: s.delivery.Send, Log: quiet(log), Notify: tell}); err != nil {
 		return nil, err
 	}
 	s.node, err = node.New(ctx, node.Options{Registry: d.registry, Settings: d.node, StateDir: p.stateDir, Socket: p.socket,
@@ -80,7 +97,7 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger) (_ *
 		return nil, err
 	}
 	host := s.node.Host()
-	host.Observer, host.Alerts, host.Changed = s.sampler, s.evaluator.List, s.sampler.Nudge
+	host.Observer, host.Alerts, host.Silencer, host.Changed = s.sampler, s.evaluator.List, s.evaluator, s.sampler.Nudge
 	host.Audit, host.Overrides, host.Groups, host.Condition = s.trail, overridesPath(p.stateDir), groups, s.condition
 	warn := host.Warn
 	host.Warn = func(ctx context.Context, c control.Changed) []string {
@@ -105,6 +122,7 @@ func (s *service) run(ctx context.Context) error {
 	wg.Go(func() { s.history.Run(watch, told) })
 	wg.Go(func() { s.sampler.Run(watch, told) })
 	wg.Go(func() { s.evaluator.Run(watch) })
+	wg.Go(func() { s.delivery.Run(watch) })
 	wg.Go(func() {
 		if err := s.door.Serve(); err != nil {
 			s.log.Error("the control socket has stopped answering", "error", err)

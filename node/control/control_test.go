@@ -70,7 +70,7 @@ func serve(t *testing.T) *rig {
 		Node:     func() control.Node { return control.Node{Name: "n"} },
 		Breakers: func() []control.Breaker { return nil }, Upstreams: func() []control.Upstream { return nil },
 		Pool: func() control.Pool { return control.Pool{} }, Tiers: func() []control.Tier { return nil }, Warming: func() control.Warming { return control.Warming{} },
-		Alerts: func() []control.Alert { return nil }, Changed: func() {},
+		Alerts: func() []control.Alert { return nil }, Silencer: silencer{}, Changed: func() {},
 		Audit: trail, Overrides: filepath.Join(dir, "overrides.yaml"),
 		Condition: func(_ context.Context, guard string) (bool, error) {
 			if guard == "(" {

@@ -16,6 +16,16 @@ import (
 	"github.com/bizra/bizra-top/node/settings"
 )
 
+type noSilences struct{}
+
+func (noSilences) Silences() []Silence                                { return nil }
+func (noSilences) AddSilence(SilenceRequest, string) (Silence, error) { return Silence{}, nil }
+func (noSilences) ExpireSilence(string) (Silence, error)              { return Silence{}, nil }
+func (noSilences) Acknowledge(AcknowledgeRequest, string) (Alert, error) {
+	return Alert{}, nil
+}
+func (noSilences) Withdraw(string) (Alert, error) { return Alert{}, nil }
+
 type blind struct{ http.Handler }
 
 func (blind) Panels() []Panel                        { return nil }
@@ -45,7 +55,7 @@ func door(t *testing.T) *Server {
 	return NewServer(l, Host{Registry: r, Gatherer: prometheus.NewRegistry(), Events: NewEvents(nil), Audit: trail, Overrides: filepath.Join(dir, "overrides.yaml"),
 		Observer: blind{http.NotFoundHandler()}, Node: func() Node { return Node{} }, Breakers: func() []Breaker { return nil }, Upstreams: func() []Upstream { return nil },
 		Pool: func() Pool { return Pool{} }, Tiers: func() []Tier { return nil }, Warming: func() Warming { return Warming{} }, Alerts: func() []Alert { return nil },
-		Changed: func() {}, Warn: func(context.Context, Changed) []string { return nil },
+		Silencer: noSilences{}, Changed: func() {}, Warn: func(context.Context, Changed) []string { return nil },
 		Condition: func(context.Context, string) (bool, error) { return false, nil },
 		Operations: []Operation{{Action: Action{ID: "low", Risk: "low"}, State: state, Do: do}, {Action: Action{ID: "medium", Risk: "medium"}, State: state, Do: do},
 			{Action: Action{ID: "high", Risk: "high"}, State: state, Do: do}}})
@@ -74,7 +84,7 @@ func TestEachRoleMayDoItsPart(t *testing.T) {
 	asked := 0
 	for _, v := range door(t).verbs() {
 		method, path, _ := strings.Cut(v.pattern, " ")
-		path = strings.NewReplacer("{key}", "a.low", "{id}", "1").Replace(path)
+		path = strings.NewReplacer("{key}", "a.low", "{id}", "1", "{fingerprint}", "f").Replace(path)
 		cases := bodies[v.pattern]
 		if cases == nil {
 			cases = append(cases, struct {

@@ -62,6 +62,7 @@ type Host struct {
 	Changed  func()
 	Observer Observer
 	Alerts   func() []Alert
+	Silencer Silencer // writes to disk before it answers
 }
 
 // maxRequest bounds a request body.
@@ -190,6 +191,11 @@ func (s *Server) verbs() []verb {
 		{"POST /v1/actions", Operator, s.act},
 		{"GET /v1/events", Viewer, s.events},
 		{"GET /v1/alerts", Viewer, func(http.ResponseWriter, *http.Request) (any, error) { return s.host.Alerts(), nil }},
+		{"GET /v1/silences", Viewer, s.silences},
+		{"POST /v1/silences", Operator, s.addSilence},
+		{"DELETE /v1/silences/{id}", Operator, s.expireSilence},
+		{"POST /v1/acknowledgements", Operator, s.acknowledge},
+		{"DELETE /v1/acknowledgements/{fingerprint}", Operator, s.withdraw},
 		{"GET /v1/audit", Operator, s.audit},
 	}
 }

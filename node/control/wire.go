@@ -23,6 +23,11 @@
 //	POST /v1/actions              do it
 //	GET  /v1/events?since=N       the event list
 //	GET  /v1/alerts               rules and their state
+//	GET  /v1/silences             what is silenced
+//	POST /v1/silences             silence what matches, for a while
+//	DELETE /v1/silences/{id}      end a silence
+//	POST /v1/acknowledgements     look after an alert
+//	DELETE /v1/acknowledgements/{fingerprint}
 //	GET  /api/v1/query            PromQL, as Prometheus answers it
 //	GET  /api/v1/query_range
 //	GET  /metrics                 Prometheus text
@@ -215,6 +220,11 @@ type Alert struct {
 	Value      *Number           `json:"value,omitempty"`
 	Since      time.Time         `json:"since"`
 	Thresholds []string          `json:"thresholds,omitempty"` // keys of the settings it compares with
+
+	// Of an instance that is pending or firing.
+	Fingerprint  string        `json:"fingerprint,omitempty"` // names it among all
+	Silenced     *SilencedBy   `json:"silenced,omitempty"`
+	Acknowledged *Acknowledged `json:"acknowledged,omitempty"`
 }
 
 // Event is something that happened: a change, a transition, an alert, an error.

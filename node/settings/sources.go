@@ -194,7 +194,10 @@ func (r *Registry) Template() string {
 			value = strconv.Quote(value)
 		}
 		if s.Kind == KindList {
-			value = "[]"
+			value = "[" + strings.ReplaceAll(s.Default, ",", ", ") + "]"
+			if s.Secret {
+				value = "[]"
+			}
 		}
 		fmt.Fprintf(&b, "#%s: %s\n", s.Key, value)
 	}
