@@ -4,8 +4,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -15,6 +17,7 @@ import (
 	"charm.land/fang/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/printable"
 )
 
@@ -30,12 +33,45 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	defer stop()
-	err := fang.Execute(ctx, rootCommand(), fang.WithVersion(versionText()), fang.WithErrorHandler(
+	root, ran := rootCommand(), false
+	root.PersistentPreRun = func(*cobra.Command, []string) { ran = true }
+	err := fang.Execute(ctx, root, fang.WithVersion(versionText()), fang.WithErrorHandler(
 		func(w io.Writer, _ fang.Styles, err error) { fmt.Fprintln(w, "bizra-top:", safe(err)) }))
-	if err != nil {
-		os.Exit(1)
-	}
+	os.Exit(exitCode(err, ran))
 }
+
+// The exit codes, which the help of every command lists.
+const (
+	exitDone = iota
+	exitFailed
+	exitUsage
+	exitRefused
+	exitConflict
+	exitNoAnswer
+)
+
+// exitCode returns what a script can tell failures apart by. ran says whether the
+// command line was understood.
+func exitCode(err error, ran bool) int {
+	var refusal *control.Problem
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &refusal) && refusal.Status == http.StatusConflict:
+		return exitConflict
+	case errors.As(err, &refusal) && refusal.Status < http.StatusInternalServerError:
+		return exitRefused
+	case errors.Is(err, control.ErrNoAnswer):
+		return exitNoAnswer
+	case !ran:
+		return exitUsage
+	}
+	return exitFailed
+}
+
+const exitCodes = `Exit codes: 0 done; 1 failed; 2 the command line is wrong; 3 the node refused; 4 it
+is another operator's change, or something else that has changed meanwhile; 5 no
+node answers.`
 
 // maxErrorLine bounds one line of an error that is printed.
 const maxErrorLine = 1000
@@ -68,7 +104,9 @@ func rootCommand() *cobra.Command {
 		Long: `bizra-top shows a validation node live in the terminal. It attaches to the node
 that answers on the control socket; when none does it starts one here.
 
-Every setting is also a flag: --pool.limit 12. "bizra-top config init" lists all.`,
+Every setting is also a flag: --pool.limit 12. "bizra-top config init" lists all.
+
+` + exitCodes,
 		Example: `# everything embedded, nothing needed
 bizra-top demo
 
@@ -83,7 +121,8 @@ bizra-top --once --json`,
 	}
 	o.registerCommon(root)
 	o.registerLook(root)
-	root.AddCommand(demoCommand(o), getCommand(o), setCommand(o), alertsCommand(o), ackCommand(o), silenceCommand(o),
+	root.AddCommand(demoCommand(o), getCommand(o), setCommand(o), confirmCommand(o), revertCommand(o), undoCommand(o), redoCommand(o),
+		saveCommand(o), explainCommand(o), actionsCommand(o), actCommand(o), auditCommand(o), alertsCommand(o), ackCommand(o), silenceCommand(o),
 		configCommand(o), exportCommand())
 	return root
 }

@@ -24,6 +24,9 @@ const callTimeout = 5 * time.Second
 // maxAnswer bounds what a client reads of one answer.
 const maxAnswer = 32 << 20
 
+// ErrNoAnswer says that no node answers.
+var ErrNoAnswer = errors.New("no answer from a node")
+
 // Client talks to a node through its control socket. It may be used by any
 // number of goroutines and survives a restart of the node.
 type Client struct {
@@ -173,7 +176,7 @@ func call[T any](ctx context.Context, c *Client, method, path string, body any) 
 		if errors.As(err, &ue) {
 			err = ue.Err
 		}
-		return out, fmt.Errorf("no answer from the node at %s: %w", c.socket, err)
+		return out, fmt.Errorf("%w at %s: %w", ErrNoAnswer, c.socket, err)
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
