@@ -196,6 +196,9 @@ func (e *Evaluator) List() []control.Alert {
 	return out
 }
 
+// Groups returns the rules that run, as the rule manager has them.
+func (e *Evaluator) Groups() []*rules.Group { return e.manager.RuleGroups() }
+
 // rule describes an alerting rule at rest.
 func rule(r *rules.AlertingRule) control.Alert {
 	out := control.Alert{

@@ -69,11 +69,11 @@ func OpenHistory(dir string, s Settings, log *slog.Logger) (*History, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the history in %s: %w", dir, err)
 	}
-	p := parser.NewParser(parser.Options{})
+	p := boundedParser{parser.NewParser(parser.Options{})}
 	return &History{db: db, parser: p, engine: promql.NewEngine(promql.EngineOpts{
 		Logger: log, MaxSamples: maxSamples, Timeout: queryTimeout, LookbackDelta: lookback,
 		EnableAtModifier: true, EnableNegativeOffset: true, Parser: p,
-		NoStepSubqueryIntervalFn: func(int64) int64 { return time.Second.Milliseconds() },
+		NoStepSubqueryIntervalFn: func(int64) int64 { return subqueryStep.Milliseconds() },
 	})}, nil
 }
 

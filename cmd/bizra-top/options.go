@@ -13,6 +13,7 @@ import (
 	"github.com/bizra/bizra-top/node"
 	"github.com/bizra/bizra-top/node/settings"
 	"github.com/bizra/bizra-top/probes"
+	"github.com/bizra/bizra-top/probes/promapi"
 	"github.com/bizra/bizra-top/themes"
 )
 
@@ -30,12 +31,13 @@ type declared struct {
 	registry *settings.Registry
 	node     node.Settings
 	history  probes.Settings
+	queries  promapi.Settings
 	alerts   alerts.Settings
 }
 
 func declareAll() declared {
 	r := settings.NewRegistry()
-	return declared{registry: r, node: node.Declare(r), history: probes.Declare(r), alerts: alerts.Declare(r)}
+	return declared{registry: r, node: node.Declare(r), history: probes.Declare(r), queries: promapi.Declare(r), alerts: alerts.Declare(r)}
 }
 
 func (o *options) registerCommon(cmd *cobra.Command) {

@@ -15,6 +15,7 @@ import (
 	"github.com/bizra/bizra-top/node"
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/probes"
+	"github.com/bizra/bizra-top/probes/promapi"
 )
 
 // service is a node with all that looks at it and the door to it.
@@ -24,6 +25,7 @@ type service struct {
 	sampler   *probes.Sampler
 	evaluator *alerts.Evaluator
 	door      *control.Server
+	queries   *promapi.Server // nil when it is off
 	socket    net.Listener
 	log       *slog.Logger
 }
@@ -59,6 +61,14 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger) (_ *
 	if s.evaluator, err = alerts.New(ctx, s.history, metrics, d.alerts, quiet(log), func(e control.Event) { s.node.Events().Add(e) }); err != nil {
 		return nil, err
 	}
+	engine, queryable, _, parser := s.history.Storage()
+	queries := promapi.New(promapi.Source{Engine: engine, Queryable: queryable, Parser: parser, Gatherer: metrics,
+		Rules: s.evaluator.Groups, Latest: s.sampler.Latest, Parallel: d.queries.MaxQueries.Get()})
+	if address := d.queries.Listen.Get(); address != "" {
+		if s.queries, err = promapi.Listen(address, queries); err != nil {
+			return nil, err
+		}
+	}
 	s.node, err = node.New(ctx, node.Options{Registry: d.registry, Settings: d.node, StateDir: p.stateDir, Socket: p.socket,
 		Mode: p.mode, Version: versionText(), Log: log, Metrics: metrics,
 		Observer: newObserver(s.history), Happened: happened})
@@ -67,6 +77,7 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger) (_ *
 	}
 	host := s.node.Host()
 	host.Observer, host.Alerts, host.Changed = s.sampler, s.evaluator.List, s.sampler.Nudge
+	host.Prometheus = queries
 	s.door = control.NewServer(s.socket, host)
 	return s, nil
 }
@@ -83,8 +94,19 @@ func (s *service) run(ctx context.Context) error {
 			s.log.Error("the control socket has stopped answering", "error", err)
 		}
 	})
+	if s.queries != nil {
+		s.log.Info("the history answers the Prometheus HTTP API", "address", s.queries.Address())
+		wg.Go(func() {
+			if err := s.queries.Serve(); err != nil {
+				s.log.Error("the Prometheus HTTP API has stopped answering", "error", err)
+			}
+		})
+	}
 	err := s.node.Run(ctx)
 	err = errors.Join(err, s.door.Close())
+	if s.queries != nil {
+		err = errors.Join(err, s.queries.Close())
+	}
 	stop()
 	wg.Wait()
 	s.close()
@@ -97,6 +119,9 @@ func (s *service) close() {
 		if err := s.history.Close(); err != nil {
 			s.log.Error("close the history", "error", err)
 		}
+	}
+	if s.queries != nil {
+		_ = s.queries.Close() // closed already after run
 	}
 	if s.socket != nil {
 		_ = s.socket.Close() // closed already after run

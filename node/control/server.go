@@ -22,13 +22,11 @@ import (
 	"github.com/bizra/bizra-top/node/settings"
 )
 
-// Observer answers what is measured: the panels, now and over time, and PromQL.
+// Observer answers what is measured: the panels, now and over time.
 type Observer interface {
 	Panels() []Panel
 	Now(ctx context.Context) map[string][]Value
 	History(ctx context.Context, span, step time.Duration) (map[string][]Series, error)
-	// ServeHTTP answers /api/v1/query and /api/v1/query_range as Prometheus does.
-	http.Handler
 }
 
 // Host is what the door opens to: the parts of one node. Every function may be
@@ -49,7 +47,10 @@ type Host struct {
 	// Changed is called after every change and action.
 	Changed  func()
 	Observer Observer
-	Alerts   func() []Alert
+	// Prometheus answers /api/v1/ and /-/ as a Prometheus server does, and changes
+	// nothing.
+	Prometheus http.Handler
+	Alerts     func() []Alert
 }
 
 // maxRequest bounds a request body.
@@ -154,7 +155,10 @@ func (s *Server) routes() http.Handler {
 	} {
 		mux.HandleFunc(pattern, answer(h))
 	}
-	mux.Handle("GET /api/v1/", s.host.Observer)
+	// POST as well: clients send long queries as forms.
+	for _, pattern := range []string{"GET /api/v1/", "POST /api/v1/", "GET /-/"} {
+		mux.Handle(pattern, s.host.Prometheus)
+	}
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.host.Gatherer, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second}))
 	mux.HandleFunc("/", answer(func(http.ResponseWriter, *http.Request) (any, error) {
 		return nil, &Problem{http.StatusNotFound, "there is nothing here; see GET /v1/node, /v1/look, /v1/settings, /v1/actions, /v1/events"}

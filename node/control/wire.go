@@ -16,11 +16,15 @@
 //	POST /v1/actions              do it
 //	GET  /v1/events?since=N       the event list
 //	GET  /v1/alerts               rules and their state
-//	GET  /api/v1/query            PromQL, as Prometheus answers it
-//	GET  /api/v1/query_range
+//	GET  /api/v1/…                the Prometheus HTTP API: query, query_range, series,
+//	                              labels, label/{name}/values, metadata, rules, alerts,
+//	                              format_query, status/buildinfo
+//	POST /api/v1/…                the same with a form: query, query_range, series,
+//	                              labels, format_query
+//	GET  /-/healthy, /-/ready
 //	GET  /metrics                 Prometheus text
 //
-// GET never changes anything. The types below are what goes over the wire.
+// GET never changes anything, nor does anything below /api. The types below are what goes over the wire.
 package control
 
 import (
