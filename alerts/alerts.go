@@ -3,7 +3,6 @@
 package alerts
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -187,12 +186,7 @@ func (e *Evaluator) List() []control.Alert {
 			out = append(out, rule(r))
 		}
 	}
-	order := map[string]int{"firing": 0, "pending": 1, "resolved": 2, "inactive": 3}
-	severity := map[string]int{"critical": 0, "warning": 1, "info": 2}
-	slices.SortStableFunc(out, func(a, b control.Alert) int {
-		return cmp.Or(cmp.Compare(order[a.State], order[b.State]), cmp.Compare(severity[a.Severity], severity[b.Severity]),
-			cmp.Compare(a.Name, b.Name))
-	})
+	probes.SortAlerts(out)
 	return out
 }
 

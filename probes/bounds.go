@@ -15,14 +15,18 @@ const maxSubquerySteps = 1_000_000
 // subqueryStep is that of a subquery which names none.
 const subqueryStep = time.Second
 
-// CheckSubqueries returns an error when a subquery of an expression that is
-// evaluated over a span of time, 0 for one moment, has too many steps.
-func CheckSubqueries(expr parser.Expr, over time.Duration) error {
-	return parser.Walk(subqueries{over}, expr, nil)
+// CheckSubqueries returns a [parser.ParseErr] when a subquery of an expression that
+// is evaluated over a span of time, 0 for one moment, has too many steps. text is what
+// expr was parsed from.
+func CheckSubqueries(text string, expr parser.Expr, over time.Duration) error {
+	return parser.Walk(subqueries{text, over}, expr, nil)
 }
 
 // subqueries walks down with the span that what is below is evaluated over.
-type subqueries struct{ over time.Duration }
+type subqueries struct {
+	text string
+	over time.Duration
+}
 
 func (s subqueries) Visit(node parser.Node, _ []parser.Node) (parser.Visitor, error) {
 	q, ok := node.(*parser.SubqueryExpr)
@@ -36,10 +40,10 @@ func (s subqueries) Visit(node parser.Node, _ []parser.Node) (parser.Visitor, er
 	// Added as shares: the sum of two spans of centuries overflows.
 	steps := float64(s.over)/float64(step) + float64(q.Range)/float64(step)
 	if steps > maxSubquerySteps {
-		return nil, &parser.ParseErr{PositionRange: q.PositionRange(),
+		return nil, &parser.ParseErr{PositionRange: q.PositionRange(), Query: s.text,
 			Err: fmt.Errorf("the subquery has %.0f steps, more than %d: make its step larger or its range shorter", steps, maxSubquerySteps)}
 	}
-	return subqueries{time.Duration(steps * float64(step))}, nil
+	return subqueries{s.text, time.Duration(steps * float64(step))}, nil
 }
 
 // boundedParser refuses expressions that would take more memory than there is. All
@@ -51,5 +55,5 @@ func (p boundedParser) ParseExpr(text string) (parser.Expr, error) {
 	if err != nil {
 		return nil, err
 	}
-	return expr, CheckSubqueries(expr, 0)
+	return expr, CheckSubqueries(text, expr, 0)
 }

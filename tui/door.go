@@ -28,6 +28,7 @@ type Options struct {
 	Refresh  time.Duration // between two looks; 1 s when zero
 	NoColor  bool          // no colours; NO_COLOR in the environment does the same
 	Owner    bool          // quitting stops the node, so it asks
+	Choose   bool          // the door is a Fleet of which no node is chosen: ask
 	Unlocked bool          // start unlocked, without an end
 	NoSync   bool          // do not ask for synchronised output (mode 2026)
 

@@ -23,6 +23,7 @@ type options struct {
 	config, listen, stateDir, socket string
 	headless, once, json             bool
 	theme                            string
+	fleet                            fleet
 	flags                            *pflag.FlagSet
 }
 
@@ -176,6 +177,12 @@ func (o *options) check() error {
 	}
 	if o.once && o.headless {
 		return errors.New("--once and --headless exclude each other")
+	}
+	if o.fleet.url != "" && o.headless {
+		return errors.New("--headless runs a node and --prometheus looks at others: use one")
+	}
+	if err := o.fleet.check(); err != nil {
+		return err
 	}
 	if o.theme != "" {
 		if _, err := themes.Get(o.theme); err != nil {

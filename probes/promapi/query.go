@@ -85,7 +85,7 @@ func (a *API) queryRange(ctx context.Context, r *http.Request) (result, error) {
 	// The engine parses once more; it does not show what it parsed.
 	expr, err := a.source.Parser.ParseExpr(r.Form.Get("query"))
 	if err == nil {
-		err = probes.CheckSubqueries(expr, end.Sub(start))
+		err = probes.CheckSubqueries(r.Form.Get("query"), expr, end.Sub(start))
 	}
 	if err != nil {
 		return result{}, badParameter("query", err)
