@@ -10,11 +10,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/bizra/bizra-top/alerts"
+	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/settings"
+	"github.com/bizra/bizra-top/probes/remote"
 )
 
 // tool returns the path of a program of Debian's prometheus package.
@@ -165,4 +170,143 @@ func TestPromtoolQueriesTheNode(t *testing.T) {
 	if out, err := query("instant", url, "sum("); err == nil || !strings.Contains(out, "bad_data") {
 		t.Errorf("%v\n%s", err, out)
 	}
+}
+
+// configuration scrapes nodes every second and evaluates the exported rules.
+func configuration(t *testing.T, nodes ...string) string {
+	t.Helper()
+	rules := filepath.Join(t.TempDir(), "rules.yaml")
+	if err := os.WriteFile(rules, alerts.RuleFile(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return strings.ReplaceAll(string(alerts.PrometheusConfig(nodes, rules, "")), "_interval: 5s", "_interval: 1s")
+}
+
+// A look through a real Prometheus that scrapes two nodes is a look at each node; it
+// is an error while Prometheus is away and works again when it is back. The rules
+// that are exported for Prometheus are evaluated without an error.
+func TestNodesAreSeenThroughPrometheus(t *testing.T) {
+	type side struct {
+		*service
+		client *control.Client
+	}
+	var sides []side
+	for i := range 2 {
+		s, socket := serveNode(t, settings.Change{Key: "pool.limit", Value: strconv.Itoa(5 + i)},
+			settings.Change{Key: "upstream.poll_every", Value: "10s"}) // quiet, so that two looks can be alike
+		c := control.NewClient(socket)
+		t.Cleanup(c.Close)
+		exercise(t, s, c, i == 1)
+		sides = append(sides, side{s, c})
+	}
+	real := startPrometheus(t, configuration(t, sides[0].node.Address(), sides[1].node.Address()))
+	server, err := remote.Dial(real.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	door, err := remote.NewDoor(server, "instance", declareAll().registry.All())
+	if err != nil {
+		t.Fatal(err)
+	}
+	within30s(t, "both nodes are scraped", func() bool {
+		nodes, err := door.Nodes(t.Context())
+		return err == nil && len(nodes) == 2
+	})
+
+	look := func() (control.Look, error) { return door.Look(t.Context(), 0) }
+	for _, s := range sides {
+		door.Choose(s.node.Address())
+		alike(t, look, func() (control.Look, error) { return s.client.Look(t.Context(), 0) })
+		got, err := look()
+		if err != nil || got.Node.Name != s.node.Address() {
+			t.Errorf("%v %+v", err, got.Node)
+		}
+		list, err := door.Settings(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		direct, err := s.client.Settings(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		same := 0
+		for _, want := range direct {
+			i := slices.IndexFunc(list, func(s control.Setting) bool { return s.Key == want.Key })
+			if i >= 0 && list[i].Value == want.Value && list[i].Doc == want.Doc {
+				same++
+			} else if want.Numeric {
+				t.Errorf("%s is not %s", want.Key, want.Value)
+			}
+		}
+		if same != len(list) {
+			t.Errorf("%d of %d settings are those of the node", same, len(list))
+		}
+		past, err := door.History(t.Context(), time.Minute, time.Second)
+		if err != nil || len(past["pool_limit"]) != 1 || len(past["pool_limit"][0].Points) < 2 {
+			t.Errorf("%v %v", err, past["pool_limit"])
+		}
+	}
+
+	program := binary(t)
+	once := func(args ...string) (string, error) {
+		cmd := exec.CommandContext(t.Context(), program, append([]string{"--once", "--json", "--prometheus", strings.Replace(real.url, "//", "//user:secret@", 1)}, args...)...)
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	var shown control.Look
+	out, err := once("--instance", sides[1].node.Address())
+	if err != nil || json.Unmarshal([]byte(out), &shown) != nil || shown.Pool.Limit != 6 || shown.Breakers[0].State != "metrics-only" {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if out, err := once(); err == nil || !strings.Contains(out, sides[0].node.Address()) || !strings.Contains(out, sides[1].node.Address()) || strings.Contains(out, "secret") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if out, err := once("--node", "job=bizra-top"); err != nil || !strings.Contains(out, `"name": "bizra-top"`) {
+		t.Errorf("%v\n%s", err, out)
+	}
+
+	ruleHealth(t, real.url)
+
+	real.kill(t)
+	if _, err := look(); err == nil || !strings.Contains(err.Error(), "no answer from the Prometheus API at "+real.url) {
+		t.Errorf("%v", err)
+	}
+	real.start(t)
+	within30s(t, "the look is back", func() bool { _, err := look(); return err == nil })
+}
+
+// ruleHealth waits until Prometheus has evaluated every exported rule.
+func ruleHealth(t *testing.T, url string) {
+	t.Helper()
+	var answer struct {
+		Data struct {
+			Groups []struct {
+				Rules []struct{ Name, Health, LastError string }
+			}
+		}
+	}
+	within30s(t, "every rule is evaluated", func() bool {
+		resp, err := http.Get(url + "/api/v1/rules")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+			t.Fatal(err)
+		}
+		rules := 0
+		for _, g := range answer.Data.Groups {
+			for _, r := range g.Rules {
+				rules++
+				if r.Health == "unknown" {
+					return false
+				}
+				if r.Health != "ok" {
+					t.Fatalf("%s: %s", r.Name, r.LastError)
+				}
+			}
+		}
+		return rules >= 50
+	})
 }

@@ -175,7 +175,7 @@ func (q *query) print(out io.Writer, v model.Value) error {
 		return printCSV(out, v)
 	}
 	if m, ok := v.(model.Matrix); ok && q.over > 0 && isTerminal(out) {
-		return printChart(out, m, columns(out), rowsOf(out))
+		return printChart(out, m, columns(out), rowsOf(out), os.Getenv("NO_COLOR") == "")
 	}
 	return printTable(out, v)
 }

@@ -68,7 +68,7 @@ var chartColours = []asciigraph.AnsiColor{asciigraph.Green, asciigraph.Yellow, a
 
 // printChart draws the series of a matrix over time with a scale, a time axis and a
 // legend.
-func printChart(out io.Writer, m model.Matrix, width, height int) error {
+func printChart(out io.Writer, m model.Matrix, width, height int, colours bool) error {
 	from, to := model.Time(math.MaxInt64), model.Time(math.MinInt64)
 	for _, s := range m {
 		for _, p := range s.Values {
@@ -80,10 +80,34 @@ func printChart(out io.Writer, m model.Matrix, width, height int) error {
 		return err
 	}
 	plotted := max(width-scaleRoom, 10)
+	shown := m[:min(len(m), maxLines)]
+	rows := min(max(height-len(shown)-5, 4), 20)
+	// Without colours lines in one chart look alike: each gets its own.
+	charts := []model.Matrix{shown}
+	if !colours {
+		charts = nil
+		for i := range shown {
+			charts = append(charts, shown[i:i+1])
+		}
+		rows = max(rows/max(len(shown), 1), 4)
+	}
+	for _, series := range charts {
+		if err := plot(out, series, from, to, plotted, rows, width, colours); err != nil {
+			return err
+		}
+	}
+	if more := len(m) - maxLines; more > 0 {
+		_, err := fmt.Fprintf(out, "and %d series more: sum them, or see all with --csv\n", more)
+		return err
+	}
+	return nil
+}
+
+// plot draws one chart of some series.
+func plot(out io.Writer, m model.Matrix, from, to model.Time, plotted, rows, width int, colours bool) error {
 	var lines [][]float64
-	var legends []string
 	low, high := math.Inf(1), math.Inf(-1)
-	for _, s := range m[:min(len(m), maxLines)] {
+	for _, s := range m {
 		line := columnsOf(s, from, to, plotted)
 		for _, v := range line {
 			if !math.IsNaN(v) {
@@ -91,34 +115,31 @@ func printChart(out io.Writer, m model.Matrix, width, height int) error {
 			}
 		}
 		lines = append(lines, line)
-		legends = append(legends, printable.Clean(s.Metric.String(), max(width-4, 10)))
 	}
 	if low > high {
 		_, err := fmt.Fprintln(out, "no numbers: every point is NaN or infinite")
 		return err
 	}
-	rows := min(max(height-len(lines)-5, 4), 20)
-	options := []asciigraph.Option{asciigraph.Height(rows), asciigraph.Width(plotted), asciigraph.Precision(precision(low, high)),
-		asciigraph.SeriesColors(chartColours[:len(lines)]...)}
+	options := []asciigraph.Option{asciigraph.Height(rows), asciigraph.Precision(precision(low, high))}
+	if colours {
+		options = append(options, asciigraph.SeriesColors(chartColours[:len(lines)]...))
+	}
 	if low == high {
 		// A flat line has no span of its own.
 		options = append(options, asciigraph.LowerBound(min(low, 0)), asciigraph.UpperBound(max(high, 1)))
 	}
 	text := asciigraph.PlotMany(lines, options...)
-	if _, err := fmt.Fprintln(out, text); err != nil {
+	if _, err := fmt.Fprintf(out, "%s\n%s\n", text, timeAxis(text, from.Time(), to.Time(), plotted)); err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintln(out, timeAxis(text, from.Time(), to.Time(), plotted)); err != nil {
-		return err
-	}
-	for i, l := range legends {
-		if _, err := fmt.Fprintf(out, "%s── %s%s\n", chartColours[i], asciigraph.Default, l); err != nil {
+	for i, s := range m {
+		mark := "── "
+		if colours {
+			mark = chartColours[i].String() + mark + asciigraph.Default.String()
+		}
+		if _, err := fmt.Fprintf(out, "%s%s\n", mark, printable.Clean(s.Metric.String(), max(width-4, 10))); err != nil {
 			return err
 		}
-	}
-	if more := len(m) - maxLines; more > 0 {
-		_, err := fmt.Fprintf(out, "and %d series more: sum them, or see all with --csv\n", more)
-		return err
 	}
 	return nil
 }

@@ -149,19 +149,18 @@ func (s *Server) failure(err error) error {
 	if errors.As(err, &ue) {
 		err = ue.Err // the URL inside holds the query
 	}
-	if refused, ok := errors.AsType[*v1.Error](err); ok && refused.Type != v1.ErrServer && refused.Type != v1.ErrBadResponse {
-		return &QueryError{string(refused.Type), printable.Clean(refused.Msg, maxError)}
+	if refused, ok := errors.AsType[*v1.Error](err); ok {
+		text := printable.Clean(cmp.Or(refused.Msg, string(refused.Type)), maxError)
+		if refused.Type == v1.ErrServer || refused.Type == v1.ErrBadResponse {
+			return fmt.Errorf("the Prometheus API at %s answered what cannot be used: %s", s.name, text)
+		}
+		return errors.New(text)
 	}
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
 	return fmt.Errorf("no answer from the Prometheus API at %s: %s", s.name, printable.Clean(err.Error(), maxError))
 }
-
-// QueryError is what a server finds wrong with a query.
-type QueryError struct{ Type, Text string }
-
-func (e *QueryError) Error() string { return cmp.Or(e.Text, e.Type) }
 
 // Query evaluates an expression at a moment; the zero time is the server's now.
 func (s *Server) Query(ctx context.Context, expr string, at time.Time) (model.Value, []string, error) {
