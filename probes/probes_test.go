@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -124,6 +125,15 @@ func TestNudgeTakesASampleAtOnce(t *testing.T) {
 		history, err := r.History(t.Context(), time.Minute, time.Second)
 		return err == nil && len(history["in_flight"]) == 1
 	})
+}
+
+// The engine would make room for 3 trillion steps and end the process, whoever asked:
+// the API, a stream, a rule.
+func TestASubqueryOfTooManyStepsDoesNotEndTheProcess(t *testing.T) {
+	r, _ := sample(t, t.TempDir())
+	if _, err := r.history.Instant(t.Context(), "max_over_time(up[100y:1ms])", time.Now()); err == nil || !strings.Contains(err.Error(), "more than 1000000") {
+		t.Error(err)
+	}
 }
 
 func TestPanels(t *testing.T) {

@@ -47,8 +47,11 @@ func Text(look control.Look, panels []control.Panel, width int) string {
 	lines = append(lines, m.breakerTable(width, len(m.look.Breakers)+3)...)
 	lines = append(lines, nil)
 	lines = append(lines, m.upstreamTable(width, len(m.look.Upstreams)+3)...)
-	lines = append(lines, nil)
-	lines = append(lines, m.lastEvents(width, 9)...)
+	// A look derived from metrics alone has no process and no events.
+	if n.PID != 0 || len(m.events) > 0 {
+		lines = append(lines, nil)
+		lines = append(lines, m.lastEvents(width, 9)...)
+	}
 	var b strings.Builder
 	for _, l := range lines {
 		if l.width() > width {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math"
 	"net"
@@ -270,23 +269,10 @@ func TestTablesOfTheHistoryAreThoseOfTheNode(t *testing.T) {
 	}
 }
 
-// run executes the command line in this process.
-func run(t *testing.T, args ...string) (string, error) {
-	t.Helper()
-	var out bytes.Buffer
-	cmd := rootCommand()
-	cmd.SetOut(&out)
-	cmd.SetErr(io.Discard)
-	cmd.SetArgs(args)
-	cmd.SilenceUsage, cmd.SilenceErrors = true, true
-	err := cmd.ExecuteContext(t.Context())
-	return out.String(), err
-}
-
 func TestQueryCommand(t *testing.T) {
 	_, socket := serveNode(t)
 	ask := func(args ...string) (string, error) {
-		return run(t, append([]string{"query", "--socket", socket}, args...)...)
+		return execute(t, append([]string{"query", "--socket", socket}, args...)...)
 	}
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		if out, err := ask("count_over_time(bizra_node_info[1m]) > 2"); err == nil && out != "no series\n" {
@@ -332,7 +318,7 @@ func TestQueryCommand(t *testing.T) {
 			t.Errorf("%q: %v\n%s", c.args, err, out)
 		}
 	}
-	if out, err := run(t, "__complete", "--socket", socket, "query", "sum(bizra_db_pool_w"); err != nil || !strings.Contains(out, "sum(bizra_db_pool_waiting\n") {
+	if out, err := execute(t, "__complete", "--socket", socket, "query", "sum(bizra_db_pool_w"); err != nil || !strings.Contains(out, "sum(bizra_db_pool_waiting\n") {
 		t.Errorf("%v %s", err, out)
 	}
 }
