@@ -75,8 +75,8 @@ func timeoutOf(r *http.Request) (time.Duration, error) {
 	return min(d, maxTime), err
 }
 
-// limitOf is how many entries an answer may hold; clipped says that the bound is
-// the server's, not the client's.
+// limitOf is how many entries an answer may hold: what the client asks for, and bound
+// at most.
 func limitOf(r *http.Request, bound int) (int, error) {
 	text := r.Form.Get("limit")
 	if text == "" {
