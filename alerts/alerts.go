@@ -4,7 +4,6 @@
 package alerts
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -237,14 +236,12 @@ func (e *Evaluator) List() []control.Alert {
 			out = append(out, rule(r))
 		}
 	}
-	order := map[string]int{"firing": 0, "pending": 1, "resolved": 2, "inactive": 3}
-	severity := map[string]int{"critical": 0, "warning": 1, "info": 2}
-	slices.SortStableFunc(out, func(a, b control.Alert) int {
-		return cmp.Or(cmp.Compare(order[a.State], order[b.State]), cmp.Compare(severity[a.Severity], severity[b.Severity]),
-			cmp.Compare(a.Name, b.Name))
-	})
+	probes.SortAlerts(out)
 	return out
 }
+
+// Groups returns the rules that run, as the rule manager has them.
+func (e *Evaluator) Groups() []*rules.Group { return e.manager.RuleGroups() }
 
 // rule describes an alerting rule at rest.
 func rule(r *rules.AlertingRule) control.Alert {

@@ -77,12 +77,12 @@ type History struct {
 // damaged there is moved to its folder "damaged", and told of by Run. It is an
 // error if another process has the history open.
 func OpenHistory(dir string, s Settings, log *slog.Logger) (_ *History, err error) {
-	p := parser.NewParser(parser.Options{})
+	p := boundedParser{parser.NewParser(parser.Options{})}
 	h := &History{settings: s, dir: dir, log: log, parser: p}
 	h.engine = &engine{history: h, Engine: promql.NewEngine(promql.EngineOpts{
 		Logger: log, MaxSamples: maxSamples, Timeout: queryTimeout, LookbackDelta: minLookback,
 		EnableAtModifier: true, EnableNegativeOffset: true, Parser: p,
-		NoStepSubqueryIntervalFn: func(int64) int64 { return time.Second.Milliseconds() },
+		NoStepSubqueryIntervalFn: func(int64) int64 { return subqueryStep.Milliseconds() },
 	})}
 	defer func() {
 		if err != nil {

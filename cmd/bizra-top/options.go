@@ -15,6 +15,7 @@ import (
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/settings"
 	"github.com/bizra/bizra-top/probes"
+	"github.com/bizra/bizra-top/probes/promapi"
 	"github.com/bizra/bizra-top/themes"
 )
 
@@ -25,6 +26,7 @@ type options struct {
 	headless, once, json             bool
 	bell, notify                     bool
 	theme                            string
+	fleet                            fleet
 	flags                            *pflag.FlagSet
 }
 
@@ -33,13 +35,15 @@ type declared struct {
 	registry *settings.Registry
 	node     node.Settings
 	history  probes.Settings
+	queries  promapi.Settings
 	alerts   alerts.Settings
 	access   control.Access
 }
 
 func declareAll() declared {
 	r := settings.NewRegistry()
-	return declared{registry: r, node: node.Declare(r), history: probes.Declare(r), alerts: alerts.Declare(r), access: control.Declare(r)}
+	return declared{registry: r, node: node.Declare(r), history: probes.Declare(r), queries: promapi.Declare(r),
+		alerts: alerts.Declare(r), access: control.Declare(r)}
 }
 
 func (o *options) registerCommon(cmd *cobra.Command) {
@@ -198,6 +202,12 @@ func (o *options) check() error {
 	}
 	if o.once && o.headless {
 		return errors.New("--once and --headless exclude each other")
+	}
+	if o.fleet.url != "" && o.headless {
+		return errors.New("--headless runs a node and --prometheus looks at others: use one")
+	}
+	if err := o.fleet.check(); err != nil {
+		return err
 	}
 	if o.theme != "" {
 		if _, err := themes.Get(o.theme); err != nil {

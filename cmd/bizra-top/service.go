@@ -20,6 +20,7 @@ import (
 	"github.com/bizra/bizra-top/node/audit"
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/probes"
+	"github.com/bizra/bizra-top/probes/promapi"
 )
 
 // service is a node with all that looks at it and the door to it.
@@ -31,6 +32,7 @@ type service struct {
 	delivery  *delivery.Dispatcher
 	door      *control.Server
 	trail     *audit.Log
+	queries   *promapi.Server // nil when it is off
 	socket    net.Listener
 	log       *slog.Logger
 }
@@ -90,6 +92,14 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger) (_ *
 		Silences: silences, Send: s.delivery.Send, Log: quiet(log), Notify: tell}); err != nil {
 		return nil, err
 	}
+	engine, queryable, _, parser := s.history.Storage()
+	queries := promapi.New(promapi.Source{Engine: engine, Queryable: queryable, Parser: parser, Gatherer: metrics,
+		Rules: s.evaluator.Groups, Latest: s.sampler.Latest, Parallel: d.queries.MaxQueries.Get()})
+	if address := d.queries.Listen.Get(); address != "" {
+		if s.queries, err = promapi.Listen(address, queries); err != nil {
+			return nil, err
+		}
+	}
 	s.node, err = node.New(ctx, node.Options{Registry: d.registry, Settings: d.node, StateDir: p.stateDir, Socket: p.socket,
 		Mode: p.mode, Version: versionText(), Log: log, Metrics: metrics,
 		Observer: newObserver(s.history), Happened: happened})
@@ -107,6 +117,7 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger) (_ *
 		}
 		return out
 	}
+	host.Prometheus = queries
 	s.door = control.NewServer(s.socket, host)
 	return s, nil
 }
@@ -128,8 +139,19 @@ func (s *service) run(ctx context.Context) error {
 			s.log.Error("the control socket has stopped answering", "error", err)
 		}
 	})
+	if s.queries != nil {
+		s.log.Info("the history answers the Prometheus HTTP API", "address", s.queries.Address())
+		wg.Go(func() {
+			if err := s.queries.Serve(); err != nil {
+				s.log.Error("the Prometheus HTTP API has stopped answering", "error", err)
+			}
+		})
+	}
 	err := s.node.Run(ctx)
 	err = errors.Join(err, s.door.Close())
+	if s.queries != nil {
+		err = errors.Join(err, s.queries.Close())
+	}
 	stop()
 	wg.Wait()
 	s.close()
@@ -147,6 +169,9 @@ func (s *service) close() {
 		if err := s.trail.Close(); err != nil {
 			s.log.Error("close the audit trail", "error", err)
 		}
+	}
+	if s.queries != nil {
+		_ = s.queries.Close() // closed already after run
 	}
 	if s.socket != nil {
 		_ = s.socket.Close() // closed already after run
