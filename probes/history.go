@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
@@ -119,17 +120,29 @@ func (h *History) Storage() (promql.QueryEngine, storage.Queryable, storage.Appe
 type ruleAppendable struct{ history *History }
 
 func (a ruleAppendable) Appender(ctx context.Context) storage.Appender {
-	app := a.history.raw().db.Appender(ctx)
 	if a.history.stopped.Load() {
-		return dropping{app}
+		return dropping{}
 	}
-	return app
+	return a.history.raw().db.Appender(ctx)
 }
 
-// dropping accepts samples and writes none.
-type dropping struct{ storage.Appender }
+// dropping accepts what rules write, and writes none of it. Even to roll back, the
+// database would write to its log.
+type dropping struct {
+	storage.Appender // nil: rules call nothing else
+}
 
-func (d dropping) Commit() error { return d.Rollback() }
+func (dropping) Append(ref storage.SeriesRef, _ labels.Labels, _ int64, _ float64) (storage.SeriesRef, error) {
+	return ref, nil
+}
+
+func (dropping) AppendHistogram(ref storage.SeriesRef, _ labels.Labels, _ int64, _ *histogram.Histogram, _ *histogram.FloatHistogram) (storage.SeriesRef, error) {
+	return ref, nil
+}
+
+func (dropping) SetOptions(*storage.AppendOptions) {}
+func (dropping) Commit() error                     { return nil }
+func (dropping) Rollback() error                   { return nil }
 
 // Close ends queries and writes what is in memory to disk.
 func (h *History) Close() error {
