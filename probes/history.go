@@ -108,6 +108,7 @@ func OpenHistory(dir string, s Settings, log *slog.Logger) (_ *History, err erro
 		}
 	}
 	h.opened.Store(true)
+	h.measure()
 	return h, nil
 }
 
@@ -205,7 +206,7 @@ func (h *History) register(reg prometheus.Registerer) {
 	for _, t := range h.tiers {
 		resolution := prometheus.Labels{"resolution": t.name}
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_history_bytes", ConstLabels: resolution,
-			Help: "History on disk, by resolution."}, func() float64 { return float64(t.bytes()) }),
+			Help: "History on disk, by resolution, added up once a minute."}, func() float64 { return float64(t.size.Load()) }),
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_history_oldest_timestamp_seconds", ConstLabels: resolution,
 				Help: "When the history of each resolution begins; 0 while there is none."}, func() float64 {
 				if from, ok := t.from(); ok {
@@ -213,6 +214,13 @@ func (h *History) register(reg prometheus.Registerer) {
 				}
 				return 0
 			}))
+	}
+}
+
+// measure adds up what every tier takes on disk.
+func (h *History) measure() {
+	for _, t := range h.tiers {
+		t.bytes()
 	}
 }
 
