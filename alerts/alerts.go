@@ -59,6 +59,7 @@ type Evaluator struct {
 
 	// Of Run alone once it runs.
 	loaded  map[string][]byte // the rule files that run
+	shipped int               // how many they are without the operator's own; 0 before that is known
 	refused string            // what was wrong with newer ones
 
 	mu        sync.Mutex
@@ -133,7 +134,7 @@ func (e *Evaluator) Run(ctx context.Context) {
 	e.mu.Unlock()
 	var wg sync.WaitGroup
 	wg.Go(e.manager.Run)
-	tick := time.NewTicker(min(e.every, time.Second) / 2)
+	tick := time.NewTicker(min(e.every/2, time.Second))
 	defer tick.Stop()
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
