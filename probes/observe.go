@@ -36,7 +36,7 @@ func (m *Sampler) Now(ctx context.Context) map[string][]control.Value {
 func (m *Sampler) moment() int64 {
 	last, now := m.last.Load(), time.Now()
 	if now.UnixMilli()-last > max(minLookback, 3*m.settings.SampleEvery.Get()).Milliseconds() {
-		return now.Truncate(time.Second).UnixMilli()
+		return now.UnixMilli()
 	}
 	return last
 }
