@@ -162,12 +162,16 @@ func revertCommand(o *options) *cobra.Command {
 
 func undoCommand(o *options) *cobra.Command {
 	return resultCommand(o, "undo", "Take back the last change", false,
-		func(node *control.Client, ctx context.Context, _ string) (control.ChangeResult, error) { return node.Undo(ctx) })
+		func(node *control.Client, ctx context.Context, _ string) (control.ChangeResult, error) {
+			return node.Undo(ctx)
+		})
 }
 
 func redoCommand(o *options) *cobra.Command {
 	return resultCommand(o, "redo", "Do what was taken back last again", false,
-		func(node *control.Client, ctx context.Context, _ string) (control.ChangeResult, error) { return node.Redo(ctx) })
+		func(node *control.Client, ctx context.Context, _ string) (control.ChangeResult, error) {
+			return node.Redo(ctx)
+		})
 }
 
 func explainCommand(o *options) *cobra.Command {
