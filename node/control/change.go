@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bizra/bizra-top/node/audit"
@@ -43,6 +44,38 @@ type changes struct {
 	// touched tells who changed a setting last, by key.
 	touched map[string]touch
 	wake    chan struct{} // the trials have changed
+	shown   atomic.Pointer[shown]
+}
+
+// shown is what a look shows of the changes. It is read without the lock, which is
+// held while the audit trail is written: a disk that hangs does not stop the screen.
+type shown struct {
+	undo, redo string
+	trials     []Trial
+}
+
+// show has looks show the changes as they are now. The lock is held.
+func (c *changes) show() {
+	now := shown{}
+	if n := len(c.done); n > 0 {
+		now.undo = summary(reverse(c.done[n-1].Changes))
+	}
+	if n := len(c.undone); n > 0 {
+		now.redo = summary(reverse(c.undone[n-1].Changes))
+	}
+	for _, t := range c.trials() {
+		now.trials = append(now.trials, t.Trial)
+	}
+	c.shown.Store(&now)
+}
+
+// hold takes the lock and returns what gives it up, having shown what changed.
+func (c *changes) hold() (release func()) {
+	c.mu.Lock()
+	return func() {
+		c.show()
+		c.mu.Unlock()
+	}
 }
 
 type touch struct {
@@ -81,22 +114,6 @@ func (c *changes) push(stack *[]*change, d *change) {
 			*stack = slices.Delete(*stack, i, i+1)
 		}
 	}
-}
-
-// summaries says what undo and redo would do, and lists the trials.
-func (c *changes) summaries() (undo, redo string, trials []Trial) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if n := len(c.done); n > 0 {
-		undo = summary(reverse(c.done[n-1].Changes))
-	}
-	if n := len(c.undone); n > 0 {
-		redo = summary(reverse(c.undone[n-1].Changes))
-	}
-	for _, t := range c.trials() {
-		trials = append(trials, t.Trial)
-	}
-	return undo, redo, trials
 }
 
 func summary(changes []Changed) string {
@@ -155,8 +172,7 @@ func (s *Server) change(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if planned, err := s.host.Registry.Plan(batch); err == nil {
 		warnings = s.warn(r.Context(), s.result(planned, false).Changes)
 	}
-	s.changes.mu.Lock()
-	defer s.changes.mu.Unlock()
+	defer s.changes.hold()()
 	before, err := s.conflict(p, req, batch, trial)
 	if err == nil {
 		err = s.mayChange(p, batch)
@@ -269,6 +285,7 @@ func (s *Server) apply(p peer, verb, reason string, do func() ([]settings.Applie
 
 // tell records changes that were made, and makes them seen. The lock is held.
 func (s *Server) tell(p peer, verb, reason string, id uint64, changes []Changed) {
+	s.changes.show()
 	past := map[string]string{"change": "changed", "undo": "undone", "redo": "redone", "revert": "reverted", "reload": "reloaded"}
 	for _, c := range changes {
 		s.changes.touched[c.Key] = touch{s.host.Registry.Revision(), p.name, time.Now(), c}
@@ -297,8 +314,7 @@ func (s *Server) takeBack(p peer, verb, reason string, c *change) (ChangeResult,
 }
 
 func (s *Server) undo(_ http.ResponseWriter, r *http.Request) (any, error) {
-	s.changes.mu.Lock()
-	defer s.changes.mu.Unlock()
+	defer s.changes.hold()()
 	p := peerOf(r)
 	if len(s.changes.done) == 0 {
 		return nil, s.refuse(p, audit.Entry{Verb: "undo"}, &Problem{http.StatusConflict, "there is no change to take back"})
@@ -319,8 +335,7 @@ func (s *Server) takeBackAs(p peer, verb string, c *change) (any, error) {
 }
 
 func (s *Server) redo(_ http.ResponseWriter, r *http.Request) (any, error) {
-	s.changes.mu.Lock()
-	defer s.changes.mu.Unlock()
+	defer s.changes.hold()()
 	p := peerOf(r)
 	n := len(s.changes.undone)
 	if n == 0 {
@@ -342,8 +357,7 @@ func (s *Server) redo(_ http.ResponseWriter, r *http.Request) (any, error) {
 
 // kept lists what was changed and still holds, newest first.
 func (s *Server) kept(http.ResponseWriter, *http.Request) (any, error) {
-	s.changes.mu.Lock()
-	defer s.changes.mu.Unlock()
+	defer s.changes.hold()()
 	out := []Trial{}
 	for _, c := range slices.Backward(s.changes.done) {
 		out = append(out, c.Trial)

@@ -22,8 +22,7 @@ func (s *Server) save(_ http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, err
 	}
 	p := peerOf(r)
-	s.changes.mu.Lock()
-	defer s.changes.mu.Unlock()
+	defer s.changes.hold()()
 	result := SaveResult{Path: s.host.Overrides, OnTrial: s.changes.onTrial(), Differences: []settings.Difference{}}
 	file, differences, err := s.host.Registry.Overrides(result.OnTrial)
 	if err != nil {
@@ -112,8 +111,7 @@ func (s *Server) audit(_ http.ResponseWriter, r *http.Request) (any, error) {
 // it or none. What a stronger source decides, what is on trial and what is read at
 // start only stays; those keys are told of and returned.
 func (s *Server) Reload(source settings.Source, batch []settings.Change, why string) (changed []Changed, unmoved []string, err error) {
-	s.changes.mu.Lock()
-	defer s.changes.mu.Unlock()
+	defer s.changes.hold()()
 	applied, unmoved, err := s.host.Registry.Replace(source, batch)
 	if err != nil {
 		s.record(node, audit.Entry{Verb: "reload", Outcome: "refused", Reason: err.Error()})

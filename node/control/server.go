@@ -126,6 +126,7 @@ func Listen(path string, groups Groups) (net.Listener, error) {
 func NewServer(l net.Listener, host Host) *Server {
 	s := &Server{host: host, listener: l, changes: changes{touched: map[string]touch{}, wake: make(chan struct{}, 1)},
 		refusals: rate.Sometimes{First: 10, Interval: time.Second}}
+	s.changes.shown.Store(&shown{})
 	s.http = &http.Server{
 		Handler:           s.routes(),
 		ReadHeaderTimeout: 5 * time.Second,
@@ -291,12 +292,12 @@ func read(r *http.Request, into any) error {
 func (s *Server) look(_ http.ResponseWriter, r *http.Request) (any, error) {
 	since, _ := strconv.ParseUint(r.URL.Query().Get("since"), 10, 64)
 	events, last := s.host.Events.Since(since)
-	undo, redo, trials := s.changes.summaries()
+	changes := s.changes.shown.Load()
 	return Look{
 		Time: time.Now(), Node: s.host.Node(), Revision: s.host.Registry.Revision(),
 		Panels: s.host.Observer.Now(r.Context()), Breakers: s.host.Breakers(), Upstreams: s.host.Upstreams(),
 		Pool: s.host.Pool(), Tiers: s.host.Tiers(), Warming: s.host.Warming(), Alerts: s.host.Alerts(),
-		Events: events, LastEvent: last, Undoable: undo, Redoable: redo, Trials: trials,
+		Events: events, LastEvent: last, Undoable: changes.undo, Redoable: changes.redo, Trials: changes.trials,
 		Unsaved: s.host.Registry.Unsaved(), Role: peerOf(r).role.String(),
 	}, nil
 }

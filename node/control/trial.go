@@ -45,8 +45,7 @@ func (s *Server) watch(ctx context.Context) {
 
 // expire takes back the trials that are over and returns when to look again.
 func (s *Server) expire() time.Duration {
-	s.changes.mu.Lock()
-	defer s.changes.mu.Unlock()
+	defer s.changes.hold()()
 	next := time.Hour
 	for _, t := range s.changes.trials() {
 		left := time.Until(t.Deadline)
@@ -77,11 +76,11 @@ func (s *Server) checkGuards(ctx context.Context) {
 		if err != nil || !holds {
 			continue // the deadline is still there
 		}
-		s.changes.mu.Lock()
+		release := s.changes.hold()
 		if !t.Deadline.IsZero() {
 			s.revert(t, "the guard "+t.Guard+" turned true")
 		}
-		s.changes.mu.Unlock()
+		release()
 	}
 }
 
@@ -95,8 +94,7 @@ func (s *Server) revert(t *change, why string) {
 }
 
 func (s *Server) keep(_ http.ResponseWriter, r *http.Request) (any, error) {
-	s.changes.mu.Lock()
-	defer s.changes.mu.Unlock()
+	defer s.changes.hold()()
 	p := peerOf(r)
 	t, err := s.named(r)
 	if err == nil {
@@ -115,8 +113,7 @@ func (s *Server) keep(_ http.ResponseWriter, r *http.Request) (any, error) {
 }
 
 func (s *Server) revertNow(_ http.ResponseWriter, r *http.Request) (any, error) {
-	s.changes.mu.Lock()
-	defer s.changes.mu.Unlock()
+	defer s.changes.hold()()
 	p := peerOf(r)
 	t, err := s.named(r)
 	if err != nil {
