@@ -8,6 +8,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/bizra/bizra-top/node/control"
+	"github.com/bizra/bizra-top/node/settings"
 )
 
 // Door is what the screen needs of the node: *control.Client has it.
@@ -21,6 +22,7 @@ type Door interface {
 	Revert(ctx context.Context, id string) (control.ChangeResult, error)
 	Undo(ctx context.Context) (control.ChangeResult, error)
 	Redo(ctx context.Context) (control.ChangeResult, error)
+	Explain(ctx context.Context, key string) ([]settings.Layer, error)
 	Save(ctx context.Context, r control.SaveRequest) (control.SaveResult, error)
 	Actions(ctx context.Context) ([]control.Action, error)
 	Act(ctx context.Context, r control.ActionRequest) (control.ActionResult, error)

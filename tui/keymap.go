@@ -32,8 +32,10 @@ func (c command) unavailable(m *model) string {
 	if !c.in(m.view) {
 		return "in " + viewNames[c.views[0]]
 	}
-	if c.locks && m.fleet != nil {
-		return errFleet
+	if c.locks {
+		if why := m.whyReadOnly(); why != "" {
+			return why
+		}
 	}
 	if c.why != nil {
 		return c.why(m)
@@ -94,8 +96,11 @@ func keymap() []command {
 		actionKey("reset pool", "r", viewPool, "pool.reset"),
 		command{group: "Change", bind: bind("ack", "a", "a"), views: []viewID{viewAlerts}, footer: true, locks: true, why: (*model).whyNoAcknowledge, run: (*model).acknowledge},
 		command{group: "Change", bind: bind("silence", "s", "s"), views: []viewID{viewAlerts}, footer: true, locks: true, why: (*model).whyNoSilence, run: (*model).silence},
-		command{group: "Change", bind: bind("undo the last change", "u", "u"), locks: true, why: (*model).whyNoUndo, run: (*model).askUndo},
-		command{group: "Change", bind: bind("unlock, lock", "ctrl+u", "ctrl+u"), why: (*model).whyNoUnlock, run: (*model).toggleLock},
+		command{group: "Change", bind: bind("keep what is on trial", "y", "y"), locks: true, why: (*model).whyNoTrial, run: (*model).keepTrial},
+		command{group: "Change", bind: bind("revert, else undo", "u", "u"), locks: true, why: (*model).whyNoUndo, run: (*model).askUndo},
+		command{group: "Change", bind: bind("redo", "U", "U", "ctrl+r"), locks: true, why: (*model).whyNoRedo, run: (*model).askRedo},
+		command{group: "Change", bind: bind("save what is kept", "w", "w"), locks: true, why: (*model).whyNoSave, run: (*model).askSave},
+		command{group: "Change", bind: bind("unlock, lock", "ctrl+u", "ctrl+u"), why: (*model).whyReadOnly, run: (*model).toggleLock},
 
 		command{group: "Screen", bind: bind("commands", ":", ":"), footer: true, run: (*model).openPalette},
 		command{group: "Screen", bind: bind("help", "?", "?"), footer: true, run: (*model).openHelp},

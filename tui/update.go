@@ -51,12 +51,18 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		m.actions = msg.list
 	case checkedMsg:
 		if c, ok := m.overlay.(*confirm); ok && c.id == msg.id {
-			c.answer(msg)
+			c.checked(msg)
 		}
 	case doneMsg:
 		return m, m.done(msg)
 	case savedMsg:
 		m.saved(msg)
+	case overridesMsg:
+		return m, m.overridden(msg)
+	case explainedMsg:
+		if e, ok := m.overlay.(*explanation); ok && e.key == msg.key {
+			e.layers, e.problem, e.told = msg.layers, msg.err, true
+		}
 	}
 	return m, nil
 }
@@ -69,7 +75,7 @@ func (m *model) ticked(msg tickMsg) tea.Cmd {
 		m.status, m.statusTill = nil, time.Time{}
 	}
 	switch {
-	case m.unchosen && m.offered, m.paused:
+	case m.unchosen && m.offered, m.paused && len(m.look.Trials) == 0:
 		return m.tick()
 	case m.unchosen:
 		return tea.Batch(m.tick(), m.fetchNodes())
@@ -85,6 +91,9 @@ func (m *model) looked(msg lookMsg) tea.Cmd {
 		return nil
 	}
 	if m.paused {
+		// Frozen is what is measured: a countdown that stands still would lie.
+		m.look.Trials, m.look.Undoable, m.look.Redoable = msg.look.Trials, msg.look.Undoable, msg.look.Redoable
+		m.sighted(msg.at)
 		return nil
 	}
 	var cmds []tea.Cmd
@@ -109,7 +118,11 @@ func (m *model) looked(msg lookMsg) tea.Cmd {
 	if !m.lookAt.IsZero() && !restarted {
 		cmds = append(cmds, m.attend(m.look, msg.look))
 	}
+	if restarted {
+		m.mine = map[uint64]bool{} // another process counts its changes anew
+	}
 	m.look, m.lookAt = msg.look, msg.at
+	m.sighted(msg.at)
 	m.history.add(msg.look.Time, msg.look.Panels)
 	if restarted {
 		// Another process: its events count from one again, and this look was
@@ -142,12 +155,24 @@ func (m *model) targetsMoved(msg lookMsg) bool {
 }
 
 // done shows how a change ended and looks at once, so that its effect is on the
-// screen with the next frame.
+// screen with the next frame. The confirmation that asked is closed, or says why it
+// was not done.
 func (m *model) done(msg doneMsg) tea.Cmd {
-	if msg.err != "" {
+	c, asked := m.overlay.(*confirm)
+	asked = asked && msg.id != 0 && c.id == msg.id
+	switch {
+	case msg.err != "" && asked:
+		c.failed(msg)
+	case msg.err != "":
 		m.say(inkBad, "not done: "+msg.err)
-	} else {
-		m.say(inkGood, "done: "+msg.text)
+	case msg.trial != 0:
+		m.mine[msg.trial] = true
+		m.say(inkGood, msg.text+": it goes back unless y keeps it")
+	default:
+		m.say(inkGood, msg.text)
+	}
+	if asked && msg.err == "" {
+		m.overlay, m.closed = nil, m.now()
 	}
 	return tea.Batch(m.lookNow(), m.fetchSettings())
 }
