@@ -24,6 +24,10 @@ type explainedMsg struct {
 
 // explain shows where a setting's value comes from.
 func (m *model) explain(key string) tea.Cmd {
+	if m.inPast() {
+		m.say(inkMuted, "no metric tells where a value came from: L returns to now")
+		return nil
+	}
 	m.overlay = &explanation{key: key}
 	return m.call(callDeadline, func(ctx context.Context) tea.Msg {
 		layers, err := m.door.Explain(ctx, key)

@@ -37,6 +37,7 @@ type fakeDoor struct {
 	role     string
 	conflict error // what the next change that is applied meets
 	unsaved  int
+	visited  []time.Time // moments that were asked for
 }
 
 var fakeStart = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -450,4 +451,47 @@ func (d *fakeDoor) Withdraw(_ context.Context, fingerprint string) (control.Aler
 	defer d.mu.Unlock()
 	delete(d.acked, fingerprint)
 	return control.Alert{}, d.err
+}
+
+// LookAt is what a node without texts knows of a moment of the last quarter of an hour.
+func (d *fakeDoor) LookAt(ctx context.Context, at time.Time) (control.Look, error) {
+	if at.Before(fakeStart.Add(-15 * time.Minute)) {
+		return control.Look{Time: at}, nil
+	}
+	now := d.now
+	d.now = func() time.Time { return at }
+	defer func() { d.now = now }()
+	l, err := d.Look(ctx, 0)
+	if err != nil {
+		return l, err
+	}
+	l.Events, l.Trials, l.Role, l.Alerts = nil, nil, "", l.Alerts[:1]
+	l.Alerts[0].Summary, l.Alerts[0].Expr = "", ""
+	for i := range l.Breakers {
+		l.Breakers[i].Reason, l.Breakers[i].LastError = "", ""
+	}
+	for i := range l.Upstreams {
+		l.Upstreams[i].Host, l.Upstreams[i].LastError = "", ""
+	}
+	d.visited = append(d.visited, at)
+	return l, err
+}
+
+func (d *fakeDoor) HistoryUntil(ctx context.Context, end time.Time, span, step time.Duration) (map[string][]control.Series, error) {
+	now := d.now
+	d.now = func() time.Time { return end }
+	defer func() { d.now = now }()
+	return d.History(ctx, span, step)
+}
+
+func (d *fakeDoor) SettingsAt(context.Context, time.Time) ([]control.Setting, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	out := slices.Clone(d.settings)
+	for i := range out {
+		if out[i].Key == "pool.limit" {
+			out[i].Value, out[i].Number = "11", 11
+		}
+	}
+	return slices.DeleteFunc(out, func(s control.Setting) bool { return !s.Numeric }), d.err
 }

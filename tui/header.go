@@ -16,9 +16,12 @@ func (m *model) draw() []line {
 	f.put(parts.header, []line{m.header(parts.header.w)})
 	f.put(parts.tabs, []line{m.tabs(parts.tabs.w)})
 	f.put(parts.strip, m.strip(parts.strip.w, parts.strip.h))
-	if m.lookAt.IsZero() {
+	switch {
+	case m.lookAt.IsZero():
 		f.put(parts.body, m.waiting(parts.body.w))
-	} else {
+	case m.inPast() && m.past.shown.Equal(m.past.at) && !m.measured():
+		f.put(parts.body, append([]line{nil}, wrap(inkWarn, noData+" nothing was measured then: ] goes on, L returns to now", parts.body.w, 3)...))
+	default:
 		m.drawView(f, parts.body)
 	}
 	if m.lost != "" && !m.lookAt.IsZero() {
@@ -115,6 +118,8 @@ func prefixed(prefix, s string) string {
 // or the last that was heard.
 func (m *model) liveness() line {
 	switch {
+	case m.inPast():
+		return m.pastLabel()
 	case m.lost != "" && m.lookAt.IsZero():
 		return txt(inkAlarm, " NO NODE ")
 	case m.lost != "":
@@ -237,6 +242,9 @@ func (m *model) strip(w, h int) []line {
 	loud := m.loudAlerts()
 	if m.lookAt.IsZero() {
 		return nil
+	}
+	if m.inPast() && !m.measured() {
+		return []line{txt(inkMuted, noData+" what fired then was not measured")}
 	}
 	note := m.handledNote()
 	if len(loud) == 0 && note != "" {

@@ -105,6 +105,14 @@ func keymap() []command {
 		command{group: "Screen", bind: bind("commands", ":", ":"), footer: true, run: (*model).openPalette},
 		command{group: "Screen", bind: bind("help", "?", "?"), footer: true, run: (*model).openHelp},
 		command{group: "Screen", bind: bind("another node", "n", "n"), fleet: true, why: (*model).whyNoNodes, run: (*model).fetchNodes},
+		command{group: "Time", bind: bind("10 s back", "[", "["), run: func(m *model) tea.Cmd { return m.jump(-shortJump) }},
+		command{group: "Time", bind: bind("10 s forth", "]", "]"), run: func(m *model) tea.Cmd { return m.jump(shortJump) }},
+		command{group: "Time", bind: bind("5 min back", "{", "{"), run: func(m *model) tea.Cmd { return m.jump(-longJump) }},
+		command{group: "Time", bind: bind("5 min forth", "}", "}"), run: func(m *model) tea.Cmd { return m.jump(longJump) }},
+		command{group: "Time", bind: bind("go to a time", "T", "T"), run: (*model).askTime},
+		command{group: "Time", bind: bind("go to the last event", "E", "E"), why: (*model).whyNoEvent, run: (*model).jumpToEvent},
+		command{group: "Time", bind: bind("return to now", "L", "L"), why: (*model).whyNoLive, run: (*model).live},
+
 		command{group: "Screen", bind: bind("freeze, go on", "p", "p"), run: (*model).pause},
 		command{group: "Screen", bind: bind("faster", "+", "+", "="), run: func(m *model) tea.Cmd { return m.setRate(true) }},
 		command{group: "Screen", bind: bind("slower", "-", "-"), run: func(m *model) tea.Cmd { return m.setRate(false) }},
@@ -187,6 +195,8 @@ func (m *model) back() tea.Cmd {
 	case m.filter[m.view] != "":
 		m.filter[m.view] = ""
 		m.reseat()
+	case m.inPast():
+		return m.live()
 	case m.view == viewOverview:
 		m.cursor[viewOverview], m.cursorKey[viewOverview] = -1, ""
 	default:

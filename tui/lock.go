@@ -16,6 +16,8 @@ func (m *model) whyReadOnly() string {
 	switch {
 	case m.fleet != nil:
 		return errFleet
+	case m.inPast():
+		return errPast
 	case m.look.Role == "viewer":
 		return "your role is viewer: control.operator_group says who may change"
 	}

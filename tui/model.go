@@ -65,7 +65,10 @@ type model struct {
 	actions    []control.Action
 	events     []control.Event
 
+	ahead time.Duration // the node's clock against ours, at the last look
+
 	// what the operator does
+	past       past
 	view       viewID
 	cursor     [viewEnd]int
 	cursorKey  [viewEnd]string
@@ -168,10 +171,13 @@ func (m *model) nodeNow() time.Time {
 	if m.lookAt.IsZero() {
 		return m.now()
 	}
-	if m.paused || m.lost != "" {
+	switch {
+	case m.inPast():
+		return m.past.at
+	case m.paused || m.lost != "":
 		return m.look.Time
 	}
-	return m.look.Time.Add(m.now().Sub(m.lookAt))
+	return m.liveNow()
 }
 
 // say shows a line above the footer for a while.

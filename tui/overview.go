@@ -249,10 +249,11 @@ func (m *model) lastEvents(w, h int) []line {
 		return nil
 	}
 	out := []line{titled("Events", w)}
-	for i := len(m.events) - 1; i >= 0 && len(out) < h; i-- {
-		out = append(out, m.eventLine(m.events[i], w))
+	events := m.eventsThen()
+	for i := len(events) - 1; i >= 0 && len(out) < h; i-- {
+		out = append(out, m.eventLine(events[i], w))
 	}
-	if len(m.events) == 0 {
+	if len(events) == 0 {
 		out = append(out, txt(inkMuted, m.noEvents()))
 	}
 	return out
@@ -262,6 +263,9 @@ func (m *model) lastEvents(w, h int) []line {
 func (m *model) noEvents() string {
 	if m.fleet != nil {
 		return noData + "  a Prometheus keeps none"
+	}
+	if m.inPast() {
+		return noData + "  none that is still in memory"
 	}
 	return "none yet"
 }

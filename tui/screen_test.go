@@ -210,6 +210,14 @@ func TestGoldenControl(t *testing.T) {
 			s.after(2 * time.Second)
 			s.keys("1", "u")
 		},
+		"past":          func(s *screen) { s.keys("1", "{", "[") },
+		"past pool":     func(s *screen) { s.keys("2", "{") },
+		"past alerts":   func(s *screen) { s.keys("6", "{") },
+		"past breakers": func(s *screen) { s.keys("4", "j", "{") },
+		"past settings": func(s *screen) { s.keys("7", "{", "G") },
+		"past events":   func(s *screen) { s.keys("8", "[", "[", "[") },
+		"before":        func(s *screen) { s.keys("1", "T").typed("2h").keys("enter") },
+		"go to":         func(s *screen) { s.keys("1", "T").typed("11:58") },
 		"drained": func(s *screen) {
 			s.door.spoil = func(l *control.Look) { l.Node.Draining = true }
 			s.after(time.Second)
@@ -230,7 +238,7 @@ func TestGoldenControl(t *testing.T) {
 			if size == "200x50" || size == "40x10" && !slices.Contains([]string{"trial", "trials", "lost", "word", "conflict"}, name) {
 				continue
 			}
-			t.Run(name+"-"+size, func(t *testing.T) {
+			t.Run(strings.ReplaceAll(name, " ", "-")+"-"+size, func(t *testing.T) {
 				others := 0
 				if name == "trials" || name == "choose" {
 					others = 2

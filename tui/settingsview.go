@@ -33,7 +33,7 @@ func (m *model) settingsTable(v viewID, w, h int) []line {
 	changed := 0
 	for _, s := range list {
 		dot, value := txt(inkMuted, ""), txt(inkText, withUnit(s, s.Value))
-		if s.Value != s.Default {
+		if changedWord(s) != "" {
 			changed++
 			dot, value = txt(inkAccent, "*"), txt(inkStrong, withUnit(s, s.Value))
 		}

@@ -36,7 +36,7 @@ func (m *model) trials() []control.Trial {
 // left returns how long a change is on trial still. The node's timer does not stop
 // when the screen is frozen, or when no answer comes.
 func (m *model) left(t control.Trial) time.Duration {
-	return t.Deadline.Sub(m.look.Time.Add(m.now().Sub(m.lookAt)))
+	return t.Deadline.Sub(m.liveNow())
 }
 
 // sighted notes which changes on trial are in sight.
@@ -110,6 +110,8 @@ func (m *model) trialLine(t control.Trial, w int) line {
 		say, keys = "goes back by itself in "+countdown(left), "the node's own timer"
 	case left <= 0:
 		say = "goes back now"
+	case m.inPast():
+		keys = "L returns to now"
 	case m.whyReadOnly() != "":
 	default:
 		keys = "y keep   u revert now"

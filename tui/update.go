@@ -41,9 +41,15 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case panelsMsg:
 		m.panels = msg.panels
 	case historyMsg:
-		m.history.seed(msg.past)
+		if !m.inPast() {
+			m.history.seed(msg.past)
+		}
+	case pastMsg:
+		return m, m.arrived(msg)
 	case settingsMsg:
-		if msg.err == "" {
+		if msg.err == "" && m.inPast() {
+			m.past.settings = msg.list
+		} else if msg.err == "" {
 			m.settings = msg.list
 			m.reseat()
 		}
@@ -75,7 +81,7 @@ func (m *model) ticked(msg tickMsg) tea.Cmd {
 		m.status, m.statusTill = nil, time.Time{}
 	}
 	switch {
-	case m.unchosen && m.offered, m.paused && len(m.look.Trials) == 0:
+	case m.unchosen && m.offered, (m.paused || m.inPast()) && len(m.look.Trials) == 0:
 		return m.tick()
 	case m.unchosen:
 		return tea.Batch(m.tick(), m.fetchNodes())
@@ -90,8 +96,11 @@ func (m *model) looked(msg lookMsg) tea.Cmd {
 		m.lost = msg.err
 		return nil
 	}
-	if m.paused {
+	m.ahead = msg.look.Time.Sub(msg.at)
+	if m.paused || m.inPast() {
 		// Frozen is what is measured: a countdown that stands still would lie.
+		m.lost = ""
+		m.past.look.Trials = msg.look.Trials
 		m.look.Trials, m.look.Undoable, m.look.Redoable = msg.look.Trials, msg.look.Undoable, msg.look.Redoable
 		m.sighted(msg.at)
 		return nil
@@ -179,6 +188,9 @@ func (m *model) done(msg doneMsg) tea.Cmd {
 
 // pause freezes and resumes the whole screen.
 func (m *model) pause() tea.Cmd {
+	if m.inPast() {
+		return m.live()
+	}
 	m.paused = !m.paused
 	if m.paused {
 		m.pausedAt = m.now()

@@ -32,6 +32,15 @@ func (observer) Now(context.Context) map[string][]control.Value {
 func (observer) History(context.Context, time.Duration, time.Duration) (map[string][]control.Series, error) {
 	return map[string][]control.Series{"p": {{Points: []control.Point{{T: 1, V: control.Number(math.Inf(1))}}}}}, nil
 }
+func (observer) LookAt(_ context.Context, at time.Time) (control.Look, error) {
+	return control.Look{Time: at}, nil
+}
+func (observer) HistoryUntil(_ context.Context, end time.Time, _, _ time.Duration) (map[string][]control.Series, error) {
+	return map[string][]control.Series{"p": {{Points: []control.Point{{T: end.UnixMilli(), V: 1}}}}}, nil
+}
+func (observer) SettingsAt(_ context.Context, at time.Time) (map[string]float64, error) {
+	return map[string]float64{"pool.limit": float64(at.UnixMilli())}, nil
+}
 func (observer) ServeHTTP(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }
 
 type rig struct {

@@ -26,7 +26,7 @@ func (noSilences) Acknowledge(AcknowledgeRequest, string) (Alert, error) {
 }
 func (noSilences) Withdraw(string) (Alert, error) { return Alert{}, nil }
 
-type blind struct{}
+type blind struct{ Past }
 
 func (blind) Panels() []Panel                        { return nil }
 func (blind) Now(context.Context) map[string][]Value { return nil }

@@ -28,6 +28,7 @@ import (
 
 // Observer answers what is measured: the panels, now and over time.
 type Observer interface {
+	Past
 	Panels() []Panel
 	Now(ctx context.Context) map[string][]Value
 	History(ctx context.Context, span, step time.Duration) (map[string][]Series, error)
@@ -289,6 +290,11 @@ func read(r *http.Request, into any) error {
 }
 
 func (s *Server) look(_ http.ResponseWriter, r *http.Request) (any, error) {
+	if at, given, err := moment(r, "at"); err != nil {
+		return nil, err
+	} else if given {
+		return s.host.Observer.LookAt(r.Context(), at)
+	}
 	since, _ := strconv.ParseUint(r.URL.Query().Get("since"), 10, 64)
 	events, last := s.host.Events.Since(since)
 	undo, redo, trials := s.changes.summaries()
@@ -315,6 +321,11 @@ func (s *Server) panelHistory(_ http.ResponseWriter, r *http.Request) (any, erro
 	step, err2 := time.ParseDuration(r.URL.Query().Get("step"))
 	if err1 != nil || err2 != nil || step < time.Second || span < step || span/step > 2000 {
 		return nil, &Problem{http.StatusBadRequest, "span and step must be durations such as 15m and 5s, step at least 1s, at most 2000 steps"}
+	}
+	if end, given, err := moment(r, "end"); err != nil {
+		return nil, err
+	} else if given {
+		return s.host.Observer.HistoryUntil(r.Context(), end, span, step)
 	}
 	return s.host.Observer.History(r.Context(), span, step)
 }

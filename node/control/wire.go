@@ -6,9 +6,10 @@
 //
 //	GET  /v1/node                 who answers
 //	GET  /v1/look?since=N         one tick of the screen
+//	GET  /v1/look?at=MS           the same as it was, as far as metrics tell
 //	GET  /v1/panels               the panel catalogue
-//	GET  /v1/panels/history?span=15m&step=5s
-//	GET  /v1/settings             every tunable
+//	GET  /v1/panels/history?span=15m&step=5s&end=MS
+//	GET  /v1/settings             every tunable; with ?at=MS the numbers as they were
 //	GET  /v1/settings/{key}
 //	GET  /v1/settings/{key}/explain  what each source says of it
 //	GET  /v1/changes              what was changed and holds, newest first
