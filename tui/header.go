@@ -19,7 +19,7 @@ func (m *model) draw() []line {
 	switch {
 	case m.lookAt.IsZero():
 		f.put(parts.body, m.waiting(parts.body.w))
-	case m.inPast() && m.past.shown.Equal(m.past.at) && !m.measured():
+	case m.inPast() && m.past.shown.Equal(m.past.at) && !measured(m.look):
 		f.put(parts.body, append([]line{nil}, wrap(inkWarn, noData+" nothing was measured then: ] goes on, L returns to now", parts.body.w, 3)...))
 	default:
 		m.drawView(f, parts.body)
@@ -243,7 +243,7 @@ func (m *model) strip(w, h int) []line {
 	if m.lookAt.IsZero() {
 		return nil
 	}
-	if m.inPast() && !m.measured() {
+	if m.inPast() && !measured(m.look) {
 		return []line{txt(inkMuted, noData+" what fired then was not measured")}
 	}
 	note := m.handledNote()

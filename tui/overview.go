@@ -36,14 +36,14 @@ func (m *model) drawOverview(f *frame, r rect) {
 }
 
 func (m *model) latencyChart(w, h int) []line {
-	return chart(m.history, m.nodeNow(), "Latency", control.UnitSeconds, []plotted{
+	return m.chart("Latency", control.UnitSeconds, []plotted{
 		{name: "p50", panel: "latency_p50", ink: inkChart1},
 		{name: "p99", panel: "latency_p99", ink: inkChart2, heavy: true},
 	}, w, h)
 }
 
 func (m *model) rateChart(w, h int) []line {
-	return chart(m.history, m.nodeNow(), "Requests and cache hits", control.UnitPerSecond, []plotted{
+	return m.chart("Requests and cache hits", control.UnitPerSecond, []plotted{
 		{name: "L1 hits", panel: "cache_hit_rate", label: "l1", ink: inkChart3},
 		{name: "requests", panel: "request_rate", ink: inkChart1, heavy: true},
 	}, w, h)

@@ -128,6 +128,9 @@ func (m *model) arrived(msg pastMsg) tea.Cmd {
 	}
 	m.past.shown, m.past.problem = msg.at, ""
 	l, live := msg.look, m.past.look.Node
+	if !measured(l) {
+		l.Node = control.Node{} // not even where the ledger was
+	}
 	l.Node.Name, l.Node.Listen, l.Node.Mode = live.Name, live.Listen, cmp.Or(l.Node.Mode, live.Mode)
 	l.Alerts = withRules(l.Alerts, m.past.look.Alerts)
 	l.Time = msg.at
@@ -142,8 +145,8 @@ func (m *model) arrived(msg pastMsg) tea.Cmd {
 	return nil
 }
 
-// measured tells whether anything was measured at the moment that is shown.
-func (m *model) measured() bool { return len(m.look.Breakers) > 0 || !m.look.Node.Started.IsZero() }
+// measured tells whether anything was measured at the moment of a look.
+func measured(l control.Look) bool { return len(l.Breakers) > 0 || !l.Node.Started.IsZero() }
 
 // withRules returns the alerts that were active, with what their rules say, and the
 // rules that were not.

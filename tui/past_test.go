@@ -2,8 +2,11 @@ package tui
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/bizra/bizra-top/node/control"
 )
 
 // Every panel and every table is that of the moment, and says so.
@@ -118,5 +121,35 @@ func TestParseMoment(t *testing.T) {
 		if got, ok := parseMoment(text, now); ok {
 			t.Errorf("%q is taken for %v", text, got)
 		}
+	}
+}
+
+// What changed and what began to fire is marked where it happened.
+func TestChartsMarkWhatHappened(t *testing.T) {
+	s := newScreen(t, 120, 40)
+	s.door.events = append(s.door.events,
+		control.Event{Seq: 7, Time: s.at.Add(-100 * time.Second), Kind: "change", Severity: "info", Subject: "pool.limit", Text: "changed: 8 -> 14"},
+		control.Event{Seq: 8, Time: s.at.Add(-50 * time.Second), Kind: "change", Severity: "info", Subject: "pool.limit", Text: "kept: 14"},
+		control.Event{Seq: 9, Time: s.at, Kind: "alert", Severity: "bad", Subject: "A", Text: "firing: x"})
+	s.after(0)
+	axis := func() []rune {
+		lines := strings.Split(s.text(), "\n")
+		return []rune(strings.TrimRight(lines[len(lines)-2], " "))
+	}
+	now := axis()
+	// A column is five seconds.
+	for back, want := range map[int]rune{0: '▲', 20: '◆', 10: ' '} {
+		if got := now[len(now)-1-back]; got != want {
+			t.Errorf("%d columns back is %q; want %q in %q", back, got, want, string(now))
+		}
+	}
+	s.shows("◆ change  ▲ alert")
+	// Ten seconds back, the alert is of the future.
+	s.keys("[")
+	if then := axis(); then[len(then)-1] == '▲' {
+		t.Errorf("what comes later is marked: %q", string(then))
+	}
+	if columnOf(s.at.Add(time.Second), s.at.Add(-time.Hour), time.Second, 10) != -1 {
+		t.Error("what comes later is in the chart")
 	}
 }
