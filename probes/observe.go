@@ -59,6 +59,12 @@ func (m *Sampler) HistoryUntil(ctx context.Context, end time.Time, span, step ti
 	return HistoryBetween(ctx, m.history, end.Add(-span).Truncate(step), end, step, 1)
 }
 
+// Comparison returns what the condition of a rule compares, over a span that ends at a
+// moment.
+func (m *Sampler) Comparison(ctx context.Context, condition string, end time.Time, span, step time.Duration) (control.Comparison, error) {
+	return ComparisonBetween(ctx, m.history, condition, end.Add(-span).Truncate(step), end, step)
+}
+
 // SettingsAt returns the numbers of the settings in force at a moment, by key.
 func (m *Sampler) SettingsAt(ctx context.Context, at time.Time) (map[string]float64, error) {
 	return SettingsAt(ctx, m.history, at)

@@ -328,6 +328,10 @@ func (m *model) enter() tea.Cmd {
 			return m.guard(func(m *model) tea.Cmd { return m.askChange(s, d) })
 		}
 		return m.explain(sel)
+	case viewAlerts:
+		if a, ok := m.selectedAlert(); ok {
+			return m.drillAlert(a)
+		}
 	default:
 		if title, lines := m.details(); title != "" {
 			m.overlay = &detail{title: title, lines: lines}

@@ -65,15 +65,6 @@ func (m *model) details() (string, func(int) []line) {
 				return m.upstreamLines(u, w)
 			}
 		}
-	case viewAlerts:
-		if a, ok := m.selectedAlert(); ok {
-			return a.Name, func(w int) []line {
-				if now, ok := m.selectedAlert(); ok {
-					a = now
-				}
-				return m.alertLines(a, w)
-			}
-		}
 	case viewEvents:
 		list := m.eventList()
 		if i := m.cursor[viewEvents]; i >= 0 && i < len(list) {

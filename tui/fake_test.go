@@ -495,3 +495,20 @@ func (d *fakeDoor) SettingsAt(context.Context, time.Time) ([]control.Setting, er
 	}
 	return slices.DeleteFunc(out, func(s control.Setting) bool { return !s.Numeric }), d.err
 }
+
+func (d *fakeDoor) Comparison(_ context.Context, alert string, end time.Time, span, step time.Duration) (control.Comparison, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked = append(d.asked, "comparison "+alert)
+	c := control.Comparison{Values: []control.Series{{Label: "name=upstream/alpha"}, {Label: "name=upstream/beta"}}, Thresholds: []control.Series{{}}}
+	for t := end.Add(-span); !t.After(end); t = t.Add(step) {
+		for i, v := range []float64{0.9, wave(t, 97, 0.5, 0.3)} {
+			c.Values[i].Points = append(c.Values[i].Points, control.Point{T: t.UnixMilli(), V: control.Number(v)})
+		}
+		c.Thresholds[0].Points = append(c.Thresholds[0].Points, control.Point{T: t.UnixMilli(), V: 0.5})
+	}
+	if alert == "LedgerOutboxGrowing" {
+		c.Thresholds = nil
+	}
+	return c, d.err
+}

@@ -152,6 +152,11 @@ func (m *model) press(k tea.KeyPressMsg) tea.Cmd {
 		m.typeFilter(k)
 		return nil
 	}
+	return m.command(k)
+}
+
+// command does what a key means in the view.
+func (m *model) command(k tea.KeyPressMsg) tea.Cmd {
 	for _, c := range m.keys {
 		if !c.in(m.view) || !key.Matches(k, c.bind) {
 			continue

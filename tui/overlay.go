@@ -28,8 +28,11 @@ func (m *model) drawOverlay(f *frame) {
 		return
 	}
 	w := min(boxWidth, f.w-6)
-	if _, wide := m.overlay.(*palette); wide {
+	switch m.overlay.(type) {
+	case *palette:
 		w = min(boxWidth+20, f.w-6)
+	case *alertDrill:
+		w = min(2*boxWidth, f.w-6)
 	}
 	side := 2
 	if f.w < 30 {

@@ -142,7 +142,7 @@ func (m *model) arrived(msg pastMsg) tea.Cmd {
 	m.history.add(msg.at, l.Panels)
 	m.settings = asOf(m.past.settings, msg.settings)
 	m.reseat()
-	return nil
+	return m.refreshDrill()
 }
 
 // measured tells whether anything was measured at the moment of a look.

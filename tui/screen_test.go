@@ -217,6 +217,9 @@ func TestGoldenControl(t *testing.T) {
 		"past settings": func(s *screen) { s.keys("7", "{", "G") },
 		"past events":   func(s *screen) { s.keys("8", "[", "[", "[") },
 		"before":        func(s *screen) { s.keys("1", "T").typed("2h").keys("enter") },
+		"alert":         func(s *screen) { s.keys("6", "enter") },
+		"past alert":    func(s *screen) { s.keys("6", "enter", "[") },
+		"no threshold":  func(s *screen) { s.keys("6", "G", "enter") },
 		"go to":         func(s *screen) { s.keys("1", "T").typed("11:58") },
 		"drained": func(s *screen) {
 			s.door.spoil = func(l *control.Look) { l.Node.Draining = true }
@@ -283,6 +286,7 @@ func TestEverySize(t *testing.T) {
 		"silence": func() { s.silence() },
 		"word":    func() { s.askAction("cache.flush_l1", "") },
 		"save":    func() { s.run(s.askSave()) },
+		"alert":   func() { s.run(s.drillAlert(s.look.Alerts[0])) },
 		"explain": func() { s.run(s.explain("pool.limit")) },
 		"quit":    func() { s.overlay = &quitPrompt{} },
 	}

@@ -65,6 +65,8 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		m.saved(msg)
 	case overridesMsg:
 		return m, m.overridden(msg)
+	case comparedMsg:
+		m.compared(msg)
 	case explainedMsg:
 		if e, ok := m.overlay.(*explanation); ok && e.key == msg.key {
 			e.layers, e.problem, e.told = msg.layers, msg.err, true
@@ -142,7 +144,7 @@ func (m *model) looked(msg lookMsg) tea.Cmd {
 		m.takeEvents(msg.look)
 	}
 	m.reseat()
-	return tea.Batch(cmds...)
+	return tea.Batch(append(cmds, m.refreshDrill())...)
 }
 
 // takeEvents appends a look's events to those that are kept.

@@ -26,8 +26,15 @@ func TestThePast(t *testing.T) {
 	if err != nil || len(list) != 1 || list[0].Key != "pool.limit" || list[0].Value != "17" || list[0].Source != "" {
 		t.Errorf("the settings at %v: %+v, %v", at, list, err)
 	}
+	c, err := r.Comparison(t.Context(), "A", at, time.Minute, time.Second)
+	if err != nil || len(c.Values) != 1 || c.Values[0].Label != "g > 2" || c.Values[0].Points[0].T != 17 {
+		t.Errorf("what the alert compares: %+v, %v", c, err)
+	}
 	// The present has no past yet.
 	var p *control.Problem
+	if _, err := r.Comparison(t.Context(), "B", at, time.Minute, time.Second); !errors.As(err, &p) || p.Status != http.StatusNotFound {
+		t.Errorf("an alert that is not there: %v", err)
+	}
 	if _, err := r.LookAt(t.Context(), time.Now().Add(time.Hour)); !errors.As(err, &p) || p.Status != http.StatusBadRequest {
 		t.Errorf("a look at the future: %v", err)
 	}

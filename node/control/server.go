@@ -193,6 +193,7 @@ func (s *Server) verbs() []verb {
 		{"POST /v1/actions", Operator, s.act},
 		{"GET /v1/events", Viewer, s.events},
 		{"GET /v1/alerts", Viewer, func(http.ResponseWriter, *http.Request) (any, error) { return s.host.Alerts(), nil }},
+		{"GET /v1/alerts/{name}/history", Viewer, s.comparison},
 		{"GET /v1/silences", Viewer, s.silences},
 		{"POST /v1/silences", Operator, s.addSilence},
 		{"DELETE /v1/silences/{id}", Operator, s.expireSilence},
@@ -316,11 +317,20 @@ func (s *Server) events(_ http.ResponseWriter, r *http.Request) (any, error) {
 	return events, nil
 }
 
-func (s *Server) panelHistory(_ http.ResponseWriter, r *http.Request) (any, error) {
+// window reads the span and the step of a range.
+func window(r *http.Request) (span, step time.Duration, err error) {
 	span, err1 := time.ParseDuration(r.URL.Query().Get("span"))
 	step, err2 := time.ParseDuration(r.URL.Query().Get("step"))
 	if err1 != nil || err2 != nil || step < time.Second || span < step || span/step > 2000 {
-		return nil, &Problem{http.StatusBadRequest, "span and step must be durations such as 15m and 5s, step at least 1s, at most 2000 steps"}
+		return 0, 0, &Problem{http.StatusBadRequest, "span and step must be durations such as 15m and 5s, step at least 1s, at most 2000 steps"}
+	}
+	return span, step, nil
+}
+
+func (s *Server) panelHistory(_ http.ResponseWriter, r *http.Request) (any, error) {
+	span, step, err := window(r)
+	if err != nil {
+		return nil, err
 	}
 	if end, given, err := moment(r, "end"); err != nil {
 		return nil, err

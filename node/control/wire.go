@@ -24,6 +24,7 @@
 //	POST /v1/actions              do it
 //	GET  /v1/events?since=N       the event list
 //	GET  /v1/alerts               rules and their state
+//	GET  /v1/alerts/{name}/history?span=15m&step=5s&end=MS
 //	GET  /v1/silences             what is silenced
 //	POST /v1/silences             silence what matches, for a while
 //	DELETE /v1/silences/{id}      end a silence
@@ -117,6 +118,13 @@ type Point struct {
 type Series struct {
 	Label  string  `json:"label,omitempty"`
 	Points []Point `json:"points"`
+}
+
+// Comparison is what the condition of an alert compares, over time. Labels are those
+// that tell series apart, as name=value.
+type Comparison struct {
+	Values     []Series `json:"values"`
+	Thresholds []Series `json:"thresholds"` // none where nothing is compared
 }
 
 // Look is one tick of the screen: all that changes, in one answer.

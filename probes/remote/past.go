@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/bizra/bizra-top/node/control"
@@ -41,6 +42,23 @@ func (d *Door) HistoryUntil(ctx context.Context, end time.Time, span, step time.
 		return nil, err
 	}
 	return probes.HistoryBetween(ctx, n, end.Add(-span).Truncate(step), end, step, parallel)
+}
+
+// Comparison returns both sides of an alert's condition over a span that ends at a
+// moment.
+func (d *Door) Comparison(ctx context.Context, alert string, end time.Time, span, step time.Duration) (control.Comparison, error) {
+	d.looking.Lock()
+	defer d.looking.Unlock()
+	n, err := d.measuredNode(ctx)
+	if err != nil {
+		return control.Comparison{}, err
+	}
+	for _, a := range n.look.Alerts {
+		if a.Name == alert {
+			return probes.ComparisonBetween(ctx, n, a.Expr, end.Add(-span).Truncate(step), end, step)
+		}
+	}
+	return control.Comparison{}, fmt.Errorf("the Prometheus at %s has no rule %s", n.Name(), printable.Clean(alert, maxLabel))
 }
 
 // SettingsAt returns the settings with a number, as they were at a moment.
