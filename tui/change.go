@@ -328,6 +328,10 @@ func (m *model) enter() tea.Cmd {
 			return m.guard(func(m *model) tea.Cmd { return m.askChange(s, d) })
 		}
 		return m.explain(sel)
+	case viewBreakers:
+		if b, ok := m.selectedBreaker(); ok {
+			return m.drillBreaker(b)
+		}
 	case viewAlerts:
 		if a, ok := m.selectedAlert(); ok {
 			return m.drillAlert(a)

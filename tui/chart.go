@@ -72,12 +72,20 @@ func (m *model) happenings() []happened {
 
 // chart draws a panel's past up to the moment that is shown.
 func (m *model) chart(title string, unit control.Unit, series []plotted, w, h int) []line {
-	return chart(m.history, m.nodeNow(), title, unit, series, m.happenings(), w, h)
+	return chart(m.history, m.nodeNow(), title, unit, series, m.happenings(), m.axisEnd(), w, h)
+}
+
+// axisEnd names the end of a time axis: now, or the moment that is shown.
+func (m *model) axisEnd() string {
+	if m.inPast() {
+		return m.past.at.Local().Format("15:04:05")
+	}
+	return "now"
 }
 
 // chart draws series over time in w columns and h rows: a title row with the
 // legend, the plot, and a time axis with marks of what happened.
-func chart(h *history, now time.Time, title string, unit control.Unit, series []plotted, marks []happened, w, height int) []line {
+func chart(h *history, now time.Time, title string, unit control.Unit, series []plotted, marks []happened, end string, w, height int) []line {
 	const gutter = 10 // label and axis
 	head := titled(title, w)
 	legend := line{}
@@ -148,7 +156,7 @@ func chart(h *history, now time.Time, title string, unit control.Unit, series []
 	for text := range strings.SplitSeq(asciigraph.PlotMany(data, options...), "\n") {
 		out = append(out, inked(text))
 	}
-	return append(out, marked(timeAxis(gutter, n, step), marks, now, gutter, n, step))
+	return append(out, marked(timeAxis(gutter, n, step, end), marks, now, gutter, n, step))
 }
 
 // ticks returns how many of the rows a plot takes, and how many lie between its
@@ -215,9 +223,9 @@ func niceTop(unit control.Unit, top float64) float64 {
 	return top
 }
 
-func timeAxis(gutter, n int, step time.Duration) line {
+func timeAxis(gutter, n int, step time.Duration, end string) line {
 	span := step * time.Duration(n)
-	left, mid, right := "-"+age(span), "-"+age(span/2), "now"
+	left, mid, right := "-"+age(span), "-"+age(span/2), end
 	gap := n - width(left) - width(mid) - width(right)
 	if gap < 4 {
 		return txt(inkMuted, spaces(gutter)+left+spaces(n-width(left)-width(right))+right)

@@ -20,6 +20,7 @@ type Door interface {
 	LookAt(ctx context.Context, at time.Time) (control.Look, error)
 	HistoryUntil(ctx context.Context, end time.Time, span, step time.Duration) (map[string][]control.Series, error)
 	Comparison(ctx context.Context, alert string, end time.Time, span, step time.Duration) (control.Comparison, error)
+	Transitions(ctx context.Context, breaker string) ([]control.Transition, error)
 	SettingsAt(ctx context.Context, at time.Time) ([]control.Setting, error)
 	Change(ctx context.Context, r control.ChangeRequest) (control.ChangeResult, error)
 	Keep(ctx context.Context, id string) (control.ChangeResult, error)

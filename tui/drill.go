@@ -118,6 +118,9 @@ func (m *model) compared(msg comparedMsg) {
 
 // refreshDrill asks again when what is shown has moved on.
 func (m *model) refreshDrill() tea.Cmd {
+	if d, ok := m.overlay.(*breakerDrill); ok {
+		return m.followBreaker(d)
+	}
 	d, ok := m.overlay.(*alertDrill)
 	if !ok || m.look.Time.Sub(d.asked).Abs() < compareEvery {
 		return nil
@@ -176,7 +179,7 @@ func (d *alertDrill) box(m *model, w, h int) (string, []line) {
 		if !d.past.has(comparedThreshold) {
 			series = series[1:]
 		}
-		drawn = chart(d.past, m.nodeNow(), "What the rule compares", m.unitOf(d.alert), series, m.happenings(), w, plot)
+		drawn = chart(d.past, m.nodeNow(), "What the rule compares", m.unitOf(d.alert), series, m.happenings(), m.axisEnd(), w, plot)
 	}
 	if len(drawn) > 0 {
 		drawn = append(drawn, nil)

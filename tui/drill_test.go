@@ -59,3 +59,38 @@ func TestWorst(t *testing.T) {
 		t.Error("a series was changed")
 	}
 }
+
+func TestDrillDownOfABreaker(t *testing.T) {
+	s := story(t).keys("4", "j", "enter")
+	s.shows("upstream/beta", "▁ closed", "next probe", "11:59:19 ○ open", "from closed", "3 probes in a row succeeded")
+	// It is asked again when the breaker has moved, and not before.
+	asked := len(s.door.asked)
+	s.door.spoil = func(l *control.Look) { l.Breakers[1].Since = fakeStart.Add(-41 * time.Second) }
+	s.after(time.Second)
+	if n := len(s.door.asked); n != asked {
+		t.Errorf("asked %v though the breaker has not moved", s.door.asked)
+	}
+	s.door.spoil = func(l *control.Look) { l.Breakers[1].Since = fakeStart }
+	s.after(time.Second)
+	if n := len(s.door.asked); n != asked+1 {
+		t.Errorf("asked %v though the breaker has moved", s.door.asked)
+	}
+	s.keys("{").shows("PAST", "probing after 250ms")
+	s.hides("62.5% of 48 calls failed")
+	s.keys("L", "o").shows("Force open upstream/beta")
+}
+
+// The strip shows the state of each moment, and what came before the first step.
+func TestStatesOverTime(t *testing.T) {
+	at := func(s int) time.Time { return fakeStart.Add(time.Duration(s) * time.Second) }
+	list := []control.Transition{{From: "closed", To: "open", At: at(-6)}, {From: "open", To: "half-open", At: at(-4)},
+		{From: "half-open", To: "closed", At: at(-2)}, {From: "closed", To: "open", At: at(2)}}
+	for w, want := range map[int]string{10: "▁▁▁▇▇▄▄▁▁▁", 5: "▄▄▁▁▁", 1: "▁"} {
+		if got := states(list, at(0), time.Second, w).String(); got != want {
+			t.Errorf("%d columns: %q; want %q", w, got, want)
+		}
+	}
+	if got := states(nil, at(0), time.Second, 3).String(); got != "   " {
+		t.Errorf("nothing known: %q", got)
+	}
+}

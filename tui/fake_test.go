@@ -512,3 +512,19 @@ func (d *fakeDoor) Comparison(_ context.Context, alert string, end time.Time, sp
 	}
 	return c, d.err
 }
+
+func (d *fakeDoor) Transitions(_ context.Context, breaker string) ([]control.Transition, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked = append(d.asked, "transitions "+breaker)
+	if breaker != "upstream/beta" {
+		return nil, d.err
+	}
+	at := func(ago time.Duration) time.Time { return fakeStart.Add(-ago) }
+	return []control.Transition{
+		{From: "closed", To: "open", Reason: "51.0% of 50 calls failed", At: at(7 * time.Minute)},
+		{From: "open", To: "half-open", Reason: "probing after 250ms", At: at(5 * time.Minute)},
+		{From: "half-open", To: "closed", Reason: "3 probes in a row succeeded", At: at(4 * time.Minute)},
+		{From: "closed", To: "open", Reason: "62.5% of 48 calls failed", At: at(41 * time.Second)},
+	}, d.err
+}

@@ -31,7 +31,7 @@ func (m *model) drawOverlay(f *frame) {
 	switch m.overlay.(type) {
 	case *palette:
 		w = min(boxWidth+20, f.w-6)
-	case *alertDrill:
+	case *alertDrill, *breakerDrill:
 		w = min(2*boxWidth, f.w-6)
 	}
 	side := 2

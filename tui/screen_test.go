@@ -220,6 +220,8 @@ func TestGoldenControl(t *testing.T) {
 		"alert":         func(s *screen) { s.keys("6", "enter") },
 		"past alert":    func(s *screen) { s.keys("6", "enter", "[") },
 		"no threshold":  func(s *screen) { s.keys("6", "G", "enter") },
+		"breaker":       func(s *screen) { s.keys("4", "j", "enter") },
+		"past breaker":  func(s *screen) { s.keys("4", "j", "enter", "{") },
 		"go to":         func(s *screen) { s.keys("1", "T").typed("11:58") },
 		"drained": func(s *screen) {
 			s.door.spoil = func(l *control.Look) { l.Node.Draining = true }
@@ -287,6 +289,7 @@ func TestEverySize(t *testing.T) {
 		"word":    func() { s.askAction("cache.flush_l1", "") },
 		"save":    func() { s.run(s.askSave()) },
 		"alert":   func() { s.run(s.drillAlert(s.look.Alerts[0])) },
+		"breaker": func() { s.run(s.drillBreaker(s.look.Breakers[1])) },
 		"explain": func() { s.run(s.explain("pool.limit")) },
 		"quit":    func() { s.overlay = &quitPrompt{} },
 	}

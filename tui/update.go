@@ -67,6 +67,10 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		return m, m.overridden(msg)
 	case comparedMsg:
 		m.compared(msg)
+	case transitionsMsg:
+		if d, ok := m.overlay.(*breakerDrill); ok && d.name == msg.name {
+			d.list, d.problem, d.told = msg.list, msg.err, true
+		}
 	case explainedMsg:
 		if e, ok := m.overlay.(*explanation); ok && e.key == msg.key {
 			e.layers, e.problem, e.told = msg.layers, msg.err, true

@@ -82,6 +82,9 @@ func serve(t *testing.T) *rig {
 		Node:     func() control.Node { return control.Node{Name: "n"} },
 		Breakers: func() []control.Breaker { return nil }, Upstreams: func() []control.Upstream { return nil },
 		Pool: func() control.Pool { return control.Pool{} }, Tiers: func() []control.Tier { return nil }, Warming: func() control.Warming { return control.Warming{} },
+		Transitions: func(name string) ([]control.Transition, bool) {
+			return []control.Transition{{From: "closed", To: "open", Reason: "r"}}, name == "upstream/a"
+		},
 		Alerts: func() []control.Alert { return []control.Alert{{Name: "A", Expr: "g > 2"}} }, Silencer: silencer{}, Changed: func() {},
 		Audit: trail, Overrides: filepath.Join(dir, "overrides.yaml"),
 		Condition: func(_ context.Context, guard string) (bool, error) {

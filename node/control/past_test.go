@@ -30,6 +30,12 @@ func TestThePast(t *testing.T) {
 	if err != nil || len(c.Values) != 1 || c.Values[0].Label != "g > 2" || c.Values[0].Points[0].T != 17 {
 		t.Errorf("what the alert compares: %+v, %v", c, err)
 	}
+	if list, err := r.Transitions(t.Context(), "upstream/a"); err != nil || len(list) != 1 || list[0].To != "open" {
+		t.Errorf("transitions: %+v, %v", list, err)
+	}
+	if _, err := r.Transitions(t.Context(), "b"); err == nil {
+		t.Error("a breaker that is not there has transitions")
+	}
 	// The present has no past yet.
 	var p *control.Problem
 	if _, err := r.Comparison(t.Context(), "B", at, time.Minute, time.Second); !errors.As(err, &p) || p.Status != http.StatusNotFound {

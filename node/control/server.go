@@ -43,10 +43,12 @@ type Host struct {
 	Operations []Operation
 	Node       func() Node
 	Breakers   func() []Breaker
-	Upstreams  func() []Upstream
-	Pool       func() Pool
-	Tiers      func() []Tier
-	Warming    func() Warming
+	// Transitions returns what a breaker did lately, oldest first.
+	Transitions func(breaker string) (list []Transition, known bool)
+	Upstreams   func() []Upstream
+	Pool        func() Pool
+	Tiers       func() []Tier
+	Warming     func() Warming
 	// Warn says what is doubtful about a change.
 	Warn func(context.Context, Changed) []string
 	// Condition says whether a guard holds: an alert fires, or PromQL has a result.
@@ -191,6 +193,7 @@ func (s *Server) verbs() []verb {
 		{"POST /v1/save", Admin, s.save},
 		{"GET /v1/actions", Viewer, s.actions},
 		{"POST /v1/actions", Operator, s.act},
+		{"GET /v1/transitions", Viewer, s.transitions},
 		{"GET /v1/events", Viewer, s.events},
 		{"GET /v1/alerts", Viewer, func(http.ResponseWriter, *http.Request) (any, error) { return s.host.Alerts(), nil }},
 		{"GET /v1/alerts/{name}/history", Viewer, s.comparison},
@@ -306,6 +309,15 @@ func (s *Server) look(_ http.ResponseWriter, r *http.Request) (any, error) {
 		Events: events, LastEvent: last, Undoable: undo, Redoable: redo, Trials: trials,
 		Unsaved: s.host.Registry.Unsaved(), Role: peerOf(r).role.String(),
 	}, nil
+}
+
+func (s *Server) transitions(_ http.ResponseWriter, r *http.Request) (any, error) {
+	name := r.URL.Query().Get("breaker")
+	list, known := s.host.Transitions(name)
+	if !known {
+		return nil, &Problem{http.StatusNotFound, fmt.Sprintf("there is no breaker %q", name)}
+	}
+	return list, nil
 }
 
 func (s *Server) events(_ http.ResponseWriter, r *http.Request) (any, error) {

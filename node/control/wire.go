@@ -22,6 +22,7 @@
 //	GET  /v1/audit?limit=100      who did what, newest first
 //	GET  /v1/actions              what can be done by hand
 //	POST /v1/actions              do it
+//	GET  /v1/transitions?breaker=NAME  what a breaker did lately, oldest first
 //	GET  /v1/events?since=N       the event list
 //	GET  /v1/alerts               rules and their state
 //	GET  /v1/alerts/{name}/history?span=15m&step=5s&end=MS
@@ -164,6 +165,14 @@ type Breaker struct {
 	NextProbe    time.Time `json:"next_probe"`
 	LastError    string    `json:"last_error"`
 	Opened       uint64    `json:"opened"` // times opened since the start
+}
+
+// Transition is a breaker's step from one state to another.
+type Transition struct {
+	From   string    `json:"from"`
+	To     string    `json:"to"`
+	Reason string    `json:"reason"`
+	At     time.Time `json:"at"`
 }
 
 // Upstream is one JSON-RPC provider.

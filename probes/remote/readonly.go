@@ -45,6 +45,11 @@ func (readOnly) Save(context.Context, control.SaveRequest) (control.SaveResult, 
 	return control.SaveResult{}, errReadOnly
 }
 
+// Transitions is refused: a Prometheus knows the states, not why.
+func (readOnly) Transitions(context.Context, string) ([]control.Transition, error) {
+	return nil, errors.New("a Prometheus does not know why a breaker moved")
+}
+
 // Explain is refused: no metric tells where a value comes from.
 func (readOnly) Explain(context.Context, string) ([]settings.Layer, error) {
 	return nil, errors.New("a Prometheus knows the values, not where they come from")
