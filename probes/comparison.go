@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
@@ -77,7 +78,7 @@ func ComparisonBetween(ctx context.Context, e RangeEvaluator, condition string, 
 func seriesLabel(l labels.Labels) string {
 	out := ""
 	l.Range(func(one labels.Label) {
-		if one.Name == labels.MetricName {
+		if one.Name == model.MetricNameLabel {
 			return
 		}
 		if out != "" {

@@ -17,7 +17,7 @@ type breakerDrill struct {
 	list    []control.Transition
 	told    bool
 	problem string
-	scroll  int
+	scroll  scroll
 }
 
 // transitionsMsg is what a breaker did lately, oldest first.
@@ -64,13 +64,10 @@ func (m *model) breaker(name string) (control.Breaker, bool) {
 }
 
 func (d *breakerDrill) press(m *model, k tea.KeyPressMsg) tea.Cmd {
+	if d.scroll.press(m, k) {
+		return nil
+	}
 	switch k.String() {
-	case "down", "j":
-		d.scroll++
-	case "up", "k":
-		d.scroll = max(0, d.scroll-1)
-	case "esc", "enter", "q":
-		m.overlay = nil
 	case "e", "o", "c", "r", "m":
 		m.overlay = nil
 		return m.press(k)
@@ -139,9 +136,7 @@ func (d *breakerDrill) box(m *model, w, h int) (string, []line) {
 		drawn = []line{titledRight("State", strip, w), states(past, now, step, w), timeAxis(0, w, step, m.axisEnd()), nil}
 	}
 	room := max(1, h-3-len(drawn))
-	d.scroll = max(0, min(d.scroll, len(lines)-room))
-	out := append([]line{nil}, drawn...)
-	out = append(out, lines[d.scroll:min(d.scroll+room, len(lines))]...)
+	out := append(append([]line{nil}, drawn...), d.scroll.window(lines, room)...)
 	keys := "esc back · [ ] in time"
 	if len(lines) > room {
 		keys += " · ↑↓ scroll"

@@ -25,7 +25,7 @@ type alertDrill struct {
 	past    *history
 	told    bool
 	problem string
-	scroll  int
+	scroll  scroll
 }
 
 // comparedMsg is what an alert's rule compares.
@@ -129,13 +129,10 @@ func (m *model) refreshDrill() tea.Cmd {
 }
 
 func (d *alertDrill) press(m *model, k tea.KeyPressMsg) tea.Cmd {
+	if d.scroll.press(m, k) {
+		return nil
+	}
 	switch k.String() {
-	case "down", "j":
-		d.scroll++
-	case "up", "k":
-		d.scroll = max(0, d.scroll-1)
-	case "esc", "enter", "q":
-		m.overlay = nil
 	case "e", "a", "s":
 		m.overlay = nil
 		return m.press(k)
@@ -186,9 +183,7 @@ func (d *alertDrill) box(m *model, w, h int) (string, []line) {
 	}
 	lines := m.alertLines(d.alert, w)
 	room := max(1, h-3-len(drawn))
-	d.scroll = max(0, min(d.scroll, len(lines)-room))
-	out := append([]line{nil}, drawn...)
-	out = append(out, lines[d.scroll:min(d.scroll+room, len(lines))]...)
+	out := append(append([]line{nil}, drawn...), d.scroll.window(lines, room)...)
 	keys := "esc back · e edits the threshold · [ ] in time"
 	if len(lines) > room {
 		keys += " · ↑↓ scroll"

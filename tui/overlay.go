@@ -94,21 +94,42 @@ func (p *quitPrompt) box(_ *model, w, _ int) (string, []line) {
 	return "Quit?", append(lines, nil, cat(button("Stay", "esc", true, true), txt(inkText, "   "), button("Quit", "y", false, true)))
 }
 
+// scroll is how far a dialog's lines are scrolled.
+type scroll int
+
+// press handles the keys of a dialog that only shows: scrolling and closing.
+func (s *scroll) press(m *model, k tea.KeyPressMsg) bool {
+	switch k.String() {
+	case "down", "j":
+		*s++
+	case "up", "k":
+		*s = max(0, *s-1)
+	case "esc", "enter", "q":
+		m.overlay = nil
+	default:
+		return false
+	}
+	return true
+}
+
+// window returns the lines in sight, at most room.
+func (s *scroll) window(lines []line, room int) []line {
+	*s = max(0, min(*s, scroll(len(lines)-room)))
+	return lines[*s:min(int(*s)+room, len(lines))]
+}
+
 // detail shows one thing at length.
 type detail struct {
 	title  string
 	lines  func(w int) []line
-	scroll int
+	scroll scroll
 }
 
 func (d *detail) press(m *model, k tea.KeyPressMsg) tea.Cmd {
+	if d.scroll.press(m, k) {
+		return nil
+	}
 	switch k.String() {
-	case "down", "j":
-		d.scroll++
-	case "up", "k":
-		d.scroll = max(0, d.scroll-1)
-	case "esc", "enter", "q":
-		m.overlay = nil
 	case "e":
 		if slices.Contains(editing, m.view) {
 			m.overlay = nil
@@ -121,8 +142,7 @@ func (d *detail) press(m *model, k tea.KeyPressMsg) tea.Cmd {
 func (d *detail) box(_ *model, w, h int) (string, []line) {
 	lines := d.lines(w)
 	room := max(1, h-3)
-	d.scroll = max(0, min(d.scroll, len(lines)-room))
-	out := append([]line{nil}, lines[min(d.scroll, len(lines)):min(d.scroll+room, len(lines))]...)
+	out := append([]line{nil}, d.scroll.window(lines, room)...)
 	keys := "esc back"
 	if len(lines) > room {
 		keys += " · ↑↓ scroll"

@@ -18,7 +18,7 @@ type overrides struct {
 	result  control.SaveResult
 	problem string
 	onSave  bool // the focus
-	scroll  int
+	scroll  scroll
 }
 
 // overridesMsg is the node's answer to a save, or to its dry run.
@@ -139,8 +139,7 @@ func (o *overrides) box(_ *model, w, h int) (string, []line) {
 	}
 	lines = append(lines, wrap(inkMuted, prefixed("into ", o.result.Path), w, 2)...)
 	room := max(1, h-3)
-	o.scroll = max(0, min(o.scroll, len(lines)-room))
-	out := append([]line{nil}, lines[o.scroll:min(o.scroll+room, len(lines))]...)
+	out := append([]line{nil}, o.scroll.window(lines, room)...)
 	buttons := cat(button("Cancel", "esc", !o.onSave, true), txt(inkText, "   "), button("Save", "y", o.onSave, o.usable()))
 	if len(lines) > room {
 		buttons = cat(buttons, txt(inkMuted, "   ↑↓ scroll"))

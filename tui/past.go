@@ -22,7 +22,8 @@ const (
 type past struct {
 	at      time.Time // zero is live
 	shown   time.Time // the moment whose data is drawn; at, once the node has answered
-	asking  bool
+	asking  bool      // for a look
+	drawing bool      // its history is awaited
 	problem string
 	// What was known when the present was left, for what no metric tells.
 	look     control.Look
@@ -33,9 +34,15 @@ type past struct {
 type pastMsg struct {
 	at       time.Time
 	look     control.Look
-	history  map[string][]control.Series
 	settings []control.Setting
 	err      string
+}
+
+// pastHistoryMsg is the history up to a moment.
+type pastHistoryMsg struct {
+	at      time.Time
+	history map[string][]control.Series
+	err     string
 }
 
 func (m *model) inPast() bool { return !m.past.at.IsZero() }
@@ -104,12 +111,8 @@ func (m *model) fetchPast() tea.Cmd {
 		if err != nil {
 			return pastMsg{at: at, err: cleanError(err)}
 		}
-		history, err := m.door.HistoryUntil(ctx, at, seedSpan, seedStep)
-		if err != nil {
-			return pastMsg{at: at, err: cleanError(err)}
-		}
 		settings, err := m.door.SettingsAt(ctx, at)
-		return pastMsg{at, cleanLook(look), cleanHistory(history), cleanSettings(settings), cleanError(err)}
+		return pastMsg{at, cleanLook(look), cleanSettings(settings), cleanError(err)}
 	})
 }
 
@@ -137,12 +140,44 @@ func (m *model) arrived(msg pastMsg) tea.Cmd {
 	// What is on trial is so now.
 	l.Trials, l.Role, l.Unsaved = m.look.Trials, m.look.Role, m.look.Unsaved
 	m.look = l
-	m.history = newHistory()
-	m.history.seed(msg.history)
-	m.history.add(msg.at, l.Panels)
 	m.settings = asOf(m.past.settings, msg.settings)
 	m.reseat()
-	return m.refreshDrill()
+	return tea.Batch(m.refreshDrill(), m.fetchPastHistory())
+}
+
+// fetchPastHistory asks for the history up to the moment that is shown. It takes far
+// longer than the look; what the screen has of it is right meanwhile, as points carry
+// their time.
+func (m *model) fetchPastHistory() tea.Cmd {
+	if m.past.drawing {
+		return nil
+	}
+	m.past.drawing = true
+	at := m.past.at
+	return m.call(2*callDeadline, func(ctx context.Context) tea.Msg {
+		history, err := m.door.HistoryUntil(ctx, at, seedSpan, seedStep)
+		return pastHistoryMsg{at, cleanHistory(history), cleanError(err)}
+	})
+}
+
+// drawn takes in the history up to a moment.
+func (m *model) drawn(msg pastHistoryMsg) tea.Cmd {
+	m.past.drawing = false
+	switch {
+	case !m.inPast():
+		return nil
+	case !msg.at.Equal(m.past.at):
+		return m.fetchPastHistory()
+	case msg.err != "":
+		m.say(inkBad, msg.err)
+		return nil
+	}
+	m.history = newHistory()
+	m.history.seed(msg.history)
+	if m.past.shown.Equal(msg.at) {
+		m.history.add(msg.at, m.look.Panels)
+	}
+	return nil
 }
 
 // measured tells whether anything was measured at the moment of a look.

@@ -46,6 +46,8 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		}
 	case pastMsg:
 		return m, m.arrived(msg)
+	case pastHistoryMsg:
+		return m, m.drawn(msg)
 	case settingsMsg:
 		if msg.err == "" && m.inPast() {
 			m.past.settings = msg.list
