@@ -18,7 +18,7 @@ import (
 func (n *Node) Host() control.Host {
 	return control.Host{
 		Registry: n.options.Registry, Gatherer: n.metrics, Events: n.events, Operations: n.operations(),
-		Node: n.describe, Breakers: n.breakerList, Upstreams: n.upstreamList, Pool: n.poolState, Tiers: n.tiers, Warming: n.warming, Warn: n.warn,
+		Node: n.describe, Breakers: n.breakerList, Transitions: n.transitions, Upstreams: n.upstreamList, Pool: n.poolState, Tiers: n.tiers, Warming: n.warming, Warn: n.warn,
 	}
 }
 
@@ -45,6 +45,21 @@ func (n *Node) breakerList() []control.Breaker {
 			LastError: s.LastError, Opened: s.Opened}
 	}
 	return out
+}
+
+// transitions returns what a breaker did lately, oldest first.
+func (n *Node) transitions(name string) (list []control.Transition, known bool) {
+	for _, b := range n.breakers {
+		if b.Snapshot().Name != name {
+			continue
+		}
+		list = []control.Transition{}
+		for _, t := range b.History() {
+			list = append(list, control.Transition{From: string(t.From), To: string(t.To), Reason: t.Reason, At: t.At})
+		}
+		return list, true
+	}
+	return nil, false
 }
 
 func (n *Node) upstreamList() []control.Upstream {

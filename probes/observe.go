@@ -49,6 +49,27 @@ func (m *Sampler) History(ctx context.Context, span, step time.Duration) (map[st
 	return HistoryBetween(ctx, m.history, start, end, step, 1)
 }
 
+// LookAt derives one tick from what was measured, as it was at a moment.
+func (m *Sampler) LookAt(ctx context.Context, at time.Time) (control.Look, error) {
+	return LookAt(ctx, m.history, at, 1)
+}
+
+// HistoryUntil returns every panel's series over a span that ends at a moment.
+func (m *Sampler) HistoryUntil(ctx context.Context, end time.Time, span, step time.Duration) (map[string][]control.Series, error) {
+	return HistoryBetween(ctx, m.history, end.Add(-span).Truncate(step), end, step, 1)
+}
+
+// Comparison returns what the condition of a rule compares, over a span that ends at a
+// moment.
+func (m *Sampler) Comparison(ctx context.Context, condition string, end time.Time, span, step time.Duration) (control.Comparison, error) {
+	return ComparisonBetween(ctx, m.history, condition, end.Add(-span).Truncate(step), end, step)
+}
+
+// SettingsAt returns the numbers of the settings in force at a moment, by key.
+func (m *Sampler) SettingsAt(ctx context.Context, at time.Time) (map[string]float64, error) {
+	return SettingsAt(ctx, m.history, at)
+}
+
 func labelFloat(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 
 // Latest returns when the present is: when the newest sample was taken, unless

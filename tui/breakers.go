@@ -22,7 +22,7 @@ func (m *model) drawBreakers(f *frame, r rect) {
 				low, past = low.splitTop(9)
 			}
 			f.put(low, append([]line{titled(b.Name, low.w)}, m.breakerLines(b, low.w)...))
-			f.put(past, chart(m.history, m.nodeNow(), "Failure ratio of "+b.Name, control.UnitRatio, []plotted{
+			f.put(past, m.chart("Failure ratio of "+b.Name, control.UnitRatio, []plotted{
 				{name: "failed", panel: "breaker_failure_ratio", label: b.Name, ink: inkChart2, heavy: true},
 			}, past.w, past.h))
 		}

@@ -29,7 +29,7 @@ func (m *model) drawCache(f *frame, r rect) {
 	if rest.h >= 15 {
 		var over rect
 		over, rest = rest.splitTop(rest.h - min(len(m.settingsOf(viewCache))+2, rest.h/2))
-		f.put(over, chart(m.history, m.nodeNow(), "Hits by tier", control.UnitPerSecond, []plotted{
+		f.put(over, m.chart("Hits by tier", control.UnitPerSecond, []plotted{
 			{name: "L2", panel: "cache_hit_rate", label: "l2", ink: inkChart2},
 			{name: "L1", panel: "cache_hit_rate", label: "l1", ink: inkChart1, heavy: true},
 		}, over.w, over.h-1))

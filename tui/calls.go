@@ -3,6 +3,8 @@ package tui
 import (
 	"cmp"
 	"context"
+	"errors"
+	"net/http"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -35,18 +37,26 @@ type (
 		id       int
 		old, new string
 		warnings []string
+		revision *uint64 // of the settings it was checked against; nil for actions
 		err      string
 	}
 	// doneMsg tells how a change, an action or an undo ended.
 	doneMsg struct {
-		text string
-		err  string
+		id       int // of the confirmation that asked, 0 for none
+		text     string
+		err      string
+		conflict bool   // somebody else was there before
+		trial    uint64 // the change that is on trial now, 0 for none
 	}
 )
 
+// tick comes with the refresh, and every second while something is on trial.
 func (m *model) tick() tea.Cmd {
-	generation := m.generation
-	return tea.Tick(m.refresh, func(time.Time) tea.Msg { return tickMsg{generation} })
+	generation, every := m.generation, m.refresh
+	if len(m.look.Trials) > 0 {
+		every = min(every, time.Second)
+	}
+	return tea.Tick(every, func(time.Time) tea.Msg { return tickMsg{generation} })
 }
 
 // call makes a command of a call with a deadline.
@@ -113,53 +123,53 @@ func (m *model) fetchActions() tea.Cmd {
 	})
 }
 
-// change sets one tunable, or only checks it when dry is not zero: the id of
-// the confirmation that asks.
-func (m *model) change(key, value string, dry int) tea.Cmd {
-	r := control.ChangeRequest{Changes: []control.Change{{Key: key, Value: value}}, DryRun: dry != 0}
+// propose has the node check a change; the answer is for the confirmation with that
+// id.
+func (m *model) propose(id int, change control.Change) tea.Cmd {
+	r := control.ChangeRequest{Changes: []control.Change{change}, DryRun: true}
 	return m.call(callDeadline, func(ctx context.Context) tea.Msg {
 		res, err := m.door.Change(ctx, r)
-		old, new := firstChange(res)
-		if dry != 0 {
-			res.Warnings = owned(res.Warnings, 5)
-			for i := range res.Warnings {
-				cleanAll(textLength, &res.Warnings[i])
-			}
-			return checkedMsg{dry, old, new, res.Warnings, cleanError(err)}
+		res.Warnings = owned(res.Warnings, 5)
+		for i := range res.Warnings {
+			cleanAll(textLength, &res.Warnings[i])
 		}
-		return doneMsg{key + ": " + old + " → " + new, cleanError(err)}
+		old, new := "", ""
+		if list := cleanChanges(res.Changes); len(list) > 0 {
+			old, new = list[0].Old, list[0].New
+		}
+		return checkedMsg{id, old, new, res.Warnings, &res.Revision, cleanError(err)}
 	})
 }
 
-func firstChange(res control.ChangeResult) (old, new string) {
-	if len(res.Changes) > 0 {
-		old, new = res.Changes[0].Old, res.Changes[0].New
-		cleanAll(textLength, &old, &new)
-	}
-	return old, new
+// changed asks the node for a change, and tells how it ended. id is that of the
+// confirmation that asks, 0 for none.
+func (m *model) changed(id int, past string, ask func(context.Context) (control.ChangeResult, error)) tea.Cmd {
+	return m.call(callDeadline, func(ctx context.Context) tea.Msg {
+		res, err := ask(ctx)
+		msg := doneMsg{id: id, text: past + ": " + summary(cleanChanges(res.Changes)), err: cleanError(err)}
+		if res.Trial != nil {
+			msg.trial = res.Trial.ID
+		}
+		var p *control.Problem
+		msg.conflict = errors.As(err, &p) && p.Status == http.StatusConflict
+		return msg
+	})
 }
 
-func (m *model) act(id, target string, dry int) tea.Cmd {
-	r := control.ActionRequest{ID: id, Target: target, DryRun: dry != 0}
+// checkAct has the node say what an action would do.
+func (m *model) checkAct(id int, r control.ActionRequest) tea.Cmd {
+	r.DryRun = true
 	return m.call(callDeadline, func(ctx context.Context) tea.Msg {
 		res, err := m.door.Act(ctx, r)
 		cleanAll(textLength, &res.Old, &res.New)
-		if dry != 0 {
-			return checkedMsg{dry, res.Old, res.New, nil, cleanError(err)}
-		}
-		return doneMsg{cmp.Or(target, id) + ": " + res.Old + " → " + res.New, cleanError(err)}
+		return checkedMsg{id: id, old: res.Old, new: res.New, err: cleanError(err)}
 	})
 }
 
-func (m *model) undo() tea.Cmd {
+func (m *model) act(id int, r control.ActionRequest) tea.Cmd {
 	return m.call(callDeadline, func(ctx context.Context) tea.Msg {
-		res, err := m.door.Undo(ctx)
-		old, new := firstChange(res)
-		key := ""
-		if len(res.Changes) > 0 {
-			key = res.Changes[0].Key
-			cleanAll(textLength, &key)
-		}
-		return doneMsg{"undone: " + key + " " + old + " → " + new, cleanError(err)}
+		res, err := m.door.Act(ctx, r)
+		cleanAll(textLength, &res.Old, &res.New)
+		return doneMsg{id: id, text: "done: " + cmp.Or(r.Target, r.ID) + ": " + res.Old + " → " + res.New, err: cleanError(err)}
 	})
 }

@@ -1,46 +1,16 @@
 package tui
 
 import (
+	"context"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/settings"
 )
-
-// guard runs what changes the node, or asks to unlock the screen first.
-func (m *model) guard(then func(*model) tea.Cmd) tea.Cmd {
-	if m.fleet != nil {
-		m.say(inkWarn, errFleet)
-		return nil
-	}
-	if m.isUnlocked() {
-		return then(m)
-	}
-	m.overlay = &unlockPrompt{then: then}
-	return nil
-}
-
-func (m *model) whyNoUnlock() string {
-	if m.fleet != nil {
-		return errFleet
-	}
-	return ""
-}
-
-func (m *model) toggleLock() tea.Cmd {
-	if m.isUnlocked() {
-		m.unlocked, m.forever = time.Time{}, false
-		m.say(inkMuted, "locked: nothing can be changed from here")
-		return nil
-	}
-	m.overlay = &unlockPrompt{}
-	return nil
-}
 
 // editKeys returns the settings that e edits in the current view.
 func (m *model) editKeys() []string {
@@ -87,6 +57,8 @@ func (m *model) whyNoEdit() string {
 			return "the node has no setting " + k
 		case s.Restart:
 			return k + " is read at start only"
+		case m.mayNot(s.Risk) != "" && len(keys) == 1:
+			return m.mayNot(s.Risk)
 		}
 	}
 	return ""
@@ -114,6 +86,10 @@ func (m *model) editSetting(key string) tea.Cmd {
 	}
 	if s.Restart {
 		m.say(inkWarn, key+" is read at start only")
+		return nil
+	}
+	if why := m.mayNot(s.Risk); why != "" {
+		m.say(inkWarn, key+": "+why)
 		return nil
 	}
 	e := &editor{setting: s, fresh: true}
@@ -237,21 +213,49 @@ func plausible(s control.Setting, text string) string {
 
 // askChange opens the confirmation of a new value and has the node check it.
 func (m *model) askChange(s control.Setting, value string) tea.Cmd {
-	m.asked++
+	if why := m.mayNot(s.Risk); why != "" {
+		m.say(inkWarn, s.Key+": "+why)
+		return nil
+	}
+	change := control.Change{Key: s.Key, Value: value}
 	c := &confirm{
-		id: m.asked, title: "Change " + s.Key, verb: "Apply", checking: true,
+		title: "Change " + s.Key, verb: "Apply",
 		old: withUnit(s, s.Value), new: withUnit(s, value), unit: s.Unit, risk: s.Risk, doc: s.Doc,
-		facts: []string{"bounds " + bounds(s), "default " + withUnit(s, s.Default)},
-		apply: func(m *model) tea.Cmd {
-			delete(m.drafts, s.Key)
-			return m.change(s.Key, value, 0)
-		},
+		facts:    []string{"bounds " + bounds(s), "default " + withUnit(s, s.Default)},
+		explains: true, trial: m.trialLength(), guards: m.guards(s.Part),
+	}
+	c.check = func(m *model) tea.Cmd { return m.propose(c.id, change) }
+	c.apply = func(m *model) tea.Cmd {
+		delete(m.drafts, s.Key)
+		r := control.ChangeRequest{Changes: []control.Change{change}, Reason: c.reason.text, Revision: c.revision, RevertAfter: c.trial, Guard: c.guard()}
+		return m.changed(c.id, "on trial", func(ctx context.Context) (control.ChangeResult, error) { return m.door.Change(ctx, r) })
 	}
 	if s.Secret {
 		c.new = "(a new value)"
 	}
-	m.overlay = c
-	return m.change(s.Key, value, c.id)
+	return m.open(c)
+}
+
+// guards are the alerts that can watch over a change: those that do not fire, the
+// ones of its part first. The first choice is none.
+func (m *model) guards(part string) []string {
+	own, rest := []string{"none"}, []string{}
+	busy := map[string]bool{}
+	for _, a := range m.look.Alerts {
+		busy[a.Name] = busy[a.Name] || a.State == "firing"
+	}
+	for _, a := range m.look.Alerts {
+		if busy[a.Name] {
+			continue
+		}
+		busy[a.Name] = true // once
+		if a.Part == part {
+			own = append(own, a.Name)
+		} else {
+			rest = append(rest, a.Name)
+		}
+	}
+	return append(own, rest...)
 }
 
 func (m *model) action(id string) (control.Action, bool) {
@@ -280,40 +284,29 @@ func (m *model) whyNoAction(id, target string) string {
 	if len(a.Targets) > 0 && !slices.Contains(a.Targets, target) {
 		return "not possible for " + target
 	}
-	return ""
+	return m.mayNot(a.Risk)
 }
 
 // askAction opens the confirmation of an action and has the node say what it
 // would do.
 func (m *model) askAction(id, target string) tea.Cmd {
+	if why := m.whyNoAction(id, target); why != "" {
+		m.say(inkWarn, why)
+		return nil
+	}
 	a, _ := m.action(id)
-	m.asked++
-	c := &confirm{
-		id: m.asked, title: strings.TrimSpace(a.Title + " " + target), verb: "Do it", checking: true,
-		risk: a.Risk, doc: a.Doc,
-		apply: func(m *model) tea.Cmd { return m.act(id, target, 0) },
+	r := control.ActionRequest{ID: id, Target: target}
+	c := &confirm{title: strings.TrimSpace(a.Title + " " + target), verb: "Do it", risk: a.Risk, doc: a.Doc, explains: true, word: a.Word}
+	c.check = func(m *model) tea.Cmd { return m.checkAct(c.id, r) }
+	c.apply = func(m *model) tea.Cmd {
+		r.Reason, r.Word = c.reason.text, c.typed.text
+		return m.act(c.id, r)
 	}
-	m.overlay = c
-	return m.act(id, target, c.id)
+	return m.open(c)
 }
 
-func (m *model) whyNoUndo() string {
-	if m.look.Undoable == "" {
-		return "nothing to undo"
-	}
-	return ""
-}
-
-func (m *model) askUndo() tea.Cmd {
-	m.asked++
-	m.overlay = &confirm{
-		id: m.asked, title: "Undo the last change", verb: "Undo", doc: m.look.Undoable,
-		apply: func(m *model) tea.Cmd { return m.undo() },
-	}
-	return nil
-}
-
-// enter drills down into what is selected, or asks to apply its draft.
+// enter drills down into what is selected: of a setting, where its value comes from.
+// It asks to apply a draft.
 func (m *model) enter() tea.Cmd {
 	sel := m.selected(m.view)
 	switch m.view {
@@ -326,17 +319,23 @@ func (m *model) enter() tea.Cmd {
 		m.filter[viewBreakers], m.cursorKey[viewBreakers] = "", sel
 		m.reseat()
 	case viewSettings, viewPool, viewCache:
-		if why := m.whyNoEdit(); why != "" {
-			m.say(inkWarn, why)
+		s, ok := m.setting(sel)
+		if !ok {
+			m.say(inkMuted, "nothing is selected")
 			return nil
 		}
-		return m.guard(func(m *model) tea.Cmd {
-			s, ok := m.setting(sel)
-			if d, drafted := m.drafts[sel]; ok && drafted {
-				return m.askChange(s, d)
-			}
-			return m.editSetting(sel)
-		})
+		if d, drafted := m.drafts[sel]; drafted {
+			return m.guard(func(m *model) tea.Cmd { return m.askChange(s, d) })
+		}
+		return m.explain(sel)
+	case viewBreakers:
+		if b, ok := m.selectedBreaker(); ok {
+			return m.drillBreaker(b)
+		}
+	case viewAlerts:
+		if a, ok := m.selectedAlert(); ok {
+			return m.drillAlert(a)
+		}
 	default:
 		if title, lines := m.details(); title != "" {
 			m.overlay = &detail{title: title, lines: lines}

@@ -2,6 +2,7 @@ package tui
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,9 +40,52 @@ func chartStep(n int) time.Duration {
 	return time.Minute
 }
 
+// happened is a mark on the time axis: a setting changed, or an alert began to fire.
+type happened struct {
+	at    time.Time
+	alert bool
+	ink   ink
+}
+
+func (p happened) glyph() string {
+	if p.alert {
+		return "▲"
+	}
+	return "◆"
+}
+
+// happenings are the marks of the events until the moment that is shown.
+func (m *model) happenings() []happened {
+	var out []happened
+	for _, e := range m.eventsThen() {
+		verb, _, _ := strings.Cut(e.Text, ":")
+		switch {
+		case e.Kind == "change" && changeMarks[verb].glyph != "" && changeMarks[verb].glyph != "✓":
+			out = append(out, happened{e.Time, false, inkAccent})
+		case e.Kind == "alert" && verb == "firing":
+			i := eventMark(e).ink
+			out = append(out, happened{e.Time, true, i})
+		}
+	}
+	return out
+}
+
+// chart draws a panel's past up to the moment that is shown.
+func (m *model) chart(title string, unit control.Unit, series []plotted, w, h int) []line {
+	return chart(m.history, m.nodeNow(), title, unit, series, m.happenings(), m.axisEnd(), w, h)
+}
+
+// axisEnd names the end of a time axis: now, or the moment that is shown.
+func (m *model) axisEnd() string {
+	if m.inPast() {
+		return m.past.at.Local().Format("15:04:05")
+	}
+	return "now"
+}
+
 // chart draws series over time in w columns and h rows: a title row with the
-// legend, the plot, and a time axis.
-func chart(h *history, now time.Time, title string, unit control.Unit, series []plotted, w, height int) []line {
+// legend, the plot, and a time axis with marks of what happened.
+func chart(h *history, now time.Time, title string, unit control.Unit, series []plotted, marks []happened, end string, w, height int) []line {
 	const gutter = 10 // label and axis
 	head := titled(title, w)
 	legend := line{}
@@ -82,6 +126,14 @@ func chart(h *history, now time.Time, title string, unit control.Unit, series []
 	if len(legend) > 0 {
 		legend = legend[:len(legend)-1]
 	}
+	for _, p := range []happened{{alert: true, ink: inkBad}, {ink: inkAccent}} {
+		word := map[bool]string{true: "alert", false: "change"}[p.alert]
+		key := cat(txt(p.ink, p.glyph()), txt(inkMuted, " "+word+"  "))
+		seen := slices.ContainsFunc(marks, func(m happened) bool { return m.alert == p.alert && columnOf(m.at, now, step, n) >= 0 })
+		if seen && width(title)+2+key.width()+legend.width() < w {
+			legend = cat(key, legend)
+		}
+	}
 	head = titledRight(title, legend, w)
 	if len(data) == 0 {
 		return []line{head, nil, txt(inkMuted, "  no data yet")}
@@ -104,7 +156,7 @@ func chart(h *history, now time.Time, title string, unit control.Unit, series []
 	for text := range strings.SplitSeq(asciigraph.PlotMany(data, options...), "\n") {
 		out = append(out, inked(text))
 	}
-	return append(out, timeAxis(gutter, n, step))
+	return append(out, marked(timeAxis(gutter, n, step, end), marks, now, gutter, n, step))
 }
 
 // ticks returns how many of the rows a plot takes, and how many lie between its
@@ -171,14 +223,34 @@ func niceTop(unit control.Unit, top float64) float64 {
 	return top
 }
 
-func timeAxis(gutter, n int, step time.Duration) line {
+func timeAxis(gutter, n int, step time.Duration, end string) line {
 	span := step * time.Duration(n)
-	left, mid, right := "-"+age(span), "-"+age(span/2), "now"
+	left, mid, right := "-"+age(span), "-"+age(span/2), end
 	gap := n - width(left) - width(mid) - width(right)
 	if gap < 4 {
 		return txt(inkMuted, spaces(gutter)+left+spaces(n-width(left)-width(right))+right)
 	}
 	return txt(inkMuted, spaces(gutter)+left+spaces(gap/2)+mid+spaces(gap-gap/2)+right)
+}
+
+// columnOf returns the column of a moment in a chart of n columns up to now, or -1.
+func columnOf(at, now time.Time, step time.Duration, n int) int {
+	ms := step.Milliseconds()
+	if c := n - 1 - int(now.UnixMilli()/ms-at.UnixMilli()/ms); c >= 0 && c < n {
+		return c
+	}
+	return -1
+}
+
+// marked puts marks over a time axis of n columns behind a gutter. Of several in one
+// column the last one is seen.
+func marked(axis line, marks []happened, now time.Time, gutter, n int, step time.Duration) line {
+	for _, p := range marks {
+		if c := columnOf(p.at, now, step, n); c >= 0 {
+			axis = cat(axis.cut(0, gutter+c), txt(p.ink, p.glyph()), axis.cut(gutter+c+1, gutter+n))
+		}
+	}
+	return axis
 }
 
 // titled is the head of a panel: its title and a rule to the right edge.

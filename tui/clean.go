@@ -34,8 +34,15 @@ func owned[T any](list []T, max int) []T { return slices.Clone(bounded(list, max
 func cleanLook(l control.Look) control.Look {
 	n := &l.Node
 	cleanAll(nameLength, &n.Name, &n.Version, &n.Mode, &n.Listen, &n.Ledger, &n.L2)
-	cleanAll(textLength, &n.StateDir, &n.Socket, &l.Undoable, &l.Pool.LastError)
-	cleanAll(nameLength, &l.Pool.Backend)
+	cleanAll(textLength, &n.StateDir, &n.Socket, &l.Undoable, &l.Redoable, &l.Pool.LastError)
+	cleanAll(nameLength, &l.Pool.Backend, &l.Role)
+	l.Trials = owned(l.Trials, maxRows)
+	for i := range l.Trials {
+		t := &l.Trials[i]
+		cleanAll(nameLength, &t.By)
+		cleanAll(textLength, &t.Guard, &t.Reason)
+		t.Changes = cleanChanges(t.Changes)
+	}
 	panels := make(map[string][]control.Value, len(l.Panels))
 	for id, values := range l.Panels {
 		values = owned(values, maxRows)
@@ -95,6 +102,17 @@ func cleanLook(l control.Look) control.Look {
 	return l
 }
 
+func cleanChanges(list []control.Changed) []control.Changed {
+	list = owned(list, maxRows)
+	for i := range list {
+		c := &list[i]
+		cleanAll(nameLength*2, &c.Key)
+		cleanAll(textLength, &c.Old, &c.New)
+		cleanAll(nameLength, &c.Risk)
+	}
+	return list
+}
+
 func cleanEvents(events []control.Event) []control.Event {
 	events = slices.Clone(events[max(0, len(events)-maxKept):])
 	for i := range events {
@@ -124,7 +142,7 @@ func cleanActions(list []control.Action) []control.Action {
 	list = owned(list, maxRows)
 	for i := range list {
 		a := &list[i]
-		cleanAll(nameLength, &a.ID, &a.Risk)
+		cleanAll(nameLength, &a.ID, &a.Risk, &a.Word)
 		cleanAll(textLength, &a.Title, &a.Doc)
 		a.Targets = owned(a.Targets, maxRows)
 		for j := range a.Targets {

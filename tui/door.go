@@ -8,6 +8,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/bizra/bizra-top/node/control"
+	"github.com/bizra/bizra-top/node/settings"
 )
 
 // Door is what the screen needs of the node: *control.Client has it.
@@ -16,11 +17,17 @@ type Door interface {
 	Panels(ctx context.Context) ([]control.Panel, error)
 	History(ctx context.Context, span, step time.Duration) (map[string][]control.Series, error)
 	Settings(ctx context.Context) ([]control.Setting, error)
+	LookAt(ctx context.Context, at time.Time) (control.Look, error)
+	HistoryUntil(ctx context.Context, end time.Time, span, step time.Duration) (map[string][]control.Series, error)
+	Comparison(ctx context.Context, alert string, end time.Time, span, step time.Duration) (control.Comparison, error)
+	Transitions(ctx context.Context, breaker string) ([]control.Transition, error)
+	SettingsAt(ctx context.Context, at time.Time) ([]control.Setting, error)
 	Change(ctx context.Context, r control.ChangeRequest) (control.ChangeResult, error)
 	Keep(ctx context.Context, id string) (control.ChangeResult, error)
 	Revert(ctx context.Context, id string) (control.ChangeResult, error)
 	Undo(ctx context.Context) (control.ChangeResult, error)
 	Redo(ctx context.Context) (control.ChangeResult, error)
+	Explain(ctx context.Context, key string) ([]settings.Layer, error)
 	Save(ctx context.Context, r control.SaveRequest) (control.SaveResult, error)
 	Actions(ctx context.Context) ([]control.Action, error)
 	Act(ctx context.Context, r control.ActionRequest) (control.ActionResult, error)

@@ -47,15 +47,6 @@ func (m *model) eventLines(e control.Event, w int) []line {
 // data while they are shown.
 func (m *model) details() (string, func(int) []line) {
 	switch m.view {
-	case viewBreakers:
-		if b, ok := m.selectedBreaker(); ok {
-			return b.Name, func(w int) []line {
-				if now, ok := m.selectedBreaker(); ok {
-					b = now
-				}
-				return m.breakerLines(b, w)
-			}
-		}
 	case viewUpstreams:
 		if u, ok := m.selectedUpstream(); ok {
 			return u.Name, func(w int) []line {
@@ -63,15 +54,6 @@ func (m *model) details() (string, func(int) []line) {
 					u = now
 				}
 				return m.upstreamLines(u, w)
-			}
-		}
-	case viewAlerts:
-		if a, ok := m.selectedAlert(); ok {
-			return a.Name, func(w int) []line {
-				if now, ok := m.selectedAlert(); ok {
-					a = now
-				}
-				return m.alertLines(a, w)
 			}
 		}
 	case viewEvents:

@@ -33,6 +33,11 @@ type fakeDoor struct {
 	states   map[string]string
 	spoil    func(*control.Look)
 	revision uint64
+	trials   []control.Trial
+	role     string
+	conflict error // what the next change that is applied meets
+	unsaved  int
+	visited  []time.Time // moments that were asked for
 }
 
 var fakeStart = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -163,7 +168,8 @@ func (d *fakeDoor) Look(_ context.Context, since uint64) (control.Look, error) {
 		return control.Look{}, d.err
 	}
 	now := d.now()
-	l := control.Look{Time: now, Revision: d.revision, Panels: map[string][]control.Value{}, LastEvent: uint64(len(d.events)), Undoable: "pool.limit 14 → 8"}
+	l := control.Look{Time: now, Revision: d.revision, Panels: map[string][]control.Value{}, LastEvent: uint64(len(d.events)), Undoable: "pool.limit 14 → 8",
+		Trials: slices.Clone(d.trials), Role: cmp.Or(d.role, "admin"), Redoable: "pool.limit 8 → 14", Unsaved: d.unsaved}
 	l.Node = control.Node{Name: "node-a", Version: "0.1.0", PID: 4242, Mode: "demo", Listen: "127.0.0.1:3000", ChainID: 1337, Started: fakeStart.Add(-192 * time.Second), Ledger: "sqlite", L2: "embedded"}
 	for id, list := range fakeValues(now, d.limit()) {
 		for _, s := range list {
@@ -280,7 +286,12 @@ func (d *fakeDoor) Change(_ context.Context, r control.ChangeRequest) (control.C
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.changes = append(d.changes, r)
-	res := control.ChangeResult{Applied: !r.DryRun}
+	if err := d.conflict; err != nil && !r.DryRun {
+		d.conflict = nil
+		d.revision++
+		return control.ChangeResult{}, err
+	}
+	res := control.ChangeResult{Applied: !r.DryRun, Revision: d.revision}
 	for _, c := range r.Changes {
 		i := slices.IndexFunc(d.settings, func(s control.Setting) bool { return s.Key == c.Key })
 		if i < 0 {
@@ -296,27 +307,51 @@ func (d *fakeDoor) Change(_ context.Context, r control.ChangeRequest) (control.C
 		}
 		if !r.DryRun {
 			old := s.Value
-			s.Value = c.Value
+			s.Value, s.Source = c.Value, "live"
 			fmt.Sscan(c.Value, &s.Number)
 			d.revision++
-			d.events = append(d.events, control.Event{Seq: uint64(len(d.events) + 1), Time: d.now(), Kind: "change", Severity: "info", Subject: c.Key, Text: old + " → " + c.Value, Actor: "uid 0"})
+			d.events = append(d.events, control.Event{Seq: uint64(len(d.events) + 1), Time: d.now(), Kind: "change", Severity: "info", Subject: c.Key, Text: "changed: " + old + " -> " + c.Value, Actor: "uid 0"})
 		}
+	}
+	if !r.DryRun && r.RevertAfter != "" {
+		length, err := time.ParseDuration(r.RevertAfter)
+		if err != nil {
+			return res, err
+		}
+		res.ID = uint64(len(d.changes))
+		d.trials = append(d.trials, control.Trial{ID: res.ID, Changes: res.Changes, By: "uid 0", Since: d.now(), Deadline: d.now().Add(length), Guard: r.Guard, Reason: r.Reason})
+		res.Trial = &d.trials[len(d.trials)-1]
 	}
 	return res, nil
 }
 
-func (d *fakeDoor) Keep(_ context.Context, id string) (control.ChangeResult, error) {
+// settle ends a trial as the node does.
+func (d *fakeDoor) settle(verb, id string) (control.ChangeResult, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.asked = append(d.asked, "keep "+id)
-	return control.ChangeResult{Applied: true}, d.err
+	d.asked = append(d.asked, verb+" "+id)
+	i := slices.IndexFunc(d.trials, func(t control.Trial) bool { return fmt.Sprint(t.ID) == id })
+	if i < 0 {
+		return control.ChangeResult{}, cmp.Or(d.err, error(&control.Problem{Status: 404, Text: "change " + id + " is not on trial: it was kept, or has gone back"}))
+	}
+	t := d.trials[i]
+	d.trials = slices.Delete(slices.Clone(d.trials), i, i+1)
+	return control.ChangeResult{ID: t.ID, Applied: true, Changes: t.Changes}, d.err
+}
+
+func (d *fakeDoor) Explain(_ context.Context, key string) ([]settings.Layer, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked = append(d.asked, "explain "+key)
+	return []settings.Layer{{Source: settings.SourceDefault, Text: "8"}, {Source: settings.SourceFile, Text: "10"}, {Source: settings.SourceLive, Text: "14", Wins: true}}, d.err
+}
+
+func (d *fakeDoor) Keep(_ context.Context, id string) (control.ChangeResult, error) {
+	return d.settle("keep", id)
 }
 
 func (d *fakeDoor) Revert(_ context.Context, id string) (control.ChangeResult, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.asked = append(d.asked, "revert "+id)
-	return control.ChangeResult{Applied: true}, d.err
+	return d.settle("revert", id)
 }
 
 func (d *fakeDoor) Redo(context.Context) (control.ChangeResult, error) {
@@ -332,8 +367,14 @@ func (d *fakeDoor) Save(_ context.Context, r control.SaveRequest) (control.SaveR
 	if !r.DryRun {
 		d.asked = append(d.asked, "save")
 	}
-	return control.SaveResult{Saved: !r.DryRun, Path: "/var/lib/bizra-top/overrides.yaml",
-		Differences: []settings.Difference{{Key: "pool.limit", New: "12", Base: "8"}}}, d.err
+	res := control.SaveResult{Saved: !r.DryRun, Path: "/var/lib/bizra-top/overrides.yaml", Differences: []settings.Difference{
+		{Key: "pool.limit", New: "12", Base: "8"},
+		{Key: "cache.ttl.block", Old: "2d", Base: "1d"},
+		{Key: "log.level", Old: "warn", New: "debug", Base: "info", Note: "the flag says otherwise and wins at the next start"}}}
+	for _, t := range d.trials {
+		res.OnTrial = append(res.OnTrial, t.Changes[0].Key)
+	}
+	return res, d.err
 }
 
 func (d *fakeDoor) Undo(context.Context) (control.ChangeResult, error) {
@@ -351,8 +392,11 @@ func (d *fakeDoor) Actions(context.Context) ([]control.Action, error) {
 		{ID: "breaker.force_close", Title: "Force closed", Doc: "The breaker lets every call through until it is reset.", Risk: "high", Targets: all},
 		{ID: "breaker.reset", Title: "Reset", Doc: "The breaker forgets its window and closes.", Risk: "medium", Targets: all},
 		{ID: "breaker.metrics_only", Title: "Metrics only", Doc: "The breaker counts and never opens.", Risk: "high", Targets: all},
-		{ID: "cache.flush_l1", Title: "Flush L1", Doc: "Drops every entry of the L1 cache.", Risk: "medium"},
-		{ID: "cache.flush_l2", Title: "Flush L2", Doc: "Drops every entry of the L2 cache.", Risk: "high"},
+		{ID: "cache.flush_class", Title: "flush class", Doc: "Forget the entries of one class, in memory and in Redis.", Risk: "medium", Targets: []string{"block", "transaction"}, Word: "flush"},
+		{ID: "cache.flush_l1", Title: "Flush L1", Doc: "Drops every entry of the L1 cache.", Risk: "medium", Word: "flush"},
+		{ID: "cache.flush_l2", Title: "Flush L2", Doc: "Drops every entry of the L2 cache.", Risk: "high", Word: "flush"},
+		{ID: "node.drain", Title: "drain the node", Doc: "Say at /health/ready that no traffic should come, until it is restored.", Risk: "high", Word: "drain"},
+		{ID: "node.restore", Title: "restore the node", Doc: "Say at /health/ready again that traffic may come.", Risk: "medium"},
 		{ID: "pool.reset", Title: "Reset pool", Doc: "Closes idle connections and opens new ones.", Risk: "medium"},
 		{ID: "upstream.drain", Title: "Drain", Doc: "No new calls go to the provider.", Risk: "high", Targets: ups},
 		{ID: "upstream.restore", Title: "Restore", Doc: "The provider is asked again.", Risk: "low", Targets: ups},
@@ -407,4 +451,80 @@ func (d *fakeDoor) Withdraw(_ context.Context, fingerprint string) (control.Aler
 	defer d.mu.Unlock()
 	delete(d.acked, fingerprint)
 	return control.Alert{}, d.err
+}
+
+// LookAt is what a node without texts knows of a moment of the last quarter of an hour.
+func (d *fakeDoor) LookAt(ctx context.Context, at time.Time) (control.Look, error) {
+	if at.Before(fakeStart.Add(-15 * time.Minute)) {
+		return control.Look{Time: at}, nil
+	}
+	now := d.now
+	d.now = func() time.Time { return at }
+	defer func() { d.now = now }()
+	l, err := d.Look(ctx, 0)
+	if err != nil {
+		return l, err
+	}
+	l.Events, l.Trials, l.Role, l.Alerts = nil, nil, "", l.Alerts[:1]
+	l.Alerts[0].Summary, l.Alerts[0].Expr = "", ""
+	for i := range l.Breakers {
+		l.Breakers[i].Reason, l.Breakers[i].LastError = "", ""
+	}
+	for i := range l.Upstreams {
+		l.Upstreams[i].Host, l.Upstreams[i].LastError = "", ""
+	}
+	d.visited = append(d.visited, at)
+	return l, err
+}
+
+func (d *fakeDoor) HistoryUntil(ctx context.Context, end time.Time, span, step time.Duration) (map[string][]control.Series, error) {
+	now := d.now
+	d.now = func() time.Time { return end }
+	defer func() { d.now = now }()
+	return d.History(ctx, span, step)
+}
+
+func (d *fakeDoor) SettingsAt(context.Context, time.Time) ([]control.Setting, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	out := slices.Clone(d.settings)
+	for i := range out {
+		if out[i].Key == "pool.limit" {
+			out[i].Value, out[i].Number = "11", 11
+		}
+	}
+	return slices.DeleteFunc(out, func(s control.Setting) bool { return !s.Numeric }), d.err
+}
+
+func (d *fakeDoor) Comparison(_ context.Context, alert string, end time.Time, span, step time.Duration) (control.Comparison, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked = append(d.asked, "comparison "+alert)
+	c := control.Comparison{Values: []control.Series{{Label: "name=upstream/alpha"}, {Label: "name=upstream/beta"}}, Thresholds: []control.Series{{}}}
+	for t := end.Add(-span); !t.After(end); t = t.Add(step) {
+		for i, v := range []float64{0.9, wave(t, 97, 0.5, 0.3)} {
+			c.Values[i].Points = append(c.Values[i].Points, control.Point{T: t.UnixMilli(), V: control.Number(v)})
+		}
+		c.Thresholds[0].Points = append(c.Thresholds[0].Points, control.Point{T: t.UnixMilli(), V: 0.5})
+	}
+	if alert == "LedgerOutboxGrowing" {
+		c.Thresholds = nil
+	}
+	return c, d.err
+}
+
+func (d *fakeDoor) Transitions(_ context.Context, breaker string) ([]control.Transition, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked = append(d.asked, "transitions "+breaker)
+	if breaker != "upstream/beta" {
+		return nil, d.err
+	}
+	at := func(ago time.Duration) time.Time { return fakeStart.Add(-ago) }
+	return []control.Transition{
+		{From: "closed", To: "open", Reason: "51.0% of 50 calls failed", At: at(7 * time.Minute)},
+		{From: "open", To: "half-open", Reason: "probing after 250ms", At: at(5 * time.Minute)},
+		{From: "half-open", To: "closed", Reason: "3 probes in a row succeeded", At: at(4 * time.Minute)},
+		{From: "closed", To: "open", Reason: "62.5% of 48 calls failed", At: at(41 * time.Second)},
+	}, d.err
 }

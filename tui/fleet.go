@@ -93,7 +93,7 @@ func (m *model) choose(name string) tea.Cmd {
 	m.era++ // what the node before still answers is dropped
 	m.unchosen, m.inflight, m.lost = false, false, ""
 	m.look, m.lookAt = control.Look{}, time.Time{}
-	m.history, m.settings = newHistory(), nil
+	m.history, m.settings, m.past = newHistory(), nil, past{}
 	return tea.Batch(m.lookNow(), m.fetchHistory(), m.fetchSettings())
 }
 
@@ -101,7 +101,7 @@ func (m *model) source() string { return printable.Clean(m.fleet.Source(), textL
 
 // unmeasured is a text that a Prometheus cannot know as a dash.
 func (m *model) unmeasured(text string) string {
-	if m.fleet != nil {
+	if m.fleet != nil || m.inPast() {
 		return cmp.Or(text, noData)
 	}
 	return text

@@ -87,6 +87,8 @@ func TestAFleetIsReadOnly(t *testing.T) {
 	s.keys("ctrl+u")
 	s.shows("a Prometheus only shows", "[RO]")
 	s.keys("7", "enter")
+	s.shows("the strongest source is first")
+	s.keys("e")
 	if s.overlay != nil || s.isUnlocked() {
 		t.Error("the screen can be unlocked")
 	}

@@ -24,7 +24,7 @@ func number(u control.Unit, v float64) string {
 		return seconds(v)
 	case control.UnitBytes:
 		return bytesOf(v)
-	case control.UnitRatio:
+	case control.UnitRatio, unitShare:
 		return percent(v)
 	case control.UnitBlocks:
 		return strconv.FormatFloat(v, 'f', 0, 64)

@@ -146,9 +146,12 @@ func TestColumnsOfTime(t *testing.T) {
 func TestLayoutCoversTheScreen(t *testing.T) {
 	for w := 1; w <= 300; w += 7 {
 		for h := 1; h <= 100; h += 3 {
-			p := layoutScreen(w, h, 5)
+			p := layoutScreen(w, h, 5, (w+h)%5)
 			if p.header.h != 1 || p.body.h < 0 || p.footer.y+p.footer.h > h {
 				t.Fatalf("%dx%d: %+v", w, h, p)
+			}
+			if (w+h)%5 > 0 && h >= 3 && p.trials.h < 1 {
+				t.Fatalf("%dx%d: a trial is not in sight: %+v", w, h, p)
 			}
 			o := layoutOverview(p.body, 6)
 			all := []rect{o.vitals, o.circuits, o.events, o.detail, o.latencyChart, o.rateChart, o.sparks}

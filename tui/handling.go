@@ -168,7 +168,9 @@ func (m *model) silence() tea.Cmd {
 
 // handle asks the node for something and shows done, or why not.
 func (m *model) handle(done string, ask func(context.Context, Door) error) tea.Cmd {
-	return m.call(callDeadline, func(ctx context.Context) tea.Msg { return doneMsg{done, cleanError(ask(ctx, m.door))} })
+	return m.call(callDeadline, func(ctx context.Context) tea.Msg {
+		return doneMsg{text: "done: " + done, err: cleanError(ask(ctx, m.door))}
+	})
 }
 
 func byWhom(author, comment string) string {

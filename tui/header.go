@@ -2,7 +2,6 @@ package tui
 
 import (
 	"strconv"
-	"time"
 
 	"github.com/bizra/bizra-top/node/control"
 )
@@ -13,18 +12,21 @@ func (m *model) draw() []line {
 	if m.w <= 0 || m.h <= 0 {
 		return f.rows
 	}
-	parts := layoutScreen(m.w, m.h, len(m.loudAlerts()))
+	parts := layoutScreen(m.w, m.h, len(m.loudAlerts()), len(m.look.Trials))
 	f.put(parts.header, []line{m.header(parts.header.w)})
 	f.put(parts.tabs, []line{m.tabs(parts.tabs.w)})
 	f.put(parts.strip, m.strip(parts.strip.w, parts.strip.h))
-	if m.lookAt.IsZero() {
+	switch {
+	case m.lookAt.IsZero():
 		f.put(parts.body, m.waiting(parts.body.w))
-	} else {
+	case m.inPast() && m.past.shown.Equal(m.past.at) && !measured(m.look):
+		f.put(parts.body, append([]line{nil}, wrap(inkWarn, noData+" nothing was measured then: ] goes on, L returns to now", parts.body.w, 3)...))
+	default:
 		m.drawView(f, parts.body)
 	}
 	if m.lost != "" && !m.lookAt.IsZero() {
 		// The last data, greyed: it is old.
-		for y := parts.strip.y; y < parts.footer.y && y < len(f.rows); y++ {
+		for y := parts.strip.y; y < parts.trials.y && y < len(f.rows); y++ {
 			grey := make(line, len(f.rows[y]))
 			for i, s := range f.rows[y] {
 				grey[i] = span{s.text, inkMuted | s.ink&chosen}
@@ -32,6 +34,7 @@ func (m *model) draw() []line {
 			f.rows[y] = grey
 		}
 	}
+	f.put(parts.trials, m.trialLines(parts.trials.w, parts.trials.h))
 	f.put(parts.footer, []line{m.footer(parts.footer.w)})
 	if m.overlay != nil {
 		m.drawOverlay(f)
@@ -91,6 +94,12 @@ func (m *model) header(w int) line {
 		left = cat(left, txt(inkMuted, oneLine("", prefixed("  ledger ", n.Ledger), prefixed("  L2 ", n.L2), prefixed("  on ", n.Listen))))
 	}
 	right := cat(m.liveness(), txt(inkText, " "), m.lock())
+	if m.look.Node.Draining && m.lost == "" {
+		right = cat(txt(inkAlarm, " DRAINED "), txt(inkText, " "), right)
+	}
+	if n := m.look.Unsaved; n > 0 && w >= 100 {
+		right = cat(txt(inkWarn, whole(n)+" unsaved  "), right)
+	}
 	room := w - right.width() - 1
 	if room < 9 {
 		return right.fit(w)
@@ -109,8 +118,8 @@ func prefixed(prefix, s string) string {
 // or the last that was heard.
 func (m *model) liveness() line {
 	switch {
-	case m.look.Node.Draining && m.lost == "":
-		return txt(inkAlarm, " DRAINING ")
+	case m.inPast():
+		return m.pastLabel()
 	case m.lost != "" && m.lookAt.IsZero():
 		return txt(inkAlarm, " NO NODE ")
 	case m.lost != "":
@@ -121,18 +130,6 @@ func (m *model) liveness() line {
 		return txt(inkMuted, "…")
 	default:
 		return cat(txt(inkGood, "● "), txt(inkMuted, "LIVE "+m.refresh.String()))
-	}
-}
-
-func (m *model) lock() line {
-	switch {
-	case m.forever:
-		return txt(inkWarn, "[RW]")
-	case m.isUnlocked():
-		left := m.unlocked.Sub(m.now()).Round(time.Second)
-		return txt(inkWarn, "[RW "+age(left)+"]")
-	default:
-		return txt(inkMuted, "[RO]")
 	}
 }
 
@@ -246,6 +243,9 @@ func (m *model) strip(w, h int) []line {
 	if m.lookAt.IsZero() {
 		return nil
 	}
+	if m.inPast() && !measured(m.look) {
+		return []line{txt(inkMuted, noData+" what fired then was not measured")}
+	}
 	note := m.handledNote()
 	if len(loud) == 0 && note != "" {
 		return []line{cat(txt(inkAccent, "◆ "), txt(inkMuted, "nothing else fires: "+note))}
@@ -296,6 +296,9 @@ func (m *model) footer(w int) line {
 	}
 	if len(m.status) > 0 {
 		return m.status.fit(w)
+	}
+	if w < keysBeside && len(m.look.Trials) > 0 && m.lost == "" && m.whyReadOnly() == "" {
+		return keyed("y keep   u revert   ? help   q quit", true).fit(w)
 	}
 	// The way to all else is never what is cut.
 	var own, always []line

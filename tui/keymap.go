@@ -32,8 +32,10 @@ func (c command) unavailable(m *model) string {
 	if !c.in(m.view) {
 		return "in " + viewNames[c.views[0]]
 	}
-	if c.locks && m.fleet != nil {
-		return errFleet
+	if c.locks {
+		if why := m.whyReadOnly(); why != "" {
+			return why
+		}
 	}
 	if c.why != nil {
 		return c.why(m)
@@ -94,12 +96,23 @@ func keymap() []command {
 		actionKey("reset pool", "r", viewPool, "pool.reset"),
 		command{group: "Change", bind: bind("ack", "a", "a"), views: []viewID{viewAlerts}, footer: true, locks: true, why: (*model).whyNoAcknowledge, run: (*model).acknowledge},
 		command{group: "Change", bind: bind("silence", "s", "s"), views: []viewID{viewAlerts}, footer: true, locks: true, why: (*model).whyNoSilence, run: (*model).silence},
-		command{group: "Change", bind: bind("undo the last change", "u", "u"), locks: true, why: (*model).whyNoUndo, run: (*model).askUndo},
-		command{group: "Change", bind: bind("unlock, lock", "ctrl+u", "ctrl+u"), why: (*model).whyNoUnlock, run: (*model).toggleLock},
+		command{group: "Change", bind: bind("keep what is on trial", "y", "y"), locks: true, why: (*model).whyNoTrial, run: (*model).keepTrial},
+		command{group: "Change", bind: bind("revert, else undo", "u", "u"), locks: true, why: (*model).whyNoUndo, run: (*model).askUndo},
+		command{group: "Change", bind: bind("redo", "U", "U", "ctrl+r"), locks: true, why: (*model).whyNoRedo, run: (*model).askRedo},
+		command{group: "Change", bind: bind("save what is kept", "w", "w"), locks: true, why: (*model).whyNoSave, run: (*model).askSave},
+		command{group: "Change", bind: bind("unlock, lock", "ctrl+u", "ctrl+u"), why: (*model).whyReadOnly, run: (*model).toggleLock},
 
 		command{group: "Screen", bind: bind("commands", ":", ":"), footer: true, run: (*model).openPalette},
 		command{group: "Screen", bind: bind("help", "?", "?"), footer: true, run: (*model).openHelp},
 		command{group: "Screen", bind: bind("another node", "n", "n"), fleet: true, why: (*model).whyNoNodes, run: (*model).fetchNodes},
+		command{group: "Time", bind: bind("10 s back", "[", "["), run: func(m *model) tea.Cmd { return m.jump(-shortJump) }},
+		command{group: "Time", bind: bind("10 s forth", "]", "]"), run: func(m *model) tea.Cmd { return m.jump(shortJump) }},
+		command{group: "Time", bind: bind("5 min back", "{", "{"), run: func(m *model) tea.Cmd { return m.jump(-longJump) }},
+		command{group: "Time", bind: bind("5 min forth", "}", "}"), run: func(m *model) tea.Cmd { return m.jump(longJump) }},
+		command{group: "Time", bind: bind("go to a time", "T", "T"), run: (*model).askTime},
+		command{group: "Time", bind: bind("go to the last event", "E", "E"), why: (*model).whyNoEvent, run: (*model).jumpToEvent},
+		command{group: "Time", bind: bind("return to now", "L", "L"), why: (*model).whyNoLive, run: (*model).live},
+
 		command{group: "Screen", bind: bind("freeze, go on", "p", "p"), run: (*model).pause},
 		command{group: "Screen", bind: bind("faster", "+", "+", "="), run: func(m *model) tea.Cmd { return m.setRate(true) }},
 		command{group: "Screen", bind: bind("slower", "-", "-"), run: func(m *model) tea.Cmd { return m.setRate(false) }},
@@ -139,6 +152,11 @@ func (m *model) press(k tea.KeyPressMsg) tea.Cmd {
 		m.typeFilter(k)
 		return nil
 	}
+	return m.command(k)
+}
+
+// command does what a key means in the view.
+func (m *model) command(k tea.KeyPressMsg) tea.Cmd {
 	for _, c := range m.keys {
 		if !c.in(m.view) || !key.Matches(k, c.bind) {
 			continue
@@ -182,6 +200,8 @@ func (m *model) back() tea.Cmd {
 	case m.filter[m.view] != "":
 		m.filter[m.view] = ""
 		m.reseat()
+	case m.inPast():
+		return m.live()
 	case m.view == viewOverview:
 		m.cursor[viewOverview], m.cursorKey[viewOverview] = -1, ""
 	default:

@@ -36,9 +36,8 @@ func TestEditPoolLimit(t *testing.T) {
 	if want := []control.Change{{Key: "pool.limit", Value: "20"}}; !reflect.DeepEqual(applied(s.door), want) {
 		t.Errorf("changed %v; want %v", applied(s.door), want)
 	}
-	s.shows("done: pool.limit: 14 → 20")
-	s.keys("8").shows("pool.limit")
-	s.shows("14 → 20")
+	s.shows("on trial: pool.limit 14 → 20", " goes back in 2:00 ", "y keep   u revert now")
+	s.keys("8").shows("changed: 14 -> 20")
 }
 
 func TestCancelIsTheDefault(t *testing.T) {
@@ -90,7 +89,7 @@ func TestAnUncheckedChangeCannotBeApplied(t *testing.T) {
 }
 
 func TestReadOnlyAsksToUnlock(t *testing.T) {
-	for _, keys := range [][]string{{"2", "e"}, {"2", "right"}, {"4", "o"}, {"3", "f"}, {"u"}, {"7", "enter"}, {":", "p", "o", "o", "l", ".", "l", "enter"}} {
+	for _, keys := range [][]string{{"2", "e"}, {"2", "right"}, {"4", "o"}, {"3", "f"}, {"u"}, {"7", "e"}, {":", "p", "o", "o", "l", ".", "l", "enter"}} {
 		s := newScreen(t, 120, 40).keys(keys...)
 		s.shows("Unlock for 10 minutes?", "[RO]")
 		s.keys("esc").hides("Unlock for")
@@ -128,8 +127,8 @@ func TestForceABreakerOpen(t *testing.T) {
 }
 
 func TestFlushTakesNoTarget(t *testing.T) {
-	s := story(t).keys("3", "f", "y")
-	if got := s.door.acts; len(got) != 2 || got[1] != (control.ActionRequest{ID: "cache.flush_l1"}) {
+	s := story(t).keys("3", "f").typed("flush").keys("enter")
+	if got := s.door.acts; len(got) != 2 || got[1] != (control.ActionRequest{ID: "cache.flush_l1", Word: "flush"}) {
 		t.Errorf("asked for %v", got)
 	}
 }
@@ -223,7 +222,7 @@ func TestNothingStealsTheKeyboard(t *testing.T) {
 	if s.overlay != before {
 		t.Fatal("the dialog was taken away")
 	}
-	if c := before.(*confirm); c.onApply {
+	if c := before.(*confirm); c.focus != atCancel {
 		t.Error("the focus moved")
 	}
 	s.shows("Change pool.limit", "LOST, data 1s old")

@@ -1,11 +1,12 @@
 package tui
 
 // screenParts are the parts that every view has. A part without rows is left out.
-type screenParts struct{ header, tabs, strip, body, footer rect }
+type screenParts struct{ header, tabs, strip, body, trials, footer rect }
 
 // layoutScreen divides a terminal. Small ones lose the tabs first, then the
-// footer; the header and the body are never lost.
-func layoutScreen(w, h, loud int) screenParts {
+// footer; the header, what is on trial and the body are never lost. loud is how
+// many alerts there are to say, trials how many changes are on trial.
+func layoutScreen(w, h, loud, trials int) screenParts {
 	var p screenParts
 	rest := rect{0, 0, w, h}
 	if w >= 100 {
@@ -32,7 +33,16 @@ func layoutScreen(w, h, loud int) screenParts {
 	if h >= 20 {
 		_, rest = rest.splitTop(1)
 	}
-	p.body, p.footer = rest.splitTop(rest.h - footer)
+	switch {
+	case h >= 36:
+		trials = min(trials, 3)
+	case h >= 20:
+		trials = min(trials, 2)
+	default:
+		trials = min(trials, 1)
+	}
+	p.body, rest = rest.splitTop(rest.h - footer - trials)
+	p.trials, p.footer = rest.splitTop(trials)
 	return p
 }
 

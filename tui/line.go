@@ -41,7 +41,7 @@ func narrow(s string) (n int, ok bool) {
 	for _, r := range s {
 		switch {
 		case r >= ' ' && r < 0x7f, r >= 0xa1 && r < 0x180 && r != 0xad,
-			r >= 0x2500 && r < 0x25f0, r == '–', r == '…', r == '→', r == '↑', r == '↓':
+			r >= 0x2500 && r < 0x25f0, r == '–', r == '…', r == '←', r == '→', r == '↑', r == '↓':
 			n++
 		default:
 			return 0, false

@@ -89,7 +89,7 @@ func (m *model) alerts() []control.Alert {
 // eventList returns the events of the events view, newest first.
 func (m *model) eventList() []control.Event {
 	var out []control.Event
-	for _, e := range slices.Backward(m.events) {
+	for _, e := range slices.Backward(m.eventsThen()) {
 		if m.matches(viewEvents, e.Kind, e.Severity, e.Subject, e.Text, e.Actor) {
 			out = append(out, e)
 		}
@@ -119,7 +119,7 @@ func (m *model) settingsOf(v viewID) []control.Setting {
 
 // changedWord lets a filter find what differs from its default.
 func changedWord(s control.Setting) string {
-	if s.Value != s.Default {
+	if s.Value != s.Default && s.Value != noData {
 		return "changed"
 	}
 	return ""

@@ -32,9 +32,6 @@ var viewNames = [viewEnd]string{
 	viewUpstreams: "upstreams", viewAlerts: "alerts", viewSettings: "settings", viewEvents: "events",
 }
 
-// unlockSpan is how long an unlocked screen stays unlocked.
-const unlockSpan = 10 * time.Minute
-
 // model is the whole screen. bubbletea calls it from one goroutine.
 type model struct {
 	ctx  context.Context
@@ -68,7 +65,10 @@ type model struct {
 	actions    []control.Action
 	events     []control.Event
 
+	ahead time.Duration // the node's clock against ours, at the last look
+
 	// what the operator does
+	past       past
 	view       viewID
 	cursor     [viewEnd]int
 	cursorKey  [viewEnd]string
@@ -77,7 +77,10 @@ type model struct {
 	filtering  bool
 	drafts     map[string]string // settings view: new values not yet applied
 	overlay    overlay
-	asked      int // id of the last confirmation
+	asked      int                  // id of the last confirmation
+	closed     time.Time            // when one was answered
+	mine       map[uint64]bool      // changes that this screen has put on trial
+	firstSeen  map[uint64]time.Time // when this screen first saw a change on trial
 	status     line
 	statusTill time.Time
 	unlocked   time.Time // until when; zero is locked
@@ -99,6 +102,7 @@ func newModel(ctx context.Context, door Door, o Options) (*model, error) {
 		mono: o.NoColor || os.Getenv("NO_COLOR") != "",
 		sync: !o.NoSync, autoTheme: o.Theme == "",
 		history: newHistory(), panels: map[string]control.Panel{}, drafts: map[string]string{},
+		mine: map[uint64]bool{}, firstSeen: map[uint64]time.Time{},
 		view: viewOverview, owner: o.Owner, forever: o.Unlocked,
 		bell: o.Bell, desktop: o.Desktop, tmux: os.Getenv("TMUX") != "",
 		refresh: max(cmp.Or(o.Refresh, time.Second), 100*time.Millisecond),
@@ -167,13 +171,14 @@ func (m *model) nodeNow() time.Time {
 	if m.lookAt.IsZero() {
 		return m.now()
 	}
-	if m.paused || m.lost != "" {
+	switch {
+	case m.inPast():
+		return m.past.at
+	case m.paused || m.lost != "":
 		return m.look.Time
 	}
-	return m.look.Time.Add(m.now().Sub(m.lookAt))
+	return m.liveNow()
 }
-
-func (m *model) isUnlocked() bool { return m.forever || m.now().Before(m.unlocked) }
 
 // say shows a line above the footer for a while.
 func (m *model) say(i ink, text string) {

@@ -2,7 +2,6 @@ package tui
 
 import (
 	"slices"
-	"strings"
 
 	tea "charm.land/bubbletea/v2"
 )
@@ -29,8 +28,11 @@ func (m *model) drawOverlay(f *frame) {
 		return
 	}
 	w := min(boxWidth, f.w-6)
-	if _, wide := m.overlay.(*palette); wide {
+	switch m.overlay.(type) {
+	case *palette:
 		w = min(boxWidth+20, f.w-6)
+	case *alertDrill, *breakerDrill:
+		w = min(2*boxWidth, f.w-6)
 	}
 	side := 2
 	if f.w < 30 {
@@ -50,99 +52,6 @@ func (m *model) drawOverlay(f *frame) {
 	box = append(box, txt(inkAccent, "╰"+repeat("─", inner)+"╯"))
 	r := rect{(f.w - inner - 2) / 2, max(0, (f.h-len(box))/2), inner + 2, len(box)}
 	f.put(r, box)
-}
-
-// confirm asks before the node is changed. Cancel has the focus.
-type confirm struct {
-	id       int
-	title    string
-	old, new string
-	unit     string
-	risk     string
-	doc      string
-	facts    []string
-	verb     string
-	warnings []string
-	problem  string // why the node refuses
-	checking bool   // the node has not answered yet
-	onApply  bool   // the focus
-	apply    func(*model) tea.Cmd
-}
-
-// answer takes in what the node's dry run said.
-func (c *confirm) answer(msg checkedMsg) {
-	c.checking = false
-	c.problem, c.warnings = msg.err, msg.warnings
-	// The node's word is the one that counts: it knows the value in force, and
-	// writes the new one its own way.
-	if msg.err == "" {
-		c.old, c.new = inUnit(msg.old, c.unit), inUnit(msg.new, c.unit)
-	}
-}
-
-func inUnit(text, unit string) string {
-	if text == "" || unit == "" {
-		return text
-	}
-	return text + " " + unit
-}
-
-func (c *confirm) press(m *model, k tea.KeyPressMsg) tea.Cmd {
-	switch k.String() {
-	case "esc", "n", "q":
-		return c.cancel(m)
-	case "tab", "shift+tab", "left", "right", "h", "l":
-		c.onApply = !c.onApply
-	case "enter":
-		if !c.onApply {
-			return c.cancel(m)
-		}
-		return c.do(m)
-	case "y":
-		return c.do(m)
-	}
-	return nil
-}
-
-func (c *confirm) cancel(m *model) tea.Cmd {
-	m.overlay = nil
-	m.say(inkMuted, "cancelled: nothing was changed")
-	return nil
-}
-
-// do applies, once the node has said that it would.
-func (c *confirm) do(m *model) tea.Cmd {
-	if c.checking || c.problem != "" {
-		return nil
-	}
-	m.overlay = nil
-	return m.guard(c.apply)
-}
-
-func (c *confirm) box(m *model, w, h int) (string, []line) {
-	lines := []line{nil}
-	if c.old != "" || c.new != "" {
-		lines = append(lines, cat(txt(inkMuted, c.old), txt(inkMuted, "  →  "), txt(inkStrong, c.new)), nil)
-	}
-	lines = append(lines, wrap(inkText, c.doc, w, 4)...)
-	if len(c.facts) > 0 {
-		lines = append(lines, wrap(inkMuted, strings.Join(c.facts, " · "), w, 3)...)
-	}
-	if c.risk != "" {
-		lines = append(lines, riskLine(c.risk))
-	}
-	for _, t := range c.warnings {
-		lines = append(lines, wrap(inkWarn, "! "+t, w, 3)...)
-	}
-	switch {
-	case c.problem != "":
-		lines = append(lines, wrap(inkBad, "✗ "+c.problem, w, 4)...)
-	case c.checking:
-		lines = append(lines, txt(inkMuted, "… the node is checking"))
-	}
-	buttons := cat(button("Cancel", "esc", !c.onApply, true), txt(inkText, "   "), button(c.verb, "y", c.onApply, !c.checking && c.problem == ""))
-	// The buttons are never what is cut.
-	return c.title, append(bounded(append(lines, nil), max(h-1, 0)), buttons)
 }
 
 func riskLine(risk string) line {
@@ -167,32 +76,6 @@ func button(name, key string, focused, usable bool) line {
 	return cat(txt(i, "  "+name+" "), txt(inkMuted, key+" "))
 }
 
-// unlockPrompt asks whether changes may be made from here for a while.
-type unlockPrompt struct{ then func(*model) tea.Cmd }
-
-func (u *unlockPrompt) press(m *model, k tea.KeyPressMsg) tea.Cmd {
-	m.overlay = nil
-	switch k.String() {
-	case "y", "ctrl+u":
-		m.unlocked = m.now().Add(unlockSpan)
-		m.say(inkMuted, "unlocked for "+age(unlockSpan)+"; ctrl+u locks again")
-		if u.then != nil {
-			return u.then(m)
-		}
-	case "n", "esc", "q", "enter":
-		m.say(inkMuted, "still locked")
-	default:
-		m.overlay = u
-	}
-	return nil
-}
-
-func (u *unlockPrompt) box(_ *model, w, _ int) (string, []line) {
-	lines := []line{nil, txt(inkStrong, "Unlock for 10 minutes?"), nil}
-	lines = append(lines, wrap(inkMuted, "The screen is read-only. Unlocked, every change still asks first.", w, 3)...)
-	return "Read-only", append(lines, nil, cat(button("Stay locked", "esc", true, true), txt(inkText, "   "), button("Unlock", "y", false, true)))
-}
-
 // quitPrompt asks before quitting stops the node.
 type quitPrompt struct{}
 
@@ -211,21 +94,42 @@ func (p *quitPrompt) box(_ *model, w, _ int) (string, []line) {
 	return "Quit?", append(lines, nil, cat(button("Stay", "esc", true, true), txt(inkText, "   "), button("Quit", "y", false, true)))
 }
 
+// scroll is how far a dialog's lines are scrolled.
+type scroll int
+
+// press handles the keys of a dialog that only shows: scrolling and closing.
+func (s *scroll) press(m *model, k tea.KeyPressMsg) bool {
+	switch k.String() {
+	case "down", "j":
+		*s++
+	case "up", "k":
+		*s = max(0, *s-1)
+	case "esc", "enter", "q":
+		m.overlay = nil
+	default:
+		return false
+	}
+	return true
+}
+
+// window returns the lines in sight, at most room.
+func (s *scroll) window(lines []line, room int) []line {
+	*s = max(0, min(*s, scroll(len(lines)-room)))
+	return lines[*s:min(int(*s)+room, len(lines))]
+}
+
 // detail shows one thing at length.
 type detail struct {
 	title  string
 	lines  func(w int) []line
-	scroll int
+	scroll scroll
 }
 
 func (d *detail) press(m *model, k tea.KeyPressMsg) tea.Cmd {
+	if d.scroll.press(m, k) {
+		return nil
+	}
 	switch k.String() {
-	case "down", "j":
-		d.scroll++
-	case "up", "k":
-		d.scroll = max(0, d.scroll-1)
-	case "esc", "enter", "q":
-		m.overlay = nil
 	case "e":
 		if slices.Contains(editing, m.view) {
 			m.overlay = nil
@@ -238,8 +142,7 @@ func (d *detail) press(m *model, k tea.KeyPressMsg) tea.Cmd {
 func (d *detail) box(_ *model, w, h int) (string, []line) {
 	lines := d.lines(w)
 	room := max(1, h-3)
-	d.scroll = max(0, min(d.scroll, len(lines)-room))
-	out := append([]line{nil}, lines[min(d.scroll, len(lines)):min(d.scroll+room, len(lines))]...)
+	out := append([]line{nil}, d.scroll.window(lines, room)...)
 	keys := "esc back"
 	if len(lines) > room {
 		keys += " · ↑↓ scroll"

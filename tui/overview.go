@@ -36,14 +36,14 @@ func (m *model) drawOverview(f *frame, r rect) {
 }
 
 func (m *model) latencyChart(w, h int) []line {
-	return chart(m.history, m.nodeNow(), "Latency", control.UnitSeconds, []plotted{
+	return m.chart("Latency", control.UnitSeconds, []plotted{
 		{name: "p50", panel: "latency_p50", ink: inkChart1},
 		{name: "p99", panel: "latency_p99", ink: inkChart2, heavy: true},
 	}, w, h)
 }
 
 func (m *model) rateChart(w, h int) []line {
-	return chart(m.history, m.nodeNow(), "Requests and cache hits", control.UnitPerSecond, []plotted{
+	return m.chart("Requests and cache hits", control.UnitPerSecond, []plotted{
 		{name: "L1 hits", panel: "cache_hit_rate", label: "l1", ink: inkChart3},
 		{name: "requests", panel: "request_rate", ink: inkChart1, heavy: true},
 	}, w, h)
@@ -249,10 +249,11 @@ func (m *model) lastEvents(w, h int) []line {
 		return nil
 	}
 	out := []line{titled("Events", w)}
-	for i := len(m.events) - 1; i >= 0 && len(out) < h; i-- {
-		out = append(out, m.eventLine(m.events[i], w))
+	events := m.eventsThen()
+	for i := len(events) - 1; i >= 0 && len(out) < h; i-- {
+		out = append(out, m.eventLine(events[i], w))
 	}
-	if len(m.events) == 0 {
+	if len(events) == 0 {
 		out = append(out, txt(inkMuted, m.noEvents()))
 	}
 	return out
@@ -262,6 +263,9 @@ func (m *model) lastEvents(w, h int) []line {
 func (m *model) noEvents() string {
 	if m.fleet != nil {
 		return noData + "  a Prometheus keeps none"
+	}
+	if m.inPast() {
+		return noData + "  none that is still in memory"
 	}
 	return "none yet"
 }

@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -51,7 +52,7 @@ func (m *model) openPalette() tea.Cmd {
 		}
 		for _, t := range targets {
 			p.items = append(p.items, paletteItem{
-				title: strings.TrimSpace(a.Title + " " + t), info: a.ID,
+				title: strings.TrimSpace(a.Title + " " + t), info: a.ID, why: cmp.Or(m.whyReadOnly(), m.mayNot(a.Risk)),
 				run: func(m *model) tea.Cmd {
 					return m.guard(func(m *model) tea.Cmd { return m.askAction(a.ID, t) })
 				},
@@ -70,8 +71,8 @@ func (m *model) settingItem(key string) paletteItem {
 	item := paletteItem{title: "set " + key, info: withUnit(s, s.Value), run: func(m *model) tea.Cmd {
 		return m.guard(func(m *model) tea.Cmd { return m.editSetting(key) })
 	}}
-	if m.fleet != nil {
-		item.why = errFleet
+	if why := cmp.Or(m.whyReadOnly(), m.mayNot(s.Risk)); why != "" {
+		item.why = why
 	} else if !ok {
 		item.why = "the node has no such setting"
 	} else if s.Restart {

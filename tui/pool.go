@@ -26,7 +26,7 @@ func (m *model) drawPool(f *frame, r rect) {
 		over, list = rest.splitTop(rest.h - min(len(m.settingsOf(viewPool))+2, rest.h/2))
 	}
 	if over.h > 0 {
-		f.put(over, chart(m.history, m.nodeNow(), "Connections", control.UnitCount, []plotted{
+		f.put(over, m.chart("Connections", control.UnitCount, []plotted{
 			{name: "limit", panel: "pool_limit", ink: inkChart4},
 			{name: "waiting", panel: "pool_waiting", ink: inkChart2},
 			{name: "in use", panel: "pool_in_use", ink: inkChart1, heavy: true},

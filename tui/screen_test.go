@@ -1,9 +1,12 @@
 package tui
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -83,18 +86,22 @@ var keyCodes = map[string]tea.KeyPressMsg{
 func (s *screen) keys(keys ...string) *screen {
 	s.t.Helper()
 	for _, k := range keys {
-		msg, ok := keyCodes[k]
-		if !ok {
-			r := []rune(k)
-			if len(r) != 1 {
-				s.t.Fatalf("no key %q", k)
-			}
-			msg = tea.KeyPressMsg{Code: r[0], Text: k}
-		}
-		_, cmd := s.Update(msg)
+		_, cmd := s.Update(keyPress(k))
 		s.run(cmd)
 	}
 	return s
+}
+
+func keyPress(k string) tea.KeyPressMsg {
+	msg, ok := keyCodes[k]
+	if !ok {
+		r := []rune(k)
+		if len(r) != 1 {
+			panic("no key " + k)
+		}
+		msg = tea.KeyPressMsg{Code: r[0], Text: k}
+	}
+	return msg
 }
 
 func (s *screen) typed(text string) *screen { return s.keys(strings.Split(text, "")...) }
@@ -158,12 +165,98 @@ func TestGoldenDialogs(t *testing.T) {
 		"draft":      {"7", "G", "ctrl+u", "y", "left", "left"},
 		"quit":       {"q"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			s := newScreen(t, 80, 24, func(_ *fakeDoor, o *Options) { o.Owner = true }).keys(keys...)
-			golden.RequireEqual(t, s.text())
-		})
+		for _, size := range []string{"80x24", "120x40"} {
+			t.Run(name+"-"+size, func(t *testing.T) {
+				s := newScreen(t, sizes[size][0], sizes[size][1], func(_ *fakeDoor, o *Options) { o.Owner = true }).keys(keys...)
+				golden.RequireEqual(t, s.text())
+			})
+		}
 	}
 }
+
+// onTrial is a screen on which one change is on trial from here, and another one from
+// somewhere else.
+func onTrial(t *testing.T, w, h int, others int) *screen {
+	s := newScreen(t, w, h).keys("ctrl+u", "y", "2", "right", "enter", "y")
+	for i := range others {
+		s.door.trials = append(s.door.trials, control.Trial{ID: uint64(90 + i), By: "alice", Since: s.at, Deadline: s.at.Add(time.Duration(200+i) * time.Second),
+			Guard: "PoolSaturated", Changes: []control.Changed{{Key: "upstream.hedge_after", Old: "250ms", New: "300ms", Risk: "medium"}}})
+	}
+	s.after(13 * time.Second)
+	s.status = nil
+	return s
+}
+
+// Live control: dialogs and states at the two sizes that people have, and the
+// countdown at the smallest too.
+func TestGoldenControl(t *testing.T) {
+	states := map[string]func(s *screen){
+		"trial":    func(s *screen) { s.keys("1") },
+		"trials":   func(s *screen) { s.keys("1") },
+		"lost":     func(s *screen) { s.door.err = errors.New("connection refused"); s.after(4 * time.Second) },
+		"choose":   func(s *screen) { s.keys("y") },
+		"conflict": func(s *screen) { s.door.conflict = conflict; s.keys("right", "enter", "y") },
+		"reason":   func(s *screen) { s.keys("right", "enter", "tab", "tab").typed("the pool is full") },
+		"guard":    func(s *screen) { s.keys("right", "enter", "tab", "tab", "tab", "right") },
+		"word":     func(s *screen) { s.keys("3", "f").typed("flu") },
+		"save":     func(s *screen) { s.door.unsaved = 3; s.after(time.Second); s.keys("w") },
+		"explain":  func(s *screen) { s.keys("7", "enter") },
+		"unsaved":  func(s *screen) { s.door.unsaved = 3; s.after(time.Second); s.keys("7") },
+		"viewer":   func(s *screen) { s.door.role = "viewer"; s.after(time.Second); s.keys("ctrl+u") },
+		"operator": func(s *screen) { s.door.role = "operator"; s.after(time.Second); s.keys("2", "g", "e") },
+		"redo":     func(s *screen) { s.keys("U") },
+		"others": func(s *screen) {
+			s.door.trials = []control.Trial{{ID: 7, By: "alice", Deadline: s.at.Add(time.Minute), Changes: []control.Changed{{Key: "cache.l2.enabled", Old: "true", New: "false"}}}}
+			s.after(2 * time.Second)
+			s.keys("1", "u")
+		},
+		"past":          func(s *screen) { s.keys("1", "{", "[") },
+		"past pool":     func(s *screen) { s.keys("2", "{") },
+		"past alerts":   func(s *screen) { s.keys("6", "{") },
+		"past breakers": func(s *screen) { s.keys("4", "j", "{") },
+		"past settings": func(s *screen) { s.keys("7", "{", "G") },
+		"past events":   func(s *screen) { s.keys("8", "[", "[", "[") },
+		"before":        func(s *screen) { s.keys("1", "T").typed("2h").keys("enter") },
+		"alert":         func(s *screen) { s.keys("6", "enter") },
+		"past alert":    func(s *screen) { s.keys("6", "enter", "[") },
+		"no threshold":  func(s *screen) { s.keys("6", "G", "enter") },
+		"breaker":       func(s *screen) { s.keys("4", "j", "enter") },
+		"past breaker":  func(s *screen) { s.keys("4", "j", "enter", "{") },
+		"go to":         func(s *screen) { s.keys("1", "T").typed("11:58") },
+		"drained": func(s *screen) {
+			s.door.spoil = func(l *control.Look) { l.Node.Draining = true }
+			s.after(time.Second)
+		},
+		"events": func(s *screen) {
+			for i, e := range []control.Event{{Text: "kept: 15", Actor: "root"}, {Text: "reverted: 15 -> 14 (not kept in time)", Actor: "node"},
+				{Text: "undone: 15 -> 14", Actor: "root"}, {Text: "reloaded: 14 -> 16 (SIGHUP)", Actor: "node"}, {Severity: "bad", Text: "could not go back and is kept: no", Actor: "node"}} {
+				e.Seq, e.Time, e.Kind, e.Subject = uint64(len(s.door.events)+1), s.at.Add(time.Duration(i)*time.Second), "change", "pool.limit"
+				e.Severity = cmp.Or(e.Severity, "info")
+				s.door.events = append(s.door.events, e)
+			}
+			s.after(time.Second)
+			s.keys("8")
+		},
+	}
+	for name, do := range states {
+		for size, wh := range sizes {
+			if size == "200x50" || size == "40x10" && !slices.Contains([]string{"trial", "trials", "lost", "word", "conflict"}, name) {
+				continue
+			}
+			t.Run(strings.ReplaceAll(name, " ", "-")+"-"+size, func(t *testing.T) {
+				others := 0
+				if name == "trials" || name == "choose" {
+					others = 2
+				}
+				s := onTrial(t, wh[0], wh[1], others)
+				do(s)
+				golden.RequireEqual(t, s.text())
+			})
+		}
+	}
+}
+
+var conflict = &control.Problem{Status: 409, Text: "pool.limit was changed by alice 3s ago, 15 -> 9: look again, then decide"}
 
 func TestGoldenText(t *testing.T) {
 	d := newFakeDoor()
@@ -178,7 +271,7 @@ func TestGoldenText(t *testing.T) {
 
 // No size breaks a view, and none draws more than the terminal has.
 func TestEverySize(t *testing.T) {
-	s := newScreen(t, 80, 24)
+	s := onTrial(t, 80, 24, 4)
 	var dims [][2]int
 	for w := 1; w <= 300; w += 1 + w/6 {
 		for h := 1; h <= 100; h += 1 + h/5 {
@@ -193,6 +286,11 @@ func TestEverySize(t *testing.T) {
 		"editor":  func() { s.editSetting("pool.limit") },
 		"unlock":  func() { s.overlay = &unlockPrompt{} },
 		"silence": func() { s.silence() },
+		"word":    func() { s.askAction("cache.flush_l1", "") },
+		"save":    func() { s.run(s.askSave()) },
+		"alert":   func() { s.run(s.drillAlert(s.look.Alerts[0])) },
+		"breaker": func() { s.run(s.drillBreaker(s.look.Breakers[1])) },
+		"explain": func() { s.run(s.explain("pool.limit")) },
 		"quit":    func() { s.overlay = &quitPrompt{} },
 	}
 	for v := viewOverview; v < viewEnd; v++ {

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/bizra/bizra-top/node/control"
+	"github.com/bizra/bizra-top/node/settings"
 )
 
 // drawSettings shows all tunables, and the selected one at length.
@@ -23,16 +24,16 @@ func (m *model) drawSettings(f *frame, r rect) {
 func (m *model) settingsTable(v viewID, w, h int) []line {
 	cols := []column{
 		{title: "", w: 1}, {title: "setting", w: 32, grow: 2},
-		{title: "value", w: 16, grow: 1}, {title: "default", w: 10, drop: 2},
+		{title: "value", w: 16, grow: 1}, {title: "from", w: 11}, {title: "default", w: 10, drop: 2},
 		{title: "bounds", w: 18, drop: 4}, {title: "risk", w: 6, drop: 3},
-		{title: "", w: 20, grow: 5, drop: 1},
+		{title: "", w: 14, grow: 5, drop: 1},
 	}
 	var rows []row
 	list := m.settingsOf(v)
 	changed := 0
 	for _, s := range list {
 		dot, value := txt(inkMuted, ""), txt(inkText, withUnit(s, s.Value))
-		if s.Value != s.Default {
+		if changedWord(s) != "" {
 			changed++
 			dot, value = txt(inkAccent, "*"), txt(inkStrong, withUnit(s, s.Value))
 		}
@@ -44,17 +45,34 @@ func (m *model) settingsTable(v viewID, w, h int) []line {
 			risk = inkText
 		}
 		rows = append(rows, row{
-			dot, keyLine(s.Key), value, txt(inkMuted, s.Default), txt(inkMuted, bounds(s)),
+			dot, keyLine(s.Key), value, sourceLine(s.Source), txt(inkMuted, s.Default), txt(inkMuted, bounds(s)),
 			txt(risk, s.Risk), txt(inkMuted, s.Doc),
 		})
 	}
 	title := m.listTitle("Settings", v, len(rows), len(m.settings), w)
 	if v != viewSettings {
 		title = titled("Settings of this part", w)
-	} else if changed > 0 && m.filter[v] == "" {
-		title = titledRight("Settings", cat(txt(inkAccent, "* "), txt(inkMuted, whole(changed)+" changed of "+whole(len(rows)))), w)
+	} else if (changed > 0 || m.look.Unsaved > 0) && m.filter[v] == "" {
+		right := cat(txt(inkAccent, "* "), txt(inkMuted, whole(changed)+" changed of "+whole(len(rows))))
+		if n := m.look.Unsaved; n > 0 {
+			right = cat(right, txt(inkWarn, "  "+whole(n)+" unsaved"), txt(inkMuted, ": a restart loses them, "), txt(inkKey, "w"), txt(inkMuted, " saves"))
+		}
+		title = titledRight("Settings", right, w)
 	}
 	return append([]line{title}, table(cols, rows, m.cursor[v], w, h-1)...)
+}
+
+// sourceLine says where a value comes from. One that was set while the node runs is
+// the one that a restart may lose.
+func sourceLine(source string) line {
+	switch settings.Source(source) {
+	case settings.SourceDefault:
+		return txt(inkMuted, source)
+	case settings.SourceLive:
+		return txt(inkAccent, source)
+	default:
+		return txt(inkText, source)
+	}
 }
 
 // keyLine writes a key with its part muted, so that the eye finds its name.

@@ -75,8 +75,25 @@ func alertMark(a control.Alert) mark {
 	}
 }
 
-// eventMark shows the severity of an event.
+// changeMarks tell what happened to a setting, by the verb that the node writes
+// before the values.
+var changeMarks = map[string]mark{
+	"changed": {"→", "info", inkAccent, true}, "redone": {"→", "info", inkAccent, true}, "reloaded": {"→", "info", inkAccent, true},
+	"undone": {"←", "info", inkAccent, true}, "reverted": {"←", "info", inkAccent, true},
+	"kept": {"✓", "good", inkGood, true}, "saved": {"✓", "good", inkGood, true},
+}
+
+// eventMark shows the severity of an event, and of a change which way it went.
 func eventMark(e control.Event) mark {
+	if verb, _, _ := strings.Cut(e.Text, ":"); e.Kind == "change" && e.Severity == "info" {
+		if s, ok := changeMarks[verb]; ok {
+			if verb == "reverted" && e.Actor == "node" {
+				// Nobody did it: a trial ran out, or its guard turned true.
+				s.word, s.ink, s.calm = "warn", inkWarn, false
+			}
+			return s
+		}
+	}
 	switch e.Severity {
 	case "good":
 		return mark{"✓", "good", inkGood, true}

@@ -41,9 +41,17 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case panelsMsg:
 		m.panels = msg.panels
 	case historyMsg:
-		m.history.seed(msg.past)
+		if !m.inPast() {
+			m.history.seed(msg.past)
+		}
+	case pastMsg:
+		return m, m.arrived(msg)
+	case pastHistoryMsg:
+		return m, m.drawn(msg)
 	case settingsMsg:
-		if msg.err == "" {
+		if msg.err == "" && m.inPast() {
+			m.past.settings = msg.list
+		} else if msg.err == "" {
 			m.settings = msg.list
 			m.reseat()
 		}
@@ -51,12 +59,24 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		m.actions = msg.list
 	case checkedMsg:
 		if c, ok := m.overlay.(*confirm); ok && c.id == msg.id {
-			c.answer(msg)
+			c.checked(msg)
 		}
 	case doneMsg:
 		return m, m.done(msg)
 	case savedMsg:
 		m.saved(msg)
+	case overridesMsg:
+		return m, m.overridden(msg)
+	case comparedMsg:
+		m.compared(msg)
+	case transitionsMsg:
+		if d, ok := m.overlay.(*breakerDrill); ok && d.name == msg.name {
+			d.list, d.problem, d.told = msg.list, msg.err, true
+		}
+	case explainedMsg:
+		if e, ok := m.overlay.(*explanation); ok && e.key == msg.key {
+			e.layers, e.problem, e.told = msg.layers, msg.err, true
+		}
 	}
 	return m, nil
 }
@@ -69,7 +89,7 @@ func (m *model) ticked(msg tickMsg) tea.Cmd {
 		m.status, m.statusTill = nil, time.Time{}
 	}
 	switch {
-	case m.unchosen && m.offered, m.paused:
+	case m.unchosen && m.offered, (m.paused || m.inPast()) && len(m.look.Trials) == 0:
 		return m.tick()
 	case m.unchosen:
 		return tea.Batch(m.tick(), m.fetchNodes())
@@ -84,7 +104,13 @@ func (m *model) looked(msg lookMsg) tea.Cmd {
 		m.lost = msg.err
 		return nil
 	}
-	if m.paused {
+	m.ahead = msg.look.Time.Sub(msg.at)
+	if m.paused || m.inPast() {
+		// Frozen is what is measured: a countdown that stands still would lie.
+		m.lost = ""
+		m.past.look.Trials = msg.look.Trials
+		m.look.Trials, m.look.Undoable, m.look.Redoable = msg.look.Trials, msg.look.Undoable, msg.look.Redoable
+		m.sighted(msg.at)
 		return nil
 	}
 	var cmds []tea.Cmd
@@ -109,7 +135,11 @@ func (m *model) looked(msg lookMsg) tea.Cmd {
 	if !m.lookAt.IsZero() && !restarted {
 		cmds = append(cmds, m.attend(m.look, msg.look))
 	}
+	if restarted {
+		m.mine = map[uint64]bool{} // another process counts its changes anew
+	}
 	m.look, m.lookAt = msg.look, msg.at
+	m.sighted(msg.at)
 	m.history.add(msg.look.Time, msg.look.Panels)
 	if restarted {
 		// Another process: its events count from one again, and this look was
@@ -120,7 +150,7 @@ func (m *model) looked(msg lookMsg) tea.Cmd {
 		m.takeEvents(msg.look)
 	}
 	m.reseat()
-	return tea.Batch(cmds...)
+	return tea.Batch(append(cmds, m.refreshDrill())...)
 }
 
 // takeEvents appends a look's events to those that are kept.
@@ -142,18 +172,33 @@ func (m *model) targetsMoved(msg lookMsg) bool {
 }
 
 // done shows how a change ended and looks at once, so that its effect is on the
-// screen with the next frame.
+// screen with the next frame. The confirmation that asked is closed, or says why it
+// was not done.
 func (m *model) done(msg doneMsg) tea.Cmd {
-	if msg.err != "" {
+	c, asked := m.overlay.(*confirm)
+	asked = asked && msg.id != 0 && c.id == msg.id
+	switch {
+	case msg.err != "" && asked:
+		c.failed(msg)
+	case msg.err != "":
 		m.say(inkBad, "not done: "+msg.err)
-	} else {
-		m.say(inkGood, "done: "+msg.text)
+	case msg.trial != 0:
+		m.mine[msg.trial] = true
+		m.say(inkGood, msg.text+": it goes back unless y keeps it")
+	default:
+		m.say(inkGood, msg.text)
+	}
+	if asked && msg.err == "" {
+		m.overlay, m.closed = nil, m.now()
 	}
 	return tea.Batch(m.lookNow(), m.fetchSettings())
 }
 
 // pause freezes and resumes the whole screen.
 func (m *model) pause() tea.Cmd {
+	if m.inPast() {
+		return m.live()
+	}
 	m.paused = !m.paused
 	if m.paused {
 		m.pausedAt = m.now()

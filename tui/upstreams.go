@@ -19,7 +19,7 @@ func (m *model) drawUpstreams(f *frame, r rect) {
 				low, past = low.splitTop(9)
 			}
 			f.put(low, append([]line{titled(u.Name, low.w)}, m.upstreamLines(u, low.w)...))
-			f.put(past, chart(m.history, m.nodeNow(), "Latency of "+u.Name, control.UnitSeconds, []plotted{
+			f.put(past, m.chart("Latency of "+u.Name, control.UnitSeconds, []plotted{
 				{name: "p50", panel: "upstream_p50", label: u.Name, ink: inkChart1},
 				{name: "p99", panel: "upstream_p99", label: u.Name, ink: inkChart2, heavy: true},
 			}, past.w, past.h))

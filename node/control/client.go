@@ -142,6 +142,11 @@ func (c *Client) Act(ctx context.Context, r ActionRequest) (ActionResult, error)
 	return call[ActionResult](ctx, c, http.MethodPost, "/v1/actions", r)
 }
 
+// Transitions returns what a breaker did lately, oldest first.
+func (c *Client) Transitions(ctx context.Context, breaker string) ([]Transition, error) {
+	return call[[]Transition](ctx, c, http.MethodGet, "/v1/transitions?"+url.Values{"breaker": {breaker}}.Encode(), nil)
+}
+
 // Events returns the events after since, oldest first.
 func (c *Client) Events(ctx context.Context, since uint64) ([]Event, error) {
 	return call[[]Event](ctx, c, http.MethodGet, "/v1/events?since="+strconv.FormatUint(since, 10), nil)

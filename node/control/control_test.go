@@ -32,6 +32,18 @@ func (observer) Now(context.Context) map[string][]control.Value {
 func (observer) History(context.Context, time.Duration, time.Duration) (map[string][]control.Series, error) {
 	return map[string][]control.Series{"p": {{Points: []control.Point{{T: 1, V: control.Number(math.Inf(1))}}}}}, nil
 }
+func (observer) LookAt(_ context.Context, at time.Time) (control.Look, error) {
+	return control.Look{Time: at}, nil
+}
+func (observer) HistoryUntil(_ context.Context, end time.Time, _, _ time.Duration) (map[string][]control.Series, error) {
+	return map[string][]control.Series{"p": {{Points: []control.Point{{T: end.UnixMilli(), V: 1}}}}}, nil
+}
+func (observer) Comparison(_ context.Context, condition string, end time.Time, _, _ time.Duration) (control.Comparison, error) {
+	return control.Comparison{Values: []control.Series{{Label: condition, Points: []control.Point{{T: end.UnixMilli(), V: 1}}}}}, nil
+}
+func (observer) SettingsAt(_ context.Context, at time.Time) (map[string]float64, error) {
+	return map[string]float64{"pool.limit": float64(at.UnixMilli())}, nil
+}
 func (observer) ServeHTTP(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }
 
 type rig struct {
@@ -70,7 +82,10 @@ func serve(t *testing.T) *rig {
 		Node:     func() control.Node { return control.Node{Name: "n"} },
 		Breakers: func() []control.Breaker { return nil }, Upstreams: func() []control.Upstream { return nil },
 		Pool: func() control.Pool { return control.Pool{} }, Tiers: func() []control.Tier { return nil }, Warming: func() control.Warming { return control.Warming{} },
-		Alerts: func() []control.Alert { return nil }, Silencer: silencer{}, Changed: func() {},
+		Transitions: func(name string) ([]control.Transition, bool) {
+			return []control.Transition{{From: "closed", To: "open", Reason: "r"}}, name == "upstream/a"
+		},
+		Alerts: func() []control.Alert { return []control.Alert{{Name: "A", Expr: "g > 2"}} }, Silencer: silencer{}, Changed: func() {},
 		Audit: trail, Overrides: filepath.Join(dir, "overrides.yaml"),
 		Condition: func(_ context.Context, guard string) (bool, error) {
 			if guard == "(" {

@@ -28,6 +28,7 @@ import (
 
 // Observer answers what is measured: the panels, now and over time.
 type Observer interface {
+	Past
 	Panels() []Panel
 	Now(ctx context.Context) map[string][]Value
 	History(ctx context.Context, span, step time.Duration) (map[string][]Series, error)
@@ -42,10 +43,12 @@ type Host struct {
 	Operations []Operation
 	Node       func() Node
 	Breakers   func() []Breaker
-	Upstreams  func() []Upstream
-	Pool       func() Pool
-	Tiers      func() []Tier
-	Warming    func() Warming
+	// Transitions returns what a breaker did lately, oldest first.
+	Transitions func(breaker string) (list []Transition, known bool)
+	Upstreams   func() []Upstream
+	Pool        func() Pool
+	Tiers       func() []Tier
+	Warming     func() Warming
 	// Warn says what is doubtful about a change.
 	Warn func(context.Context, Changed) []string
 	// Condition says whether a guard holds: an alert fires, or PromQL has a result.
@@ -191,8 +194,10 @@ func (s *Server) verbs() []verb {
 		{"POST /v1/save", Admin, s.save},
 		{"GET /v1/actions", Viewer, s.actions},
 		{"POST /v1/actions", Operator, s.act},
+		{"GET /v1/transitions", Viewer, s.transitions},
 		{"GET /v1/events", Viewer, s.events},
 		{"GET /v1/alerts", Viewer, func(http.ResponseWriter, *http.Request) (any, error) { return s.host.Alerts(), nil }},
+		{"GET /v1/alerts/{name}/history", Viewer, s.comparison},
 		{"GET /v1/silences", Viewer, s.silences},
 		{"POST /v1/silences", Operator, s.addSilence},
 		{"DELETE /v1/silences/{id}", Operator, s.expireSilence},
@@ -290,6 +295,11 @@ func read(r *http.Request, into any) error {
 }
 
 func (s *Server) look(_ http.ResponseWriter, r *http.Request) (any, error) {
+	if at, given, err := moment(r, "at"); err != nil {
+		return nil, err
+	} else if given {
+		return s.host.Observer.LookAt(r.Context(), at)
+	}
 	since, _ := strconv.ParseUint(r.URL.Query().Get("since"), 10, 64)
 	events, last := s.host.Events.Since(since)
 	changes := s.changes.shown.Load()
@@ -302,6 +312,15 @@ func (s *Server) look(_ http.ResponseWriter, r *http.Request) (any, error) {
 	}, nil
 }
 
+func (s *Server) transitions(_ http.ResponseWriter, r *http.Request) (any, error) {
+	name := r.URL.Query().Get("breaker")
+	list, known := s.host.Transitions(name)
+	if !known {
+		return nil, &Problem{http.StatusNotFound, fmt.Sprintf("there is no breaker %q", name)}
+	}
+	return list, nil
+}
+
 func (s *Server) events(_ http.ResponseWriter, r *http.Request) (any, error) {
 	since, err := strconv.ParseUint(r.URL.Query().Get("since"), 10, 64)
 	if err != nil && r.URL.Query().Get("since") != "" {
@@ -311,11 +330,25 @@ func (s *Server) events(_ http.ResponseWriter, r *http.Request) (any, error) {
 	return events, nil
 }
 
-func (s *Server) panelHistory(_ http.ResponseWriter, r *http.Request) (any, error) {
+// window reads the span and the step of a range.
+func window(r *http.Request) (span, step time.Duration, err error) {
 	span, err1 := time.ParseDuration(r.URL.Query().Get("span"))
 	step, err2 := time.ParseDuration(r.URL.Query().Get("step"))
 	if err1 != nil || err2 != nil || step < time.Second || span < step || span/step > 2000 {
-		return nil, &Problem{http.StatusBadRequest, "span and step must be durations such as 15m and 5s, step at least 1s, at most 2000 steps"}
+		return 0, 0, &Problem{http.StatusBadRequest, "span and step must be durations such as 15m and 5s, step at least 1s, at most 2000 steps"}
+	}
+	return span, step, nil
+}
+
+func (s *Server) panelHistory(_ http.ResponseWriter, r *http.Request) (any, error) {
+	span, step, err := window(r)
+	if err != nil {
+		return nil, err
+	}
+	if end, given, err := moment(r, "end"); err != nil {
+		return nil, err
+	} else if given {
+		return s.host.Observer.HistoryUntil(r.Context(), end, span, step)
 	}
 	return s.host.Observer.History(r.Context(), span, step)
 }

@@ -2,6 +2,8 @@ package control
 
 import (
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/bizra/bizra-top/node/settings"
@@ -15,13 +17,39 @@ func (s *Server) setting(_ http.ResponseWriter, r *http.Request) (any, error) {
 	return DescribeSetting(found), nil
 }
 
-func (s *Server) settings(http.ResponseWriter, *http.Request) (any, error) {
+func (s *Server) settings(_ http.ResponseWriter, r *http.Request) (any, error) {
 	all := s.host.Registry.All()
+	if at, given, err := moment(r, "at"); err != nil {
+		return nil, err
+	} else if given {
+		values, err := s.host.Observer.SettingsAt(r.Context(), at)
+		return SettingsOf(all, values), err
+	}
 	out := make([]Setting, len(all))
 	for i, one := range all {
 		out[i] = DescribeSetting(one)
 	}
 	return out, nil
+}
+
+// SettingsOf returns the settings of a catalogue that have one of the numbers, by key,
+// with it. No metric tells texts, nor where a value came from.
+func SettingsOf(catalogue []settings.Setting, numbers map[string]float64) []Setting {
+	out := []Setting{}
+	for _, s := range catalogue {
+		v, there := numbers[s.Key]
+		if !there || !s.Numeric {
+			continue
+		}
+		s.Number, s.Text = v, settings.FormatNumber(s.Kind, v)
+		if s.Kind == settings.KindBool {
+			s.Text = strconv.FormatBool(v == 1)
+		}
+		s.Started, s.Source = s.Text, ""
+		out = append(out, DescribeSetting(s))
+	}
+	slices.SortFunc(out, func(a, b Setting) int { return strings.Compare(a.Key, b.Key) })
+	return out
 }
 
 // DescribeSetting returns a setting as it goes over the wire.

@@ -6,9 +6,10 @@
 //
 //	GET  /v1/node                 who answers
 //	GET  /v1/look?since=N         one tick of the screen
+//	GET  /v1/look?at=MS           the same as it was, as far as metrics tell
 //	GET  /v1/panels               the panel catalogue
-//	GET  /v1/panels/history?span=15m&step=5s
-//	GET  /v1/settings             every tunable
+//	GET  /v1/panels/history?span=15m&step=5s&end=MS
+//	GET  /v1/settings             every tunable; with ?at=MS the numbers as they were
 //	GET  /v1/settings/{key}
 //	GET  /v1/settings/{key}/explain  what each source says of it
 //	GET  /v1/changes              what was changed and holds, newest first
@@ -21,8 +22,10 @@
 //	GET  /v1/audit?limit=100      who did what, newest first
 //	GET  /v1/actions              what can be done by hand
 //	POST /v1/actions              do it
+//	GET  /v1/transitions?breaker=NAME  what a breaker did lately, oldest first
 //	GET  /v1/events?since=N       the event list
 //	GET  /v1/alerts               rules and their state
+//	GET  /v1/alerts/{name}/history?span=15m&step=5s&end=MS
 //	GET  /v1/silences             what is silenced
 //	POST /v1/silences             silence what matches, for a while
 //	DELETE /v1/silences/{id}      end a silence
@@ -118,6 +121,13 @@ type Series struct {
 	Points []Point `json:"points"`
 }
 
+// Comparison is what the condition of an alert compares, over time. Labels are those
+// that tell series apart, as name=value.
+type Comparison struct {
+	Values     []Series `json:"values"`
+	Thresholds []Series `json:"thresholds"` // none where nothing is compared
+}
+
 // Look is one tick of the screen: all that changes, in one answer.
 type Look struct {
 	Time      time.Time          `json:"time"`
@@ -155,6 +165,14 @@ type Breaker struct {
 	NextProbe    time.Time `json:"next_probe"`
 	LastError    string    `json:"last_error"`
 	Opened       uint64    `json:"opened"` // times opened since the start
+}
+
+// Transition is a breaker's step from one state to another.
+type Transition struct {
+	From   string    `json:"from"`
+	To     string    `json:"to"`
+	Reason string    `json:"reason"`
+	At     time.Time `json:"at"`
 }
 
 // Upstream is one JSON-RPC provider.

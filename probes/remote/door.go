@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -249,31 +248,21 @@ func (d *Door) History(ctx context.Context, span, step time.Duration) (map[strin
 // Settings returns the settings with a number, sorted by key; texts are not among
 // the metrics, nor where a value came from.
 func (d *Door) Settings(ctx context.Context) ([]control.Setting, error) {
+	return d.settingsAt(ctx, time.Time{})
+}
+
+func (d *Door) settingsAt(ctx context.Context, at time.Time) ([]control.Setting, error) {
 	d.looking.Lock()
 	defer d.looking.Unlock()
 	n, err := d.node()
 	if err != nil {
 		return nil, err
 	}
-	values, err := probes.SettingsAt(ctx, n, time.Time{})
+	values, err := probes.SettingsAt(ctx, n, at)
 	if err != nil {
 		return nil, err
 	}
-	var out []control.Setting
-	for _, s := range d.catalogue {
-		v, there := values[s.Key]
-		if !there || !s.Numeric {
-			continue
-		}
-		s.Number, s.Text = v, settings.FormatNumber(s.Kind, v)
-		if s.Kind == settings.KindBool {
-			s.Text = fmt.Sprint(v == 1)
-		}
-		s.Started, s.Source = s.Text, ""
-		out = append(out, control.DescribeSetting(s))
-	}
-	slices.SortFunc(out, func(a, b control.Setting) int { return strings.Compare(a.Key, b.Key) })
-	return out, nil
+	return control.SettingsOf(d.catalogue, values), nil
 }
 
 // Actions returns none.

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/bizra/bizra-top/node/control"
+	"github.com/bizra/bizra-top/node/settings"
 )
 
 // errReadOnly is the answer to all that would change a node.
@@ -42,6 +43,16 @@ func (readOnly) Redo(context.Context) (control.ChangeResult, error) {
 // Save is refused.
 func (readOnly) Save(context.Context, control.SaveRequest) (control.SaveResult, error) {
 	return control.SaveResult{}, errReadOnly
+}
+
+// Transitions is refused: a Prometheus knows the states, not why.
+func (readOnly) Transitions(context.Context, string) ([]control.Transition, error) {
+	return nil, errors.New("a Prometheus does not know why a breaker moved")
+}
+
+// Explain is refused: no metric tells where a value comes from.
+func (readOnly) Explain(context.Context, string) ([]settings.Layer, error) {
+	return nil, errors.New("a Prometheus knows the values, not where they come from")
 }
 
 // Act is refused.
