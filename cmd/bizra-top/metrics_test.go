@@ -38,13 +38,19 @@ func everyMetric(t *testing.T) []*dto.MetricFamily {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	s, err := newService(t.Context(), d, place{dir, filepath.Join(dir, "s"), "node"}, slog.New(slog.DiscardHandler))
+	at := place{dir, filepath.Join(dir, "s"), "node"}
+	sockets, err := openSockets(d, at, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sockets.Close(false)
+	s, err := newService(t.Context(), d, at, slog.New(slog.DiscardHandler), sockets, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- s.run(ctx) }()
+	go func() { ended <- s.run(ctx, nil, func(context.Context) {}) }()
 	defer func() {
 		stop()
 		select {
