@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -16,6 +17,7 @@ import (
 
 	"golang.org/x/net/netutil"
 
+	"github.com/bizra/bizra-top/node/audit"
 	"github.com/bizra/bizra-top/node/printable"
 	"github.com/bizra/bizra-top/node/settings"
 )
@@ -179,6 +181,22 @@ func (s *Server) ServeFleet(l net.Listener, c *Certificates) error {
 		return fmt.Errorf("serve the control door at %s: %w", l.Addr(), err)
 	}
 	return nil
+}
+
+// complaints is where http.Server writes. Who knocks without a certificate is recorded,
+// but cannot fill the log or the trail.
+type complaints struct{ server *Server }
+
+func (c complaints) Write(p []byte) (int, error) {
+	text := string(p)
+	if !strings.Contains(text, "TLS handshake error") {
+		log.Print(text)
+		return len(p), nil
+	}
+	c.server.refusals.Do(func() {
+		c.server.record(peer{name: "unknown", uid: -1}, audit.Entry{Verb: "ask", Outcome: "refused", Reason: strings.TrimSpace(text)})
+	})
+	return len(p), nil
 }
 
 // roleUnits are the organisational units of a client's certificate that give it more

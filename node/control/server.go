@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -67,7 +68,7 @@ type Host struct {
 // maxRequest bounds a request body.
 const maxRequest = 1 << 20
 
-// Server is the control socket.
+// Server is the control socket, and the door over TCP where that is open.
 type Server struct {
 	host     Host
 	listener net.Listener
@@ -133,6 +134,7 @@ func NewServer(l net.Listener, host Host) *Server {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ConnContext:       s.withPeer,
+		ErrorLog:          log.New(complaints{s}, "", 0),
 	}
 	return s
 }

@@ -17,9 +17,10 @@ var past = time.Unix(1, 0)
 type Listener struct {
 	net.Listener
 
-	mu      sync.Mutex
-	adopted []net.Conn
-	open    map[*conn]struct{}
+	mu        sync.Mutex
+	adopted   []net.Conn
+	open      map[*conn]struct{}
+	accepting int // calls of Accept under way
 }
 
 // NewListener returns a listener that hands out the connections of another process
@@ -30,17 +31,21 @@ func NewListener(l net.Listener, adopted []net.Conn) *Listener {
 
 // Accept implements net.Listener.
 func (l *Listener) Accept() (net.Conn, error) {
-	c := l.next()
+	l.mu.Lock()
+	l.accepting++
+	l.mu.Unlock()
+	c, err := l.next(), error(nil)
 	if c == nil {
-		var err error
-		if c, err = l.Listener.Accept(); err != nil {
-			return nil, err
-		}
+		c, err = l.Listener.Accept()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.accepting-- // together with what follows: Drain overlooks no connection
+	if err != nil {
+		return nil, err
 	}
 	mine := &conn{Conn: c, listener: l, idle: true}
-	l.mu.Lock()
 	l.open[mine] = struct{}{}
-	l.mu.Unlock()
 	return mine, nil
 }
 
@@ -90,7 +95,7 @@ func (l *Listener) Drain(ctx context.Context, give func(net.Conn) error) error {
 	defer tick.Stop()
 	for {
 		l.mu.Lock()
-		left := len(l.open)
+		left := len(l.open) + l.accepting
 		for c := range l.open {
 			c.release(give)
 		}
@@ -179,7 +184,7 @@ func (c *conn) CloseWrite() error {
 // Close closes the connection here. One that was released lives on where it was
 // given to.
 func (c *conn) Close() error {
-	c.listener.forget(c)
+	defer c.listener.forget(c) // Drain waits until it is where it goes
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Sockets are listening sockets by name. They stay open when a listener on one of
@@ -19,11 +22,7 @@ type Sockets struct {
 // Add takes over the socket of a listener, which is closed. The file of a unix socket
 // that was made here (owned) is removed by Close.
 func (s *Sockets) Add(name string, l net.Listener, owned bool) error {
-	f, ok := l.(interface{ File() (*os.File, error) })
-	if !ok {
-		return fmt.Errorf("a listener of %T cannot be handed over", l)
-	}
-	file, err := f.File()
+	file, err := duplicate(name, l)
 	if err != nil {
 		return fmt.Errorf("take over the socket %s: %w", name, err)
 	}
@@ -36,6 +35,28 @@ func (s *Sockets) Add(name string, l net.Listener, owned bool) error {
 	}
 	s.add(name, file, path)
 	return l.Close()
+}
+
+// duplicate returns a file of a listener's socket. That of its method File would not
+// do: giving it to a process makes the socket blocking, for this process too, whose
+// Accept then cannot be ended.
+func duplicate(name string, l net.Listener) (*os.File, error) {
+	sys, ok := l.(syscall.Conn)
+	if !ok {
+		return nil, fmt.Errorf("a listener of %T cannot be handed over", l)
+	}
+	raw, err := sys.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	fd, failed := 0, error(nil)
+	if err := raw.Control(func(of uintptr) { fd, failed = unix.FcntlInt(of, unix.F_DUPFD_CLOEXEC, 0) }); err != nil {
+		return nil, err
+	}
+	if failed != nil {
+		return nil, failed
+	}
+	return os.NewFile(uintptr(fd), name), nil
 }
 
 func (s *Sockets) add(name string, file *os.File, path string) {
