@@ -33,11 +33,14 @@ func (p past) text(connections int) string {
 // there may have been replaced since.
 func program() (string, error) {
 	path, err := exec.LookPath(os.Args[0])
+	if err != nil { // whoever started it gave it another name
+		path, err = os.Executable()
+	}
 	if err == nil {
 		path, err = filepath.Abs(path)
 	}
 	if err != nil {
-		return "", fmt.Errorf("find the program to start anew: %w", err)
+		return "", fmt.Errorf("find the program's file: %w", err)
 	}
 	return path, nil
 }
