@@ -4,7 +4,6 @@
 package alerts
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -60,6 +59,7 @@ type Evaluator struct {
 
 	// Of Run alone once it runs.
 	loaded  map[string][]byte // the rule files that run
+	shipped int               // how many they are without the operator's own; 0 before that is known
 	refused string            // what was wrong with newer ones
 
 	mu        sync.Mutex
@@ -134,7 +134,7 @@ func (e *Evaluator) Run(ctx context.Context) {
 	e.mu.Unlock()
 	var wg sync.WaitGroup
 	wg.Go(e.manager.Run)
-	tick := time.NewTicker(min(e.every, time.Second) / 2)
+	tick := time.NewTicker(min(e.every/2, time.Second))
 	defer tick.Stop()
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
@@ -237,14 +237,12 @@ func (e *Evaluator) List() []control.Alert {
 			out = append(out, rule(r))
 		}
 	}
-	order := map[string]int{"firing": 0, "pending": 1, "resolved": 2, "inactive": 3}
-	severity := map[string]int{"critical": 0, "warning": 1, "info": 2}
-	slices.SortStableFunc(out, func(a, b control.Alert) int {
-		return cmp.Or(cmp.Compare(order[a.State], order[b.State]), cmp.Compare(severity[a.Severity], severity[b.Severity]),
-			cmp.Compare(a.Name, b.Name))
-	})
+	probes.SortAlerts(out)
 	return out
 }
+
+// Groups returns the rules that run, as the rule manager has them.
+func (e *Evaluator) Groups() []*rules.Group { return e.manager.RuleGroups() }
 
 // rule describes an alerting rule at rest.
 func rule(r *rules.AlertingRule) control.Alert {

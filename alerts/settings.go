@@ -95,7 +95,7 @@ func Declare(r *settings.Registry) Settings {
 	return Settings{
 		Delivery: delivery.Declare(r),
 		EvaluateEvery: settings.Duration(r, settings.Spec{Key: "alerts.evaluate_every", Min: 0.5, Max: 300, Restart: true,
-			Doc: "How often alert rules are evaluated."}, 3*time.Second),
+			Doc: "How often alert rules are evaluated."}, 5*time.Second),
 		Files: settings.List(r, settings.Spec{Key: "alerts.rule_files",
 			Doc: "Further Prometheus rule files, or patterns such as /etc/bizra-top/rules/*.yaml; taken up when they change."}, nil),
 	}

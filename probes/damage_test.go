@@ -1,6 +1,7 @@
 package probes
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -206,7 +207,7 @@ func TestSampleUntilKilled(t *testing.T) {
 	for seen := int64(0); ; time.Sleep(time.Millisecond) {
 		m.Nudge()
 		if last := m.last.Load(); last != seen {
-			fmt.Println("at", last)
+			fmt.Printf("at %d.\n", last)
 			seen = last
 		}
 	}
@@ -225,26 +226,28 @@ func TestHistorySurvivesKill(t *testing.T) {
 	for range rounds {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestSampleUntilKilled$")
 		cmd.Env = append(os.Environ(), "SAMPLE_UNTIL_KILLED="+dir)
-		var out bytes.Buffer
-		cmd.Stdout = &out
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(1500*time.Millisecond + rand.N(500*time.Millisecond))
-		if err := cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
+		lines := bufio.NewScanner(out)
+		for n := 0; lines.Scan(); n++ { // ends when it is killed; a line that was cut ends without \n
+			written = append(written, lines.Text())
+			if n == 2 {
+				time.AfterFunc(rand.N(500*time.Millisecond), func() { _ = cmd.Process.Kill() })
+			}
 		}
 		_ = cmd.Wait() // it was killed
-		lines := strings.Split(out.String(), "\n")
-		written = append(written, lines[:len(lines)-1]...) // the last may be cut
 	}
 	h, _, _ := open(t, dir)
 	samples := 0
 	for _, line := range written {
 		var at int64
-		if _, err := fmt.Sscanf(line, "at %d", &at); err != nil {
-			t.Errorf("the process said %q", line)
-			continue
+		if _, err := fmt.Sscanf(line, "at %d.", &at); err != nil || !strings.HasSuffix(line, ".") {
+			continue // what it said was cut off
 		}
 		samples++
 		if n, ok := one(t, h, `count(moves_total)`, time.UnixMilli(at)); !ok || n != 2000 {

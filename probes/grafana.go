@@ -14,9 +14,6 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/prometheus"
 	"github.com/grafana/grafana-foundation-sdk/go/stat"
 	"github.com/grafana/grafana-foundation-sdk/go/timeseries"
-	"github.com/prometheus/common/model"
-	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/promql/parser"
 
 	"github.com/bizra/bizra-top/node/control"
 )
@@ -93,26 +90,12 @@ var window = regexp.MustCompile(`\[\d+s\]`)
 // far as its scrape interval asks for, and a quantile also reads the classic
 // buckets of a server that does not keep native histograms.
 func grafanaExpr(expr string) (string, error) {
-	ast, err := parser.NewParser(parser.Options{}).ParseExpr(expr)
+	classic, err := classicQuantile(expr)
 	if err != nil {
 		return "", err
 	}
-	if quantile, ok := ast.(*parser.Call); ok && quantile.Func.Name == "histogram_quantile" {
-		parser.Inspect(quantile, func(n parser.Node, _ []parser.Node) error {
-			switch n := n.(type) {
-			case *parser.AggregateExpr:
-				n.Grouping = append(n.Grouping, "le")
-			case *parser.VectorSelector:
-				n.Name += "_bucket"
-				for i, m := range n.LabelMatchers {
-					if m.Name == model.MetricNameLabel {
-						n.LabelMatchers[i] = labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, n.Name)
-					}
-				}
-			}
-			return nil
-		})
-		expr += " or " + quantile.String()
+	if classic != nil {
+		expr += " or " + classic.String()
 	}
 	return window.ReplaceAllString(expr, "[$$__rate_interval]"), nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
@@ -77,12 +78,12 @@ type History struct {
 // damaged there is moved to its folder "damaged", and told of by Run. It is an
 // error if another process has the history open.
 func OpenHistory(dir string, s Settings, log *slog.Logger) (_ *History, err error) {
-	p := parser.NewParser(parser.Options{})
+	p := boundedParser{parser.NewParser(parser.Options{})}
 	h := &History{settings: s, dir: dir, log: log, parser: p}
 	h.engine = &engine{history: h, Engine: promql.NewEngine(promql.EngineOpts{
 		Logger: log, MaxSamples: maxSamples, Timeout: queryTimeout, LookbackDelta: minLookback,
 		EnableAtModifier: true, EnableNegativeOffset: true, Parser: p,
-		NoStepSubqueryIntervalFn: func(int64) int64 { return time.Second.Milliseconds() },
+		NoStepSubqueryIntervalFn: func(int64) int64 { return subqueryStep.Milliseconds() },
 	})}
 	defer func() {
 		if err != nil {
@@ -107,6 +108,7 @@ func OpenHistory(dir string, s Settings, log *slog.Logger) (_ *History, err erro
 		}
 	}
 	h.opened.Store(true)
+	h.measure()
 	return h, nil
 }
 
@@ -119,17 +121,29 @@ func (h *History) Storage() (promql.QueryEngine, storage.Queryable, storage.Appe
 type ruleAppendable struct{ history *History }
 
 func (a ruleAppendable) Appender(ctx context.Context) storage.Appender {
-	app := a.history.raw().db.Appender(ctx)
 	if a.history.stopped.Load() {
-		return dropping{app}
+		return dropping{}
 	}
-	return app
+	return a.history.raw().db.Appender(ctx)
 }
 
-// dropping accepts samples and writes none.
-type dropping struct{ storage.Appender }
+// dropping accepts what rules write, and writes none of it. Even to roll back, the
+// database would write to its log.
+type dropping struct {
+	storage.Appender // nil: rules call nothing else
+}
 
-func (d dropping) Commit() error { return d.Rollback() }
+func (dropping) Append(ref storage.SeriesRef, _ labels.Labels, _ int64, _ float64) (storage.SeriesRef, error) {
+	return ref, nil
+}
+
+func (dropping) AppendHistogram(ref storage.SeriesRef, _ labels.Labels, _ int64, _ *histogram.Histogram, _ *histogram.FloatHistogram) (storage.SeriesRef, error) {
+	return ref, nil
+}
+
+func (dropping) SetOptions(*storage.AppendOptions) {}
+func (dropping) Commit() error                     { return nil }
+func (dropping) Rollback() error                   { return nil }
 
 // Close ends queries and writes what is in memory to disk.
 func (h *History) Close() error {
@@ -192,7 +206,7 @@ func (h *History) register(reg prometheus.Registerer) {
 	for _, t := range h.tiers {
 		resolution := prometheus.Labels{"resolution": t.name}
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_history_bytes", ConstLabels: resolution,
-			Help: "History on disk, by resolution."}, func() float64 { return float64(t.bytes()) }),
+			Help: "History on disk, by resolution, added up once a minute."}, func() float64 { return float64(t.size.Load()) }),
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_history_oldest_timestamp_seconds", ConstLabels: resolution,
 				Help: "When the history of each resolution begins; 0 while there is none."}, func() float64 {
 				if from, ok := t.from(); ok {
@@ -200,6 +214,13 @@ func (h *History) register(reg prometheus.Registerer) {
 				}
 				return 0
 			}))
+	}
+}
+
+// measure adds up what every tier takes on disk.
+func (h *History) measure() {
+	for _, t := range h.tiers {
+		t.bytes()
 	}
 }
 

@@ -35,6 +35,8 @@ type Sampler struct {
 	nudge    chan struct{}
 	last     atomic.Int64 // Unix milliseconds of the newest sample
 
+	known []known // of the newest gathering; of Run alone
+
 	samples prometheus.Counter
 	took    prometheus.Histogram
 	errors  prometheus.Counter
@@ -127,12 +129,13 @@ func (m *Sampler) sample(ctx context.Context) error {
 		return err
 	}
 	at := max(time.Now().UnixMilli(), m.last.Load()+1)
-	a := appender{AppenderV2: m.history.raw().db.AppenderV2(ctx), at: at}
+	a := appender{AppenderV2: m.history.raw().db.AppenderV2(ctx), at: at, known: m.known}
 	for _, f := range families {
 		for _, metric := range f.Metric {
 			a.metric(f.GetName(), metric)
 		}
 	}
+	m.known = a.known
 	if a.err != nil {
 		_ = a.Rollback() // the first error is the one that matters
 		return a.err
@@ -149,54 +152,86 @@ func (m *Sampler) sample(ctx context.Context) error {
 type appender struct {
 	storage.AppenderV2
 	at    int64
-	count int
+	known []known // of the gathering before this one, in its order
+	count int     // samples so far, and the place in known
 	err   error
+}
+
+// known is a series that was written before. A gathering comes in the same order as
+// the one before it but for series that are new, so each is found where it was, and
+// its labels need not be made, sorted and looked up again.
+type known struct {
+	name, suffix, bound string
+	values              []string
+	labels              labels.Labels
+	ref                 storage.SeriesRef
+}
+
+func (k *known) is(name, suffix, bound string, m *dto.Metric) bool {
+	if k.name != name || k.suffix != suffix || k.bound != bound || len(k.values) != len(m.Label) {
+		return false
+	}
+	for i, l := range m.Label {
+		if k.values[i] != l.GetValue() {
+			return false
+		}
+	}
+	return true
+}
+
+func newKnown(name, suffix, bound string, m *dto.Metric) known {
+	k := known{name: name, suffix: suffix, bound: bound, values: make([]string, len(m.Label))}
+	pairs := make([]string, 0, 2*len(m.Label)+4)
+	pairs = append(pairs, model.MetricNameLabel, name+suffix)
+	for i, l := range m.Label {
+		pairs = append(pairs, l.GetName(), l.GetValue())
+		k.values[i] = l.GetValue()
+	}
+	if bound != "" {
+		pairs = append(pairs, labels.BucketLabel, bound)
+	}
+	k.labels = labels.FromStrings(pairs...)
+	return k
 }
 
 func (a *appender) metric(name string, m *dto.Metric) {
 	switch {
 	case m.Counter != nil:
-		a.float(name, m, "", "", m.Counter.GetValue())
+		a.append(name, "", "", m, m.Counter.GetValue(), nil)
 	case m.Gauge != nil:
-		a.float(name, m, "", "", m.Gauge.GetValue())
+		a.append(name, "", "", m, m.Gauge.GetValue(), nil)
 	case m.Untyped != nil:
-		a.float(name, m, "", "", m.Untyped.GetValue())
+		a.append(name, "", "", m, m.Untyped.GetValue(), nil)
 	case m.Summary != nil:
-		a.float(name+"_sum", m, "", "", m.Summary.GetSampleSum())
-		a.float(name+"_count", m, "", "", float64(m.Summary.GetSampleCount()))
+		a.append(name, "_sum", "", m, m.Summary.GetSampleSum(), nil)
+		a.append(name, "_count", "", m, float64(m.Summary.GetSampleCount()), nil)
 	case m.Histogram != nil && m.Histogram.Schema != nil:
-		a.append(a.labels(name, m, "", ""), 0, native(m.Histogram))
+		a.append(name, "", "", m, 0, native(m.Histogram))
 	case m.Histogram != nil:
-		a.float(name+"_sum", m, "", "", m.Histogram.GetSampleSum())
-		a.float(name+"_count", m, "", "", float64(m.Histogram.GetSampleCount()))
+		a.append(name, "_sum", "", m, m.Histogram.GetSampleSum(), nil)
+		a.append(name, "_count", "", m, float64(m.Histogram.GetSampleCount()), nil)
 		for _, b := range m.Histogram.Bucket {
-			a.float(name+"_bucket", m, "le", formatBound(b.GetUpperBound()), float64(b.GetCumulativeCount()))
+			a.append(name, "_bucket", formatBound(b.GetUpperBound()), m, float64(b.GetCumulativeCount()), nil)
 		}
-		a.float(name+"_bucket", m, "le", "+Inf", float64(m.Histogram.GetSampleCount()))
+		a.append(name, "_bucket", "+Inf", m, float64(m.Histogram.GetSampleCount()), nil)
 	}
 }
 
-func (a *appender) labels(name string, m *dto.Metric, extra, value string) labels.Labels {
-	pairs := make([]string, 0, 2*len(m.Label)+4)
-	pairs = append(pairs, model.MetricNameLabel, name)
-	for _, l := range m.Label {
-		pairs = append(pairs, l.GetName(), l.GetValue())
-	}
-	if extra != "" {
-		pairs = append(pairs, extra, value)
-	}
-	return labels.FromStrings(pairs...)
-}
-
-func (a *appender) float(name string, m *dto.Metric, extra, value string, v float64) {
-	a.append(a.labels(name, m, extra, value), v, nil)
-}
-
-func (a *appender) append(l labels.Labels, v float64, h *histogram.Histogram) {
+// append writes a sample of the series of a metric with a suffix behind its name
+// and, where it is not empty, the bound of a bucket.
+func (a *appender) append(name, suffix, bound string, m *dto.Metric, v float64, h *histogram.Histogram) {
 	if a.err != nil {
 		return
 	}
-	if _, a.err = a.Append(0, l, 0, a.at, v, h, nil, storage.AppendV2Options{}); a.err == nil {
+	switch {
+	case a.count == len(a.known):
+		a.known = append(a.known, newKnown(name, suffix, bound, m))
+	case !a.known[a.count].is(name, suffix, bound, m):
+		// A series has come or gone: from here on every one is looked up once.
+		a.known = append(a.known[:a.count], newKnown(name, suffix, bound, m))
+	}
+	k := &a.known[a.count]
+	if k.ref, a.err = a.Append(k.ref, k.labels, 0, a.at, v, h, nil, storage.AppendV2Options{}); a.err == nil {
 		a.count++
 	}
 }

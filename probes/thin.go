@@ -52,6 +52,7 @@ func (h *History) Run(ctx context.Context, told func(severity, text string)) {
 			told("good", "old samples are thinned again")
 		}
 		failing = err != nil
+		h.measure()
 		select {
 		case <-ctx.Done():
 			return

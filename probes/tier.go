@@ -5,6 +5,7 @@ import (
 	"context"
 	"math"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -24,7 +25,8 @@ type tier struct {
 	resolution time.Duration // between two samples of a series; 0 for all
 	retention  func() time.Duration
 	db         *tsdb.DB
-	thinned    int64 // where the next window begins, Unix milliseconds; of Run alone
+	thinned    int64        // where the next window begins, Unix milliseconds; of Run alone
+	size       atomic.Int64 // bytes on disk when they were last added up
 }
 
 func (h *History) raw() *tier { return h.tiers[0] }
@@ -65,7 +67,7 @@ func (t *tier) from() (int64, bool) {
 	return from, from != math.MaxInt64
 }
 
-// bytes returns what the tier takes on disk.
+// bytes adds up what the tier takes on disk. It walks through folders.
 func (t *tier) bytes() int64 {
 	var sum int64
 	for _, b := range t.db.Blocks() {
@@ -74,6 +76,7 @@ func (t *tier) bytes() int64 {
 	if t.resolution == 0 {
 		sum += t.db.Head().Size()
 	}
+	t.size.Store(sum)
 	return sum
 }
 

@@ -61,7 +61,7 @@ func (m *model) breakerTable(w, h int) []line {
 		if !s.calm {
 			why = inkText
 		}
-		reason := b.Reason
+		reason := m.unmeasured(b.Reason)
 		if next := b.NextProbe; !s.calm && next.After(now) {
 			reason = "probe in " + coarse(next.Sub(now)+time.Second) + "; " + reason
 		}
@@ -106,7 +106,7 @@ func fact(name string, i ink, text string, w int) []line {
 func (m *model) breakerLines(b control.Breaker, w int) []line {
 	now := m.nodeNow()
 	out := []line{cat(txt(inkMuted, pad("state", 13)), stateMark(b.State).line(), txt(inkMuted, " for "+since(now, b.Since)+", opened "+whole(b.Opened)+" times"))}
-	out = append(out, fact("reason", inkText, b.Reason, w)...)
+	out = append(out, fact("reason", inkText, m.unmeasured(b.Reason), w)...)
 	out = append(out, fact("failed", inkText, fmt.Sprintf("%s of %s calls in the window, %s; opens at %s", whole(b.Failures), whole(b.Calls),
 		number(control.UnitRatio, float64(b.FailureRatio)), number(control.UnitRatio, float64(b.Threshold))), w)...)
 	if !math.IsNaN(float64(b.SlowRatio)) {
@@ -122,5 +122,5 @@ func (m *model) breakerLines(b control.Breaker, w int) []line {
 	if !stateMark(b.State).calm {
 		bad = inkBad
 	}
-	return append(out, fact("last error", bad, b.LastError, w)...)
+	return append(out, fact("last error", bad, m.unmeasured(b.LastError), w)...)
 }

@@ -51,11 +51,15 @@ func (m *model) tick() tea.Cmd {
 
 // call makes a command of a call with a deadline.
 func (m *model) call(deadline time.Duration, do func(context.Context) tea.Msg) tea.Cmd {
-	parent := m.ctx
+	parent, fleet, era := m.ctx, m.fleet != nil, m.era
 	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(parent, deadline)
 		defer cancel()
-		return do(ctx)
+		msg := do(ctx)
+		if fleet && msg != nil {
+			return ofNode{era, msg}
+		}
+		return msg
 	}
 }
 

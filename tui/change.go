@@ -14,11 +14,22 @@ import (
 
 // guard runs what changes the node, or asks to unlock the screen first.
 func (m *model) guard(then func(*model) tea.Cmd) tea.Cmd {
+	if m.fleet != nil {
+		m.say(inkWarn, errFleet)
+		return nil
+	}
 	if m.isUnlocked() {
 		return then(m)
 	}
 	m.overlay = &unlockPrompt{then: then}
 	return nil
+}
+
+func (m *model) whyNoUnlock() string {
+	if m.fleet != nil {
+		return errFleet
+	}
+	return ""
 }
 
 func (m *model) toggleLock() tea.Cmd {

@@ -17,7 +17,11 @@ type Door interface {
 	History(ctx context.Context, span, step time.Duration) (map[string][]control.Series, error)
 	Settings(ctx context.Context) ([]control.Setting, error)
 	Change(ctx context.Context, r control.ChangeRequest) (control.ChangeResult, error)
+	Keep(ctx context.Context, id string) (control.ChangeResult, error)
+	Revert(ctx context.Context, id string) (control.ChangeResult, error)
 	Undo(ctx context.Context) (control.ChangeResult, error)
+	Redo(ctx context.Context) (control.ChangeResult, error)
+	Save(ctx context.Context, r control.SaveRequest) (control.SaveResult, error)
 	Actions(ctx context.Context) ([]control.Action, error)
 	Act(ctx context.Context, r control.ActionRequest) (control.ActionResult, error)
 	AddSilence(ctx context.Context, r control.SilenceRequest) (control.Silence, error)
@@ -32,6 +36,7 @@ type Options struct {
 	Refresh  time.Duration // between two looks; 1 s when zero
 	NoColor  bool          // no colours; NO_COLOR in the environment does the same
 	Owner    bool          // quitting stops the node, so it asks
+	Choose   bool          // the door is a Fleet of which no node is chosen: ask
 	Unlocked bool          // start unlocked, without an end
 	NoSync   bool          // do not ask for synchronised output (mode 2026)
 	Bell     bool          // ring the terminal's bell when a critical alert begins to fire

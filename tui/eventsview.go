@@ -25,6 +25,10 @@ func (m *model) drawEvents(f *frame, r rect) {
 			txt(inkText, e.Subject), txt(body, e.Text), txt(inkMuted, e.Actor),
 		})
 	}
+	if len(m.events) == 0 && m.fleet != nil {
+		f.put(r, []line{m.listTitle("Events", viewEvents, 0, 0, r.w), txt(inkMuted, m.noEvents())})
+		return
+	}
 	f.put(r, append([]line{m.listTitle("Events", viewEvents, len(rows), len(m.events), r.w)},
 		table(cols, rows, m.cursor[viewEvents], r.w, r.h-1)...))
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/bizra/bizra-top/node/control"
+	"github.com/bizra/bizra-top/node/settings"
 	"github.com/bizra/bizra-top/probes"
 )
 
@@ -26,6 +27,7 @@ type fakeDoor struct {
 	changes  []control.ChangeRequest
 	acts     []control.ActionRequest
 	undos    int
+	asked    []string                          // keep, revert, redo, save
 	silenced map[string]control.SilenceRequest // by fingerprint, or name
 	acked    map[string]string                 // comments by fingerprint
 	states   map[string]string
@@ -301,6 +303,37 @@ func (d *fakeDoor) Change(_ context.Context, r control.ChangeRequest) (control.C
 		}
 	}
 	return res, nil
+}
+
+func (d *fakeDoor) Keep(_ context.Context, id string) (control.ChangeResult, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked = append(d.asked, "keep "+id)
+	return control.ChangeResult{Applied: true}, d.err
+}
+
+func (d *fakeDoor) Revert(_ context.Context, id string) (control.ChangeResult, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked = append(d.asked, "revert "+id)
+	return control.ChangeResult{Applied: true}, d.err
+}
+
+func (d *fakeDoor) Redo(context.Context) (control.ChangeResult, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked = append(d.asked, "redo")
+	return control.ChangeResult{Applied: true}, d.err
+}
+
+func (d *fakeDoor) Save(_ context.Context, r control.SaveRequest) (control.SaveResult, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !r.DryRun {
+		d.asked = append(d.asked, "save")
+	}
+	return control.SaveResult{Saved: !r.DryRun, Path: "/var/lib/bizra-top/overrides.yaml",
+		Differences: []settings.Difference{{Key: "pool.limit", New: "12", Base: "8"}}}, d.err
 }
 
 func (d *fakeDoor) Undo(context.Context) (control.ChangeResult, error) {

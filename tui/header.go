@@ -75,6 +75,9 @@ func (m *model) header(w int) line {
 	if n.Name != "" {
 		left = cat(left, txt(inkMuted, "  "), txt(inkText, n.Name))
 	}
+	if m.fleet != nil && w >= 60 {
+		left = cat(left, txt(inkMuted, "  via "), txt(inkAccent, m.source()))
+	}
 	if n.Mode == "demo" {
 		left = cat(left, txt(inkAccent, " demo"))
 	}
@@ -297,7 +300,7 @@ func (m *model) footer(w int) line {
 	// The way to all else is never what is cut.
 	var own, always []line
 	for _, c := range m.keys {
-		if !c.footer || !c.in(m.view) {
+		if !c.footer && !(c.fleet && m.fleet != nil) || !c.in(m.view) {
 			continue
 		}
 		h := c.bind.Help()

@@ -15,6 +15,7 @@ type command struct {
 	bind   key.Binding
 	views  []viewID             // where it works; empty is everywhere
 	footer bool                 // shown in the footer
+	fleet  bool                 // shown in the footer of a fleet's screen
 	locks  bool                 // changes the node, so it needs an unlocked screen
 	why    func(*model) string  // why it cannot be used now; "" when it can
 	run    func(*model) tea.Cmd // nil for what Update handles itself
@@ -30,6 +31,9 @@ func (c command) in(v viewID) bool { return len(c.views) == 0 || slices.Contains
 func (c command) unavailable(m *model) string {
 	if !c.in(m.view) {
 		return "in " + viewNames[c.views[0]]
+	}
+	if c.locks && m.fleet != nil {
+		return errFleet
 	}
 	if c.why != nil {
 		return c.why(m)
@@ -91,10 +95,11 @@ func keymap() []command {
 		command{group: "Change", bind: bind("ack", "a", "a"), views: []viewID{viewAlerts}, footer: true, locks: true, why: (*model).whyNoAcknowledge, run: (*model).acknowledge},
 		command{group: "Change", bind: bind("silence", "s", "s"), views: []viewID{viewAlerts}, footer: true, locks: true, why: (*model).whyNoSilence, run: (*model).silence},
 		command{group: "Change", bind: bind("undo the last change", "u", "u"), locks: true, why: (*model).whyNoUndo, run: (*model).askUndo},
-		command{group: "Change", bind: bind("unlock, lock", "ctrl+u", "ctrl+u"), run: (*model).toggleLock},
+		command{group: "Change", bind: bind("unlock, lock", "ctrl+u", "ctrl+u"), why: (*model).whyNoUnlock, run: (*model).toggleLock},
 
 		command{group: "Screen", bind: bind("commands", ":", ":"), footer: true, run: (*model).openPalette},
 		command{group: "Screen", bind: bind("help", "?", "?"), footer: true, run: (*model).openHelp},
+		command{group: "Screen", bind: bind("another node", "n", "n"), fleet: true, why: (*model).whyNoNodes, run: (*model).fetchNodes},
 		command{group: "Screen", bind: bind("freeze, go on", "p", "p"), run: (*model).pause},
 		command{group: "Screen", bind: bind("faster", "+", "+", "="), run: func(m *model) tea.Cmd { return m.setRate(true) }},
 		command{group: "Screen", bind: bind("slower", "-", "-"), run: func(m *model) tea.Cmd { return m.setRate(false) }},

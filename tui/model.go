@@ -39,8 +39,13 @@ const unlockSpan = 10 * time.Minute
 type model struct {
 	ctx  context.Context
 	door Door
-	keys []command
-	now  func() time.Time
+	// fleet is the door where it leads to several nodes, else nil.
+	fleet    Fleet
+	unchosen bool // no node of the fleet is chosen yet
+	offered  bool // and the list of them was shown
+	era      int  // of the node that is looked at; grows when another is chosen
+	keys     []command
+	now      func() time.Time
 
 	// the terminal
 	w, h      int
@@ -99,6 +104,8 @@ func newModel(ctx context.Context, door Door, o Options) (*model, error) {
 		refresh: max(cmp.Or(o.Refresh, time.Second), 100*time.Millisecond),
 	}
 	m.cursor[viewOverview] = -1
+	m.fleet, _ = door.(Fleet)
+	m.unchosen = m.fleet != nil && o.Choose
 	for i, t := range themes.All() {
 		if t.Name == o.Theme {
 			m.theme = i
@@ -121,7 +128,12 @@ func (m *model) setTheme(i int) {
 
 // Init starts the ticks and asks the node for everything once.
 func (m *model) Init() tea.Cmd {
-	cmds := []tea.Cmd{m.lookNow(), m.tick(), m.fetchHistory(), m.fetchPanels(), m.fetchSettings(), m.fetchActions()}
+	cmds := []tea.Cmd{m.tick(), m.fetchPanels()}
+	if m.unchosen {
+		cmds = append(cmds, m.fetchNodes())
+	} else {
+		cmds = append(cmds, m.lookNow(), m.fetchHistory(), m.fetchSettings(), m.fetchActions())
+	}
 	if m.sync {
 		// bubbletea asks by itself, but not over SSH, where it matters most.
 		// A terminal that does not know the mode does not answer, and then

@@ -253,9 +253,17 @@ func (m *model) lastEvents(w, h int) []line {
 		out = append(out, m.eventLine(m.events[i], w))
 	}
 	if len(m.events) == 0 {
-		out = append(out, txt(inkMuted, "none yet"))
+		out = append(out, txt(inkMuted, m.noEvents()))
 	}
 	return out
+}
+
+// noEvents says why there are none.
+func (m *model) noEvents() string {
+	if m.fleet != nil {
+		return noData + "  a Prometheus keeps none"
+	}
+	return "none yet"
 }
 
 func (m *model) eventLine(e control.Event, w int) line {

@@ -70,7 +70,9 @@ func (m *model) settingItem(key string) paletteItem {
 	item := paletteItem{title: "set " + key, info: withUnit(s, s.Value), run: func(m *model) tea.Cmd {
 		return m.guard(func(m *model) tea.Cmd { return m.editSetting(key) })
 	}}
-	if !ok {
+	if m.fleet != nil {
+		item.why = errFleet
+	} else if !ok {
 		item.why = "the node has no such setting"
 	} else if s.Restart {
 		item.why = "read at start only"

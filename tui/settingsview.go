@@ -67,7 +67,7 @@ func keyLine(key string) line {
 
 func (m *model) settingLines(s control.Setting, w int) []line {
 	out := wrap(inkText, s.Doc, w, 2)
-	note := oneLine(" · ", "default "+withUnit(s, s.Default), "bounds "+bounds(s), "risk "+s.Risk, "from "+s.Source)
+	note := oneLine(" · ", "default "+withUnit(s, s.Default), "bounds "+bounds(s), "risk "+s.Risk, prefixed("from ", s.Source))
 	if s.Started != s.Value {
 		note += " · " + s.Started + " at start"
 	}

@@ -9,6 +9,14 @@ import (
 	"github.com/bizra/bizra-top/node/control"
 )
 
+// known is a number behind its name, or nothing for 0.
+func known(name string, n uint64) string {
+	if n == 0 {
+		return ""
+	}
+	return name + strconv.FormatUint(n, 10)
+}
+
 // Text prints one look as plain text of at most width columns, without escape
 // codes: what --once shows, and a terminal that cannot draw.
 func Text(look control.Look, panels []control.Panel, width int) string {
@@ -20,7 +28,7 @@ func Text(look control.Look, panels []control.Panel, width int) string {
 	m.events = m.look.Events
 	m.cursor[viewOverview], m.cursor[viewBreakers], m.cursor[viewUpstreams] = -1, -1, -1
 	n := m.look.Node
-	node := oneLine("  ", "bizra-top "+n.Version, n.Name, n.Mode, "pid "+strconv.Itoa(n.PID), "chain "+strconv.FormatUint(n.ChainID, 10),
+	node := oneLine("  ", "bizra-top "+n.Version, n.Name, n.Mode, known("pid ", uint64(max(n.PID, 0))), known("chain ", n.ChainID),
 		"up "+since(look.Time, n.Started), "ledger "+n.Ledger, "L2 "+n.L2, prefixed("on ", n.Listen))
 	lines := []line{txt(inkText, node), txt(inkText, look.Time.Format(time.RFC3339))}
 	lines = append(lines, m.strip(width, 10)...)
@@ -39,8 +47,11 @@ func Text(look control.Look, panels []control.Panel, width int) string {
 	lines = append(lines, m.breakerTable(width, len(m.look.Breakers)+3)...)
 	lines = append(lines, nil)
 	lines = append(lines, m.upstreamTable(width, len(m.look.Upstreams)+3)...)
-	lines = append(lines, nil)
-	lines = append(lines, m.lastEvents(width, 9)...)
+	// A look derived from metrics alone has no process and no events.
+	if n.PID != 0 || len(m.events) > 0 {
+		lines = append(lines, nil)
+		lines = append(lines, m.lastEvents(width, 9)...)
+	}
 	var b strings.Builder
 	for _, l := range lines {
 		if l.width() > width {

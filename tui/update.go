@@ -11,6 +11,12 @@ import (
 // Update handles one message. It never blocks.
 func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
+	case ofNode:
+		if msg.era == m.era {
+			return m.Update(msg.msg)
+		}
+	case nodesMsg:
+		return m, m.nodesFound(msg)
 	case tea.WindowSizeMsg:
 		m.w, m.h = msg.Width, msg.Height
 	case tea.ColorProfileMsg:
@@ -62,8 +68,11 @@ func (m *model) ticked(msg tickMsg) tea.Cmd {
 	if !m.statusTill.IsZero() && m.now().After(m.statusTill) {
 		m.status, m.statusTill = nil, time.Time{}
 	}
-	if m.paused {
+	switch {
+	case m.unchosen && m.offered, m.paused:
 		return m.tick()
+	case m.unchosen:
+		return tea.Batch(m.tick(), m.fetchNodes())
 	}
 	return tea.Batch(m.tick(), m.lookNow())
 }

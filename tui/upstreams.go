@@ -57,7 +57,7 @@ func (m *model) upstreamTable(w, h int) []line {
 			lag = inkWarn
 		}
 		rows = append(rows, row{
-			txt(inkMuted, strconv.Itoa(u.Preference)), txt(inkText, u.Name), stateMark(u.State).line(),
+			txt(inkMuted, place(u.Preference)), txt(inkText, u.Name), stateMark(u.State).line(),
 			txt(inkStrong, number(control.UnitPerSecond, m.value("upstream_rate", u.Name))),
 			m.trend("upstream_rate", u.Name, widths[4], 0, inkChart1),
 			txt(failureInk(failed, 0.5), number(control.UnitRatio, failed)),
@@ -66,7 +66,7 @@ func (m *model) upstreamTable(w, h int) []line {
 			txt(inkStrong, number(control.UnitSeconds, m.value("upstream_p99", u.Name))),
 			txt(inkMuted, strconv.FormatUint(u.Head, 10)), txt(lag, whole(u.Lag)),
 			txt(inkText, whole(u.InFlight)), txt(nonzero(float64(u.Lies), inkBad), whole(u.Lies)),
-			txt(inkMuted, whole(u.Failures)), txt(inkMuted, u.Host),
+			txt(inkMuted, whole(u.Failures)), txt(inkMuted, m.unmeasured(u.Host)),
 		})
 	}
 	return append([]line{m.listTitle("Providers", viewUpstreams, len(rows), len(m.look.Upstreams), w)}, table(cols, rows, m.cursor[viewUpstreams], w, h-1)...)
@@ -78,8 +78,8 @@ func (m *model) upstreamLines(u control.Upstream, w int) []line {
 		health = txt(inkBad, "✗ not healthy")
 	}
 	out := []line{cat(txt(inkMuted, pad("health", 13)), health, txt(inkMuted, "  breaker "), stateMark(u.State).line())}
-	out = append(out, fact("host", inkText, u.Host, w)...)
-	out = append(out, fact("asked", inkText, fmt.Sprintf("in place %d, %s in flight, %s calls, %s failed", u.Preference, whole(u.InFlight), whole(u.Calls), whole(u.Failures)), w)...)
+	out = append(out, fact("host", inkText, m.unmeasured(u.Host), w)...)
+	out = append(out, fact("asked", inkText, fmt.Sprintf("in place %s, %s in flight, %s calls, %s failed", place(u.Preference), whole(u.InFlight), whole(u.Calls), whole(u.Failures)), w)...)
 	out = append(out, fact("latency", inkText, fmt.Sprintf("p50 %s  p95 %s  p99 %s", number(control.UnitSeconds, float64(u.P50)),
 		number(control.UnitSeconds, float64(u.P95)), number(control.UnitSeconds, m.value("upstream_p99", u.Name))), w)...)
 	out = append(out, fact("head", inkText, fmt.Sprintf("%d, %s behind the highest", u.Head, blocks(u.Lag)), w)...)
@@ -90,7 +90,15 @@ func (m *model) upstreamLines(u control.Upstream, w int) []line {
 	if !u.Healthy {
 		bad = inkBad
 	}
-	return append(out, fact("last error", bad, u.LastError, w)...)
+	return append(out, fact("last error", bad, m.unmeasured(u.LastError), w)...)
+}
+
+// place is the order in which providers are asked; 0 is not known.
+func place(n int) string {
+	if n == 0 {
+		return noData
+	}
+	return strconv.Itoa(n)
 }
 
 func blocks(n uint64) string {

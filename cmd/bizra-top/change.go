@@ -124,71 +124,54 @@ func printResult(out io.Writer, r control.ChangeResult) error {
 	return nil
 }
 
-// takingCommand is a command that does one thing to a change on trial.
-func takingCommand(o *options, use, short string, do func(*control.Client, context.Context, string) (control.ChangeResult, error)) *cobra.Command {
+// resultCommand is a command that does one thing to a change that was made: to one
+// on trial, which may be named by its number, or, not numbered, to the last one.
+func resultCommand(o *options, use, short string, numbered bool, do func(node *control.Client, ctx context.Context, id string) (control.ChangeResult, error)) *cobra.Command {
 	var asJSON bool
-	cmd := &cobra.Command{
-		Use:               use + " [NUMBER]",
-		Short:             short,
-		Example:           "bizra-top " + use + "\nbizra-top " + use + " 7",
-		Args:              cobra.MaximumNArgs(1),
-		ValidArgsFunction: o.completeTrials,
-		RunE: o.asking(func(ctx context.Context, node *control.Client, out io.Writer, args []string) error {
-			id := "last"
-			if len(args) == 1 {
-				id = args[0]
-			}
-			result, err := do(node, ctx, id)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return printJSON(out, result)
-			}
-			return printResult(out, result)
-		}),
+	cmd := &cobra.Command{Use: use, Short: short, Example: "bizra-top " + use, Args: cobra.NoArgs}
+	if numbered {
+		cmd.Use += " [NUMBER]"
+		cmd.Example += "\nbizra-top " + use + " 7"
+		cmd.Args, cmd.ValidArgsFunction = cobra.MaximumNArgs(1), o.completeTrials
 	}
+	cmd.RunE = o.asking(func(ctx context.Context, node *control.Client, out io.Writer, args []string) error {
+		id := "last"
+		if len(args) == 1 {
+			id = args[0]
+		}
+		result, err := do(node, ctx, id)
+		if err != nil {
+			return err
+		}
+		if asJSON {
+			return printJSON(out, result)
+		}
+		return printResult(out, result)
+	})
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the answer as JSON")
 	return cmd
 }
 
 func confirmCommand(o *options) *cobra.Command {
-	return takingCommand(o, "confirm", "Keep a change that is on trial", (*control.Client).Keep)
+	return resultCommand(o, "confirm", "Keep a change that is on trial", true, (*control.Client).Keep)
 }
 
 func revertCommand(o *options) *cobra.Command {
-	return takingCommand(o, "revert", "Take back a change that is on trial", (*control.Client).Revert)
-}
-
-// lastCommand is a command that does one thing to the last change.
-func lastCommand(o *options, use, short string, do func(*control.Client, context.Context) (control.ChangeResult, error)) *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:     use,
-		Short:   short,
-		Example: "bizra-top " + use,
-		Args:    cobra.NoArgs,
-		RunE: o.asking(func(ctx context.Context, node *control.Client, out io.Writer, _ []string) error {
-			result, err := do(node, ctx)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return printJSON(out, result)
-			}
-			return printResult(out, result)
-		}),
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the answer as JSON")
-	return cmd
+	return resultCommand(o, "revert", "Take back a change that is on trial", true, (*control.Client).Revert)
 }
 
 func undoCommand(o *options) *cobra.Command {
-	return lastCommand(o, "undo", "Take back the last change", (*control.Client).Undo)
+	return resultCommand(o, "undo", "Take back the last change", false,
+		func(node *control.Client, ctx context.Context, _ string) (control.ChangeResult, error) {
+			return node.Undo(ctx)
+		})
 }
 
 func redoCommand(o *options) *cobra.Command {
-	return lastCommand(o, "redo", "Do what was taken back last again", (*control.Client).Redo)
+	return resultCommand(o, "redo", "Do what was taken back last again", false,
+		func(node *control.Client, ctx context.Context, _ string) (control.ChangeResult, error) {
+			return node.Redo(ctx)
+		})
 }
 
 func explainCommand(o *options) *cobra.Command {

@@ -81,7 +81,7 @@ func TestCommandLineMistakes(t *testing.T) {
 		{[]string{"--state-dir", dir, "--theme", "pink"}, "pink"},
 		{[]string{"--state-dir", dir, "--headless", "--config", dir + "/none.yaml"}, "config init"},
 		{[]string{"--state-dir", dir, "--headless", "--pool.limit", "0"}, "outside 1 to 1000"},
-		{[]string{"get", "--state-dir", dir, "pool.limit"}, "no answer from the node at"},
+		{[]string{"get", "--state-dir", dir, "pool.limit"}, "no answer from a node at"},
 		{[]string{"set", "--state-dir", dir, "pool.limit"}, "pairs"},
 	} {
 		if _, err := execute(t, c.args...); err == nil || !strings.Contains(err.Error(), c.want) {

@@ -117,14 +117,18 @@ bizra-top --headless --config /etc/bizra-top.yaml
 bizra-top
 
 # one look, for scripts
-bizra-top --once --json`,
+bizra-top --once --json
+
+# a node that a Prometheus server scrapes
+bizra-top --prometheus http://prometheus:9090 --instance 10.0.0.1:3000`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runRoot(cmd, o) },
 	}
 	o.registerCommon(root)
 	o.registerLook(root)
+	o.fleet.register(root)
 	root.AddCommand(demoCommand(o), getCommand(o), setCommand(o), confirmCommand(o), revertCommand(o), undoCommand(o), redoCommand(o),
 		saveCommand(o), explainCommand(o), actionsCommand(o), actCommand(o), auditCommand(o), alertsCommand(o), ackCommand(o), silenceCommand(o),
-		configCommand(o), exportCommand())
+		configCommand(o), exportCommand(), queryCommand(o))
 	return root
 }

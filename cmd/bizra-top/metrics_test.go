@@ -1,21 +1,16 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
-	"github.com/bizra/bizra-top/node/devchain"
 	"github.com/bizra/bizra-top/node/settings"
 )
 
@@ -23,45 +18,8 @@ import (
 // Redis included, though nothing answers there.
 func everyMetric(t *testing.T) []*dto.MetricFamily {
 	t.Helper()
-	chain, err := devchain.Start(t.Context(), devchain.Config{Seed: 1, Prefill: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = chain.Close() })
-	d := declareAll()
-	if err := d.registry.Load(settings.SourceFile, []settings.Change{
-		{Key: "upstream.providers", Value: "dev=" + chain.URLs()[0]},
-		{Key: "store.dsn", Value: "postgres://127.0.0.1:1/none"},
-		{Key: "cache.l2.url", Value: "redis://127.0.0.1:1"},
-		{Key: "api.listen", Value: "127.0.0.1:0"},
-	}); err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	at := place{dir, filepath.Join(dir, "s"), "node"}
-	sockets, err := openSockets(d, at, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer sockets.Close(false)
-	s, err := newService(t.Context(), d, at, slog.New(slog.DiscardHandler), sockets, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- s.run(ctx, nil, func(context.Context) {}) }()
-	defer func() {
-		stop()
-		select {
-		case err := <-ended:
-			if err != nil {
-				t.Error(err)
-			}
-		case <-time.After(30 * time.Second):
-			t.Error("the node does not stop")
-		}
-	}()
+	s, _ := serveNode(t, settings.Change{Key: "store.dsn", Value: "postgres://127.0.0.1:1/none"},
+		settings.Change{Key: "cache.l2.url", Value: "redis://127.0.0.1:1"})
 	registry := s.node.Host().Gatherer.(*prometheus.Registry)
 	families, err := registry.Gather()
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/settings"
 	"github.com/bizra/bizra-top/probes"
+	"github.com/bizra/bizra-top/probes/promapi"
 	"github.com/bizra/bizra-top/themes"
 )
 
@@ -27,6 +28,7 @@ type options struct {
 	theme                            string
 	loaded                           string // version of the configuration that was loaded
 	node, tlsCert, tlsKey, tlsCA     string
+	fleet                            fleet
 	flags                            *pflag.FlagSet
 }
 
@@ -35,13 +37,15 @@ type declared struct {
 	registry *settings.Registry
 	node     node.Settings
 	history  probes.Settings
+	queries  promapi.Settings
 	alerts   alerts.Settings
 	access   control.Access
 }
 
 func declareAll() declared {
 	r := settings.NewRegistry()
-	return declared{registry: r, node: node.Declare(r), history: probes.Declare(r), alerts: alerts.Declare(r), access: control.Declare(r)}
+	return declared{registry: r, node: node.Declare(r), history: probes.Declare(r), queries: promapi.Declare(r),
+		alerts: alerts.Declare(r), access: control.Declare(r)}
 }
 
 func (o *options) registerCommon(cmd *cobra.Command) {
@@ -50,7 +54,8 @@ func (o *options) registerCommon(cmd *cobra.Command) {
 	f.StringVar(&o.listen, "listen", "", "address of the HTTP API (default 127.0.0.1:3000)")
 	f.StringVar(&o.stateDir, "state-dir", "", "folder for ledger, history and log (default "+defaultStateDir()+")")
 	f.StringVar(&o.socket, "socket", "", "control socket (default control.sock in the state folder)")
-	f.StringVar(&o.node, "node", "", "a node elsewhere, over TLS: https://HOST:PORT, as its control.listen says")
+	f.StringVar(&o.node, "node", "", "a node elsewhere: https://HOST:PORT over TLS, as its control.listen says;\n"+
+		"with --prometheus the node with this LABEL=VALUE")
 	f.StringVar(&o.tlsCert, "tls-cert", "", "with --node: your certificate (PEM)")
 	f.StringVar(&o.tlsKey, "tls-key", "", "with --node: its key (PEM)")
 	f.StringVar(&o.tlsCA, "tls-ca", "", "with --node: authority of the node's certificate (PEM)")
@@ -177,10 +182,13 @@ func (o *options) socketPath() string {
 	return filepath.Join(o.statePath(), "control.sock")
 }
 
+// elsewhere says whether the flags name a node that is asked over TLS.
+func (o *options) elsewhere() bool { return o.node != "" && o.fleet.url == "" }
+
 // client returns a client of the node that the flags name: one elsewhere, or the one
 // on this host.
 func (o *options) client() *control.Client {
-	if o.node != "" {
+	if o.elsewhere() {
 		return control.NewFleetClient(o.node, o.tlsCert, o.tlsKey, o.tlsCA)
 	}
 	return control.NewClient(o.socketPath())
@@ -208,6 +216,13 @@ func (o *options) check() error {
 	}
 	if o.once && o.headless {
 		return errors.New("--once and --headless exclude each other")
+	}
+	if o.fleet.url != "" && o.headless {
+		return errors.New("--headless runs a node and --prometheus looks at others: use one")
+	}
+	o.fleet.node = o.node
+	if err := o.fleet.check(); err != nil {
+		return err
 	}
 	if o.theme != "" {
 		if _, err := themes.Get(o.theme); err != nil {

@@ -17,13 +17,13 @@ import (
 // lookEvery is how often the configuration file is looked at.
 const lookEvery = 2 * time.Second
 
-// configuration watches the configuration file. It is looked at by what is in it, so
+// configFile watches the configuration file. It is looked at by what is in it, so
 // that it does not matter how it is replaced: written in place, renamed over, or
 // behind a symbolic link that moves on.
 //
 // The overrides file is not watched: the node itself writes it, and what is in it is
 // in force already.
-type configuration struct {
+type configFile struct {
 	path     string
 	registry *settings.Registry
 	log      *slog.Logger
@@ -42,7 +42,7 @@ func digest(data []byte, err error) string {
 }
 
 // run deals with changes of the file, and with demands, until ctx ends.
-func (c *configuration) run(ctx context.Context, demands <-chan os.Signal) {
+func (c *configFile) run(ctx context.Context, demands <-chan os.Signal) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
@@ -66,7 +66,7 @@ func (c *configuration) run(ctx context.Context, demands <-chan os.Signal) {
 
 // look deals with another version of the file once it has stood still for one look:
 // a file that is being written is no change yet.
-func (c *configuration) look() {
+func (c *configFile) look() {
 	data, err := readConfig(c.path)
 	switch now := digest(data, err); now {
 	case c.seen:
@@ -78,7 +78,7 @@ func (c *configuration) look() {
 	}
 }
 
-func (c *configuration) deal(data []byte, err error, why string) {
+func (c *configFile) deal(data []byte, err error, why string) {
 	c.seen, c.next = digest(data, err), ""
 	var batch []settings.Change
 	if err == nil {

@@ -19,7 +19,7 @@ import (
 // watched is a configuration file and what was made of it.
 type watched struct {
 	*testing.T
-	*configuration
+	*configFile
 	attempts []string // the error, or the changes
 }
 
@@ -27,7 +27,7 @@ func watch(t *testing.T, content string) *watched {
 	t.Helper()
 	w := &watched{T: t}
 	path := filepath.Join(t.TempDir(), "conf.yaml")
-	w.configuration = &configuration{path: path, registry: declareAll().registry, log: slog.New(slog.DiscardHandler),
+	w.configFile = &configFile{path: path, registry: declareAll().registry, log: slog.New(slog.DiscardHandler),
 		seen: digest([]byte(content), nil), apply: func(batch []settings.Change, mistake error, why string) error {
 			text := why
 			for _, c := range batch {

@@ -24,16 +24,19 @@ func runRoot(cmd *cobra.Command, o *options) error {
 		return err
 	}
 	ctx := cmd.Context()
+	if o.fleet.url != "" {
+		return o.showFleet(ctx, cmd.OutOrStdout())
+	}
 	client := o.client()
 	defer client.Close()
-	if o.node != "" {
+	if o.elsewhere() {
 		if o.headless {
 			return errors.New("--headless runs a node here, --node looks at one elsewhere: they exclude each other")
 		}
-		return o.show(ctx, cmd.OutOrStdout(), client, false)
+		return o.show(ctx, cmd.OutOrStdout(), client, tui.Options{})
 	}
 	if !o.headless && running(ctx, client) {
-		return o.show(ctx, cmd.OutOrStdout(), client, false)
+		return o.show(ctx, cmd.OutOrStdout(), client, tui.Options{})
 	}
 	d := declareAll()
 	if err := o.load(d, o.config); err != nil {
@@ -78,7 +81,7 @@ func (o *options) serve(ctx context.Context, cmd *cobra.Command, d declared, p p
 	if o.once {
 		settle(ctx, client)
 	}
-	shown := o.show(ctx, cmd.OutOrStdout(), client, true)
+	shown := o.show(ctx, cmd.OutOrStdout(), client, tui.Options{Owner: true})
 	stop()
 	<-besides
 	return errors.Join(shown, <-served)
@@ -97,8 +100,8 @@ func (o *options) beside(ctx context.Context, s *service, alongside func(ctx con
 }
 
 // watch returns what watches the configuration of a service.
-func (o *options) watch(s *service, d declared, log *slog.Logger) *configuration {
-	return &configuration{path: o.config, registry: d.registry, log: log, seen: o.loaded,
+func (o *options) watch(s *service, d declared, log *slog.Logger) *configFile {
+	return &configFile{path: o.config, registry: d.registry, log: log, seen: o.loaded,
 		apply: func(batch []settings.Change, mistake error, why string) (err error) {
 			s.manager.reloading(func() { err = s.door.Configuration(o.config, batch, mistake, why) })
 			return err
@@ -106,7 +109,7 @@ func (o *options) watch(s *service, d declared, log *slog.Logger) *configuration
 }
 
 // settle waits until the node has something to show, three seconds at most.
-func settle(ctx context.Context, client *control.Client) {
+func settle(ctx context.Context, client tui.Door) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	for ctx.Err() == nil {
@@ -120,14 +123,34 @@ func settle(ctx context.Context, client *control.Client) {
 	}
 }
 
+// showFleet draws a node behind a Prometheus server.
+func (o *options) showFleet(ctx context.Context, out io.Writer) error {
+	door, server, chosen, err := o.fleet.open()
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	if !chosen && (o.once || !drawable(out)) {
+		if err := o.fleet.onlyNode(ctx, door); err != nil {
+			return err
+		}
+	}
+	return o.show(ctx, out, door, tui.Options{Choose: !chosen})
+}
+
+// drawable says whether the live screen can be shown on out.
+func drawable(out io.Writer) bool {
+	f, isFile := out.(*os.File)
+	return isFile && term.IsTerminal(f.Fd()) && term.IsTerminal(os.Stdin.Fd()) && os.Getenv("TERM") != "dumb" && os.Getenv("TERM") != ""
+}
+
 // show draws the node on this terminal, or prints one look where there is none.
-func (o *options) show(ctx context.Context, out io.Writer, client *control.Client, owner bool) error {
+func (o *options) show(ctx context.Context, out io.Writer, client tui.Door, how tui.Options) error {
 	if o.once {
 		return o.printOnce(ctx, out, client)
 	}
-	f, isFile := out.(*os.File)
-	if !isFile || !term.IsTerminal(f.Fd()) || !term.IsTerminal(os.Stdin.Fd()) || os.Getenv("TERM") == "dumb" || os.Getenv("TERM") == "" {
-		if owner {
+	if !drawable(out) {
+		if how.Owner {
 			settle(ctx, client)
 		}
 		if err := o.printOnce(ctx, out, client); err != nil {
@@ -136,10 +159,11 @@ func (o *options) show(ctx context.Context, out io.Writer, client *control.Clien
 		fmt.Fprintln(os.Stderr, "bizra-top: this is no terminal that can show the live screen; this was one look (--once). --headless runs a node without a screen.")
 		return nil
 	}
-	return tui.Run(ctx, client, tui.Options{Theme: o.theme, Owner: owner, Bell: o.bell, Desktop: o.notify})
+	how.Theme, how.Bell, how.Desktop = o.theme, o.bell, o.notify
+	return tui.Run(ctx, client, how)
 }
 
-func (o *options) printOnce(ctx context.Context, out io.Writer, client *control.Client) error {
+func (o *options) printOnce(ctx context.Context, out io.Writer, client tui.Door) error {
 	look, err := client.Look(ctx, 0)
 	if err != nil {
 		return err

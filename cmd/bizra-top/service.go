@@ -22,6 +22,7 @@ import (
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/handover"
 	"github.com/bizra/bizra-top/probes"
+	"github.com/bizra/bizra-top/probes/promapi"
 )
 
 // service is a node with all that looks at it and the door to it.
@@ -33,6 +34,7 @@ type service struct {
 	delivery  *delivery.Dispatcher
 	door      *control.Server
 	trail     *audit.Log
+	queries   *promapi.Server // nil when it is off
 	log       *slog.Logger
 	manager   *manager
 	fleet     net.Listener // nil unless the door is open over TCP
@@ -131,6 +133,14 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger, sock
 		Silences: silences, Send: s.delivery.Send, Log: quiet(log), Notify: tell}); err != nil {
 		return nil, err
 	}
+	engine, queryable, _, parser := s.history.Storage()
+	queries := promapi.New(promapi.Source{Engine: engine, Queryable: queryable, Parser: parser, Gatherer: metrics,
+		Rules: s.evaluator.Groups, Latest: s.sampler.Latest, Parallel: d.queries.MaxQueries.Get()})
+	if address := d.queries.Listen.Get(); address != "" {
+		if s.queries, err = promapi.Listen(address, queries); err != nil {
+			return nil, err
+		}
+	}
 	door, err := sockets.Listen(socketControl)
 	if err != nil {
 		return nil, err
@@ -164,6 +174,7 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger, sock
 		}
 		return out
 	}
+	host.Prometheus = queries
 	s.door = control.NewServer(door, host)
 	if from != nil {
 		tell(control.Event{Kind: "node", Severity: "good", Subject: "handover", Text: before.text(len(adopted))})
@@ -191,6 +202,14 @@ func (s *service) run(ctx context.Context, serving func(), beside func(ctx conte
 			s.log.Error("the control socket has stopped answering", "error", err)
 		}
 	})
+	if s.queries != nil {
+		s.log.Info("the history answers the Prometheus HTTP API", "address", s.queries.Address())
+		wg.Go(func() {
+			if err := s.queries.Serve(); err != nil {
+				s.log.Error("the Prometheus HTTP API has stopped answering", "error", err)
+			}
+		})
+	}
 	if s.fleet != nil {
 		wg.Go(func() {
 			if err := s.door.ServeFleet(s.fleet, s.certs); err != nil {
@@ -201,6 +220,9 @@ func (s *service) run(ctx context.Context, serving func(), beside func(ctx conte
 	wg.Go(func() { beside(watch) })
 	err := s.node.Run(ctx, serving)
 	err = errors.Join(err, s.door.Close())
+	if s.queries != nil {
+		err = errors.Join(err, s.queries.Close())
+	}
 	stop()
 	wg.Wait()
 	s.close()
@@ -218,6 +240,9 @@ func (s *service) close() {
 		if err := s.trail.Close(); err != nil {
 			s.log.Error("close the audit trail", "error", err)
 		}
+	}
+	if s.queries != nil {
+		_ = s.queries.Close() // closed already after run
 	}
 	if s.fleet != nil {
 		_ = s.fleet.Close() // closed already after run

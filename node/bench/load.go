@@ -22,6 +22,7 @@ type load struct {
 	address     string
 	connections int
 	span        time.Duration
+	rate        float64 // requests a second over all connections; 0 for as many as go
 	// next returns one request, whole, as it goes over the wire.
 	next func(*rand.Rand) []byte
 }
@@ -62,6 +63,9 @@ func (l load) run() (tally, error) {
 	return all, errors.Join(errs...)
 }
 
+// gap is the time between two requests of one connection at a rate, in nanoseconds.
+func (l load) gap() float64 { return float64(l.connections) / l.rate * float64(time.Second) }
+
 func (l load) connection(t *tally, random *rand.Rand) error {
 	conn, err := net.DialTimeout("tcp", l.address, 5*time.Second)
 	if err != nil {
@@ -72,7 +76,15 @@ func (l load) connection(t *tally, random *rand.Rand) error {
 		return err
 	}
 	in := bufio.NewReaderSize(conn, 16<<10)
+	var due time.Time
+	if l.rate > 0 {
+		due = time.Now().Add(time.Duration(random.Float64() * l.gap()))
+	}
 	for end := time.Now().Add(l.span); ; {
+		if l.rate > 0 {
+			time.Sleep(time.Until(due))
+			due = due.Add(time.Duration(l.gap()))
+		}
 		began := time.Now()
 		if began.After(end) {
 			return nil

@@ -3,9 +3,9 @@
 // its own so that who builds the node never downloads those libraries.
 //
 // It then measures the whole node, as it is deployed, beside a plain net/http
-// server, and what ninety days of history cost.
+// server, what looking at it costs, and what ninety days of history do.
 //
-// Usage, in this directory: go run . [-rounds n] [-for duration] [-only parts|ratios|path|history]
+// Usage, in this directory: go run . [-rounds n] [-for duration] [-only parts|ratios|path|observation|history]
 package main
 
 import (
@@ -39,7 +39,7 @@ type scene struct {
 func main() {
 	rounds := flag.Int("rounds", 9, "how often every contender has its turn")
 	span := flag.Duration("for", 60*time.Millisecond, "how long a turn is")
-	only := flag.String("only", "", "measure only the parts, the hit ratios, the path, or the history")
+	only := flag.String("only", "", "measure only the parts, the hit ratios, the path, the observation, or the history")
 	turns := flag.Int("turns", 5, "how often every server of the whole path has its turn")
 	long := flag.Duration("turn", 3*time.Second, "how long such a turn is")
 	server := flag.String("serve", "", "be one of the servers that are measured; the program runs itself so")
@@ -57,7 +57,7 @@ func main() {
 			measure func() error
 		}{
 			{"parts", func() error { return parts(*rounds, *span) }}, {"ratios", ratios}, {"path", func() error { return path(*turns, *long) }},
-			{"history", history},
+			{"observation", func() error { return observation(*turns, 5**long) }}, {"history", history},
 		} {
 			if *only == "" || *only == m.name {
 				if err := m.measure(); err != nil {

@@ -284,7 +284,7 @@ func contend(out io.Writer, name string, connections int, contenders []contest, 
 	all := make([][]measured, len(contenders))
 	for round := range rounds + 1 {
 		for i, c := range contenders {
-			m, err := measure(c.name, c.server, load{c.server.address(), connections, span, c.next})
+			m, err := measure(c.name, c.server, load{address: c.server.address(), connections: connections, span: span, next: c.next})
 			if err != nil {
 				return err
 			}

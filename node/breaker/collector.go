@@ -15,6 +15,10 @@ var (
 		"Calls in the circuit breaker's window.", []string{"name", "class"}, nil)
 	descOpened = prometheus.NewDesc("bizra_circuit_breaker_opened_total",
 		"Times the circuit breaker opened by itself.", []string{"name", "class"}, nil)
+	descOpensAt = prometheus.NewDesc("bizra_circuit_breaker_opens_at_ratio",
+		"Share of failed calls that opens the circuit breaker.", []string{"name", "class"}, nil)
+	descChanged = prometheus.NewDesc("bizra_circuit_breaker_changed_timestamp_seconds",
+		"Time of the circuit breaker's last change of state, in Unix seconds.", []string{"name", "class"}, nil)
 	descRejected = prometheus.NewDesc("bizra_circuit_breaker_rejected_total",
 		"Calls the circuit breaker refused.", []string{"name", "class"}, nil)
 )
@@ -25,7 +29,7 @@ func Collector(list func() []*Breaker) prometheus.Collector { return collector(l
 type collector func() []*Breaker
 
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descState, descFailureRatio, descSlowRatio, descWindowCalls, descOpened, descRejected} {
+	for _, d := range []*prometheus.Desc{descState, descFailureRatio, descSlowRatio, descWindowCalls, descOpensAt, descChanged, descOpened, descRejected} {
 		ch <- d
 	}
 }
@@ -46,6 +50,8 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		gauge(descFailureRatio, s.FailureRatio)
 		gauge(descSlowRatio, s.SlowRatio)
 		gauge(descWindowCalls, float64(s.Calls))
+		gauge(descOpensAt, s.Threshold)
+		gauge(descChanged, float64(s.Since.UnixMilli())/1000)
 		ch <- prometheus.MustNewConstMetric(descOpened, prometheus.CounterValue, float64(s.Opened), s.Name, s.Class)
 		ch <- prometheus.MustNewConstMetric(descRejected, prometheus.CounterValue, float64(s.Rejected), s.Name, s.Class)
 	}

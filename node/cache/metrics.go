@@ -129,6 +129,12 @@ var (
 		"Reads not answered, by cache tier and class.", []string{"tier", "class"}, nil)
 	descEntries = prometheus.NewDesc("bizra_cache_entries",
 		"Entries held, by cache tier.", []string{"tier"}, nil)
+	descClassEntries = prometheus.NewDesc("bizra_cache_class_entries",
+		"Entries held in L1, by class.", []string{"class"}, nil)
+	descClassBytes = prometheus.NewDesc("bizra_cache_class_bytes",
+		"Bytes held in L1, by class.", []string{"class"}, nil)
+	descClassEvictions = prometheus.NewDesc("bizra_cache_class_evictions_total",
+		"Entries that L1 gave up for want of room or time, by class.", []string{"class"}, nil)
 	descBytes = prometheus.NewDesc("bizra_cache_bytes",
 		"Bytes held, by cache tier.", []string{"tier"}, nil)
 )
@@ -144,12 +150,20 @@ func (t tiers) Describe(ch chan<- *prometheus.Desc) {
 	ch <- descMisses
 	ch <- descEntries
 	ch <- descBytes
+	ch <- descClassEntries
+	ch <- descClassBytes
+	ch <- descClassEvictions
 }
 
 func (t tiers) Collect(ch chan<- prometheus.Metric) {
 	for _, s := range t.cache.Stats() {
 		ch <- prometheus.MustNewConstMetric(descHits, prometheus.CounterValue, float64(s.Hits), s.Tier.String(), s.Class.String())
 		ch <- prometheus.MustNewConstMetric(descMisses, prometheus.CounterValue, float64(s.Misses), s.Tier.String(), s.Class.String())
+		if s.Tier == L1 {
+			ch <- prometheus.MustNewConstMetric(descClassEntries, prometheus.GaugeValue, float64(s.Entries), s.Class.String())
+			ch <- prometheus.MustNewConstMetric(descClassBytes, prometheus.GaugeValue, float64(s.Bytes), s.Class.String())
+			ch <- prometheus.MustNewConstMetric(descClassEvictions, prometheus.CounterValue, float64(s.Evictions), s.Class.String())
+		}
 	}
 	ch <- prometheus.MustNewConstMetric(descEntries, prometheus.GaugeValue, float64(t.cache.Entries()), L1.String())
 	ch <- prometheus.MustNewConstMetric(descBytes, prometheus.GaugeValue, float64(t.cache.Bytes()), L1.String())

@@ -66,7 +66,7 @@ func serve(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	r.server = control.NewServer(l, control.Host{
-		Registry: reg, Gatherer: prometheus.NewRegistry(), Events: r.events, Observer: observer{},
+		Registry: reg, Gatherer: prometheus.NewRegistry(), Events: r.events, Observer: observer{}, Prometheus: observer{},
 		Node:     func() control.Node { return control.Node{Name: "n"} },
 		Breakers: func() []control.Breaker { return nil }, Upstreams: func() []control.Upstream { return nil },
 		Pool: func() control.Pool { return control.Pool{} }, Tiers: func() []control.Tier { return nil }, Warming: func() control.Warming { return control.Warming{} },

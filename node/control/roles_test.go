@@ -26,7 +26,7 @@ func (noSilences) Acknowledge(AcknowledgeRequest, string) (Alert, error) {
 }
 func (noSilences) Withdraw(string) (Alert, error) { return Alert{}, nil }
 
-type blind struct{ http.Handler }
+type blind struct{}
 
 func (blind) Panels() []Panel                        { return nil }
 func (blind) Now(context.Context) map[string][]Value { return nil }
@@ -53,7 +53,7 @@ func door(t *testing.T) *Server {
 	do := func(context.Context, string, string) error { return nil }
 	state := func(string) string { return "" }
 	return NewServer(l, Host{Registry: r, Gatherer: prometheus.NewRegistry(), Events: NewEvents(nil), Audit: trail, Overrides: filepath.Join(dir, "overrides.yaml"),
-		Observer: blind{http.NotFoundHandler()}, Node: func() Node { return Node{} }, Breakers: func() []Breaker { return nil }, Upstreams: func() []Upstream { return nil },
+		Observer: blind{}, Prometheus: http.NotFoundHandler(), Node: func() Node { return Node{} }, Breakers: func() []Breaker { return nil }, Upstreams: func() []Upstream { return nil },
 		Pool: func() Pool { return Pool{} }, Tiers: func() []Tier { return nil }, Warming: func() Warming { return Warming{} }, Alerts: func() []Alert { return nil },
 		Silencer: noSilences{}, Changed: func() {}, Warn: func(context.Context, Changed) []string { return nil },
 		Condition: func(context.Context, string) (bool, error) { return false, nil },

@@ -26,13 +26,11 @@ import (
 	"github.com/bizra/bizra-top/node/settings"
 )
 
-// Observer answers what is measured: the panels, now and over time, and PromQL.
+// Observer answers what is measured: the panels, now and over time.
 type Observer interface {
 	Panels() []Panel
 	Now(ctx context.Context) map[string][]Value
 	History(ctx context.Context, span, step time.Duration) (map[string][]Series, error)
-	// ServeHTTP answers /api/v1/query and /api/v1/query_range as Prometheus does.
-	http.Handler
 }
 
 // Host is what the door opens to: the parts of one node. Every function may be
@@ -61,8 +59,11 @@ type Host struct {
 	// Changed is called after every change and action.
 	Changed  func()
 	Observer Observer
-	Alerts   func() []Alert
-	Silencer Silencer // writes to disk before it answers
+	// Prometheus answers /api/v1/ and /-/ as a Prometheus server does, and changes
+	// nothing.
+	Prometheus http.Handler
+	Alerts     func() []Alert
+	Silencer   Silencer // writes to disk before it answers
 }
 
 // maxRequest bounds a request body.
@@ -212,7 +213,10 @@ func (s *Server) routes() http.Handler {
 			return v.do(w, r)
 		}))
 	}
-	mux.Handle("GET /api/v1/", s.host.Observer)
+	// POST as well: clients send long queries as forms.
+	for _, pattern := range []string{"GET /api/v1/", "POST /api/v1/", "GET /-/"} {
+		mux.Handle(pattern, s.host.Prometheus)
+	}
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.host.Gatherer, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second}))
 	mux.HandleFunc("/", answer(func(http.ResponseWriter, *http.Request) (any, error) {
 		return nil, &Problem{http.StatusNotFound, "there is nothing here; see GET /v1/node, /v1/look, /v1/settings, /v1/actions, /v1/events"}

@@ -12,19 +12,20 @@ func (s *Server) setting(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, &Problem{http.StatusNotFound, err.Error()}
 	}
-	return describe(found), nil
+	return DescribeSetting(found), nil
 }
 
 func (s *Server) settings(http.ResponseWriter, *http.Request) (any, error) {
 	all := s.host.Registry.All()
 	out := make([]Setting, len(all))
 	for i, one := range all {
-		out[i] = describe(one)
+		out[i] = DescribeSetting(one)
 	}
 	return out, nil
 }
 
-func describe(s settings.Setting) Setting {
+// DescribeSetting returns a setting as it goes over the wire.
+func DescribeSetting(s settings.Setting) Setting {
 	part, _, _ := strings.Cut(s.Key, ".")
 	return Setting{Key: s.Key, Part: part, Kind: string(s.Kind), Unit: s.Unit, Value: s.Text, Default: s.Default,
 		Started: s.Started, Number: s.Number, Numeric: s.Numeric, Min: s.Min, Max: s.Max, Step: s.Step,

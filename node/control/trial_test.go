@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -325,5 +327,32 @@ func TestEveryRefusalIsRecorded(t *testing.T) {
 	entries, err := audit.Read(filepath.Join(r.dir, "audit.jsonl"), 1, nil)
 	if err != nil || len(entries) != 1 || entries[0].PID != os.Getpid() || entries[0].UID != int64(os.Getuid()) || entries[0].Command == "" {
 		t.Errorf("%+v %v", entries, err)
+	}
+}
+
+// TestOfManyWhoSawTheSameOneChanges has twenty operators decide on the same look at
+// once: one of them changes it, and the others are told by whom.
+func TestOfManyWhoSawTheSameOneChanges(t *testing.T) {
+	r := serve(t)
+	look, err := r.Look(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	var won atomic.Int32
+	for i := range 20 {
+		wg.Go(func() {
+			c := change("pool.limit", fmt.Sprint(10+i))
+			c.Revision = &look.Revision
+			if _, err := r.Change(t.Context(), c); err == nil {
+				won.Add(1)
+			} else {
+				refusal(t, err, 409, "was changed by")
+			}
+		})
+	}
+	wg.Wait()
+	if won.Load() != 1 {
+		t.Errorf("%d of 20 overwrote each other", won.Load())
 	}
 }

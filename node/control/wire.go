@@ -28,11 +28,16 @@
 //	DELETE /v1/silences/{id}      end a silence
 //	POST /v1/acknowledgements     look after an alert
 //	DELETE /v1/acknowledgements/{fingerprint}
-//	GET  /api/v1/query            PromQL, as Prometheus answers it
-//	GET  /api/v1/query_range
+//	GET  /api/v1/…                the Prometheus HTTP API: query, query_range, series,
+//	                              labels, label/{name}/values, metadata, rules, alerts,
+//	                              format_query, status/buildinfo
+//	POST /api/v1/…                the same with a form: query, query_range, series,
+//	                              labels, format_query
+//	GET  /-/healthy, /-/ready
 //	GET  /metrics                 Prometheus text
 //
-// GET never changes anything. The types below are what goes over the wire.
+// GET never changes anything, nor does anything below /api. The types below are
+// what goes over the wire.
 package control
 
 import (

@@ -71,6 +71,8 @@ var (
 	descHead     = prometheus.NewDesc("bizra_upstream_head_block", "Newest block number of each provider.", []string{"provider"}, nil)
 	descLag      = prometheus.NewDesc("bizra_upstream_lag_blocks", "Blocks each provider is behind the highest head.", []string{"provider"}, nil)
 	descUp       = prometheus.NewDesc("bizra_upstream_up", "1 when calls may go to the provider.", []string{"provider"}, nil)
+	descPlace    = prometheus.NewDesc("bizra_upstream_preference", "Place in which the provider is asked; 1 is asked first.", []string{"provider"}, nil)
+	descState    = prometheus.NewDesc("bizra_upstream_state", "1 for what marks the provider besides its circuit breaker: drained, wrong chain, chain not known yet, failing.", []string{"provider", "state"}, nil)
 	descInFlight = prometheus.NewDesc("bizra_upstream_in_flight_requests", "Calls to the provider under way.", []string{"provider"}, nil)
 	descLies     = prometheus.NewDesc("bizra_upstream_lies_total", "Answers of the provider that were proved false.", []string{"provider"}, nil)
 )
@@ -87,7 +89,7 @@ func (m *metrics) collectors(s *Set) []prometheus.Collector {
 }
 
 func (s statuses) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descHead, descLag, descUp, descInFlight, descLies} {
+	for _, d := range []*prometheus.Desc{descHead, descLag, descUp, descPlace, descState, descInFlight, descLies} {
 		ch <- d
 	}
 }
@@ -104,6 +106,14 @@ func (s statuses) Collect(ch chan<- prometheus.Metric) {
 			up = 1
 		}
 		gauge(descUp, up)
+		gauge(descPlace, float64(p.Preference))
+		for _, state := range marks {
+			marked := 0.0
+			if p.State == state {
+				marked = 1
+			}
+			ch <- prometheus.MustNewConstMetric(descState, prometheus.GaugeValue, marked, p.Name, state)
+		}
 		gauge(descInFlight, float64(p.InFlight))
 		ch <- prometheus.MustNewConstMetric(descLies, prometheus.CounterValue, float64(p.Lies), p.Name)
 	}

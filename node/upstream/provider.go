@@ -269,15 +269,26 @@ func (p *provider) remember(err error) {
 	p.lastErr.Store(&text)
 }
 
+// What a provider's state says when it is not its breaker's.
+const (
+	stateDrained      = "drained"
+	stateUnknownChain = "chain not known yet"
+	stateWrongChain   = "wrong chain"
+	stateFailing      = "failing"
+)
+
+// marks are all of them.
+var marks = []string{stateDrained, stateUnknownChain, stateWrongChain, stateFailing}
+
 // usable says whether calls may go to the provider, and if not, why.
 func (p *provider) usable(chain uint64) (bool, string) {
 	switch got := p.chain.Load(); {
 	case p.drained.Load():
-		return false, "drained"
+		return false, stateDrained
 	case chain != 0 && got == 0:
-		return false, "chain not known yet"
+		return false, stateUnknownChain
 	case chain != 0 && got != chain:
-		return false, "wrong chain"
+		return false, stateWrongChain
 	case !p.breaker.Allows():
 		return false, string(p.breaker.State())
 	}

@@ -178,7 +178,7 @@ func (s *Set) Status() []Status {
 			Preference: preference[p]}
 		switch {
 		case ok && p.failing():
-			st.State = "failing"
+			st.State = stateFailing
 		case ok:
 			st.State = string(p.breaker.State())
 		}
