@@ -232,7 +232,7 @@ func (n *Node) breakerOperations() []control.Operation {
 			Action:     control.Action{ID: id, Title: title, Doc: doc, Risk: risk},
 			TargetsNow: n.breakerNames, State: state, Outcome: string(to),
 			Do: func(_ context.Context, name, reason string) error {
-				return n.breakerNamed(name).Force(to, "held "+reason)
+				return n.breakerNamed(name).Force(to, heldPrefix+reason)
 			},
 		}
 	}

@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -43,13 +45,21 @@ type Options struct {
 	Log      *slog.Logger
 	// Metrics is what everything registers with.
 	Metrics *prometheus.Registry
-	// Observer answers the API's queries over these metrics.
-	Observer api.Observer
 	// Happened is called after each event, outside all locks.
 	Happened func(control.Event)
 }
 
-// Node is a running validation node. Build it with New, then call Run.
+// Opening is what a node needs beside its options to open.
+type Opening struct {
+	// Observer answers the API's queries over the node's metrics.
+	Observer api.Observer
+	// Listener is what the API is served on, and Adopted connections to it that
+	// another process accepted.
+	Listener net.Listener
+	Adopted  []net.Conn
+}
+
+// Node is a running validation node. Build it with New, then call Open and Run.
 type Node struct {
 	options   Options
 	settings  Settings
@@ -71,14 +81,18 @@ type Node struct {
 	chainID   uint64
 	probing   sync.Map // names of open breakers whose probing was told of
 
+	closing atomic.Bool // from the end of Run's ctx on
+	// give is where connections go in a handover; nil without one.
+	give atomic.Pointer[func(net.Conn) error]
+
 	// Watching providers begins in New, since the chain is needed there.
 	stopWatch context.CancelFunc
 	watching  sync.WaitGroup
 }
 
-// New builds a node and opens what it needs: state folder, ledger, listener. It
-// waits a moment for a provider that says which chain it serves, unless that is
-// configured. After an error nothing stays open.
+// New builds a node with all that another process may have at once: it touches no
+// ledger and serves nothing. It waits a moment for a provider that says which chain
+// it serves, unless that is configured. After an error nothing stays open.
 func New(ctx context.Context, o Options) (_ *Node, err error) {
 	n := &Node{options: o, settings: o.Settings, log: o.Log, started: time.Now(), metrics: o.Metrics,
 		told: newTold()}
@@ -105,21 +119,33 @@ func New(ctx context.Context, o Options) (_ *Node, err error) {
 	if err := n.openUpstreams(ctx); err != nil {
 		return nil, err
 	}
+	return n, nil
+}
+
+// Open opens what only one process may have, the ledger before all, and the API.
+// After an error the node is closed.
+func (n *Node) Open(ctx context.Context, o Opening) (err error) {
+	defer func() {
+		if err != nil {
+			n.close()
+		}
+	}()
 	if err := n.openLedger(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if err := n.openCache(); err != nil {
-		return nil, err
+		return err
 	}
 	v := validation.New(source{n.upstreams}, n.chainID, n.settings.Validation, n.metrics)
 	n.server, err = api.New(n.settings.API, api.Parts{
 		Validator: v, Cache: n.cache, Upstreams: n.upstreams, Ledger: n.ledger,
 		Finalised: n.finalised, Canonical: n.canonical.Hash, Health: n.health, Registry: n.metrics, Observer: o.Observer,
+		Listener: o.Listener, Adopted: o.Adopted,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	n.warmer = cache.NewWarmer(n.cache, filepath.Join(o.StateDir, fmt.Sprintf("hottest-%d.cache", n.chainID)), n.server.Warm, n.metrics,
+	n.warmer = cache.NewWarmer(n.cache, filepath.Join(n.options.StateDir, fmt.Sprintf("hottest-%d.cache", n.chainID)), n.server.Warm, n.metrics,
 		func(severity, text string) { n.event("cache", severity, "cache", text) })
 	n.limitMemory()
 	for _, reaction := range []struct {
@@ -130,10 +156,13 @@ func New(ctx context.Context, o Options) (_ *Node, err error) {
 		{n.cache.Resized, []string{"cache.l1.max_bytes"}},
 		{n.limitMemory, []string{"cache.l1.max_bytes", "node.memory_headroom"}},
 	} {
-		o.Registry.OnChange(func() error { reaction.run(); return nil }, reaction.keys...)
+		n.options.Registry.OnChange(func() error { reaction.run(); return nil }, reaction.keys...)
 	}
-	return n, nil
+	return nil
 }
+
+// Close closes a node that was built and is not run.
+func (n *Node) Close() { n.close() }
 
 // limitMemory tells the garbage collector how much there is: by itself it lets the
 // heap grow to twice of what is in use, and so L1 to twice its bound.
@@ -256,10 +285,18 @@ func (n *Node) openCache() (err error) {
 	return err
 }
 
+// restoreFor bounds how long serving waits for the hottest entries of the last run.
+const restoreFor = time.Second
+
+// HandOver has Run pass on the connections that wait for their next request, instead
+// of closing them, when its ctx ends; new ones wait in the queue of the socket then.
+func (n *Node) HandOver(give func(net.Conn) error) { n.give.Store(&give) }
+
 // Run serves until ctx ends, then drains: it refuses new requests, finishes
-// those under way, commits the ledger and closes everything. The error is of
-// serving, or says what could not be finished.
-func (n *Node) Run(ctx context.Context) error {
+// those under way, commits the ledger and closes everything. serving, which may be
+// nil, is called when it serves. The error is of serving, or says what could not be
+// finished.
+func (n *Node) Run(ctx context.Context, serving func()) error {
 	defer n.close()
 	var background, ledger sync.WaitGroup
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -274,15 +311,27 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	background.Go(func() { n.canonical.Run(work) })
 	background.Go(func() { n.warmer.Run(work) })
+	select {
+	case <-n.warmer.Restored():
+	case <-time.After(restoreFor):
+	}
 	served := make(chan error, 1)
 	go func() { served <- n.server.Serve() }()
+	if serving != nil {
+		serving()
+	}
 	n.event("node", "good", n.name(), fmt.Sprintf("started %s on %s, chain %d, ledger %s", n.options.Version, n.server.Address(), n.chainID, n.ledger.Backend()))
 
 	var err error
 	select {
 	case <-ctx.Done():
-		n.event("node", "info", n.name(), "draining")
-		err = n.server.Shutdown()
+		n.closing.Store(true)
+		if give := n.give.Load(); give != nil {
+			err = n.server.HandOver(*give)
+		} else {
+			n.event("node", "info", n.name(), "draining")
+			err = n.server.Shutdown()
+		}
 		err = errors.Join(err, <-served)
 	case err = <-served:
 	}
@@ -326,6 +375,12 @@ func (n *Node) Events() *control.Events { return n.events }
 
 // Address returns where the API listens.
 func (n *Node) Address() string { return n.server.Address() }
+
+// Listens returns where the API listens, as it is dialled.
+func (n *Node) Listens() net.Addr { return n.server.Listens() }
+
+// Closing says whether Run has begun to drain.
+func (n *Node) Closing() bool { return n.closing.Load() }
 
 func (n *Node) name() string {
 	host, _ := os.Hostname() // an unnamed host is shown as the binary's name

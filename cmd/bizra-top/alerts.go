@@ -26,7 +26,7 @@ or acknowledged it. With --all, the rules at rest too.`,
 bizra-top alerts --json | jq '.[] | select(.state == "firing") | .name'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client := control.NewClient(o.socketPath())
+			client := o.client()
 			defer client.Close()
 			list, err := client.Alerts(cmd.Context())
 			if err != nil {
@@ -96,7 +96,7 @@ bizra-top ack --undo PoolSaturated`,
 				}
 				req.Labels[name] = value
 			}
-			client := control.NewClient(o.socketPath())
+			client := o.client()
 			defer client.Close()
 			if undo {
 				return withdraw(cmd, client, req)
@@ -143,7 +143,7 @@ func withdraw(cmd *cobra.Command, client *control.Client, req control.Acknowledg
 
 // completeAlerts completes the names of alerts that are active, then their labels.
 func completeAlerts(cmd *cobra.Command, o *options, args []string) []string {
-	client := control.NewClient(o.socketPath())
+	client := o.client()
 	defer client.Close()
 	list, err := client.Alerts(cmd.Context())
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 // asking returns what a command runs that asks the running node.
 func (o *options) asking(do func(ctx context.Context, node *control.Client, out io.Writer, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
-		client := control.NewClient(o.socketPath())
+		client := o.client()
 		defer client.Close()
 		return do(cmd.Context(), client, cmd.OutOrStdout(), args)
 	}

@@ -19,14 +19,15 @@ func (f *fleet) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.url, "prometheus", "", "look through the Prometheus server at this URL; "+remote.VariableUsername+" and\n"+
 		remote.VariablePassword+", or "+remote.VariableToken+", in the environment go with it")
-	flags.StringVar(&f.node, "node", "", "with --prometheus: the node with this LABEL=VALUE")
 	flags.StringVar(&f.instance, "instance", "", "with --prometheus: the node with this value of the label instance")
 }
 
 func (f *fleet) check() error {
 	switch {
-	case f.url == "" && (f.node != "" || f.instance != ""):
-		return errors.New("--node and --instance go with --prometheus")
+	case f.url == "" && f.instance != "":
+		return errors.New("--instance goes with --prometheus")
+	case f.url == "" && f.node != "" && !strings.HasPrefix(f.node, "https://"):
+		return errors.New("--node is https://HOST:PORT, or goes with --prometheus as LABEL=VALUE")
 	case f.node != "" && f.instance != "":
 		return errors.New("--node and --instance exclude each other")
 	}

@@ -25,16 +25,18 @@ import (
 var version = ""
 
 func main() {
-	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	// A terminal that is gone ends the program as politely as SIGTERM does,
-	// unless nohup asked for the opposite.
-	if !signal.Ignored(syscall.SIGHUP) {
-		signals = append(signals, syscall.SIGHUP)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), signals...)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root, ran := rootCommand(), false
-	root.PersistentPreRun = func(*cobra.Command, []string) { ran = true }
+	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) {
+		ran = true
+		// A terminal that is gone ends the program as politely as SIGTERM does, unless
+		// nohup asked for the opposite. A node without a screen reloads instead.
+		if headless, err := cmd.Flags().GetBool("headless"); (err != nil || !headless) && !signal.Ignored(syscall.SIGHUP) {
+			ctx, _ := signal.NotifyContext(cmd.Context(), syscall.SIGHUP) // until the program ends
+			cmd.SetContext(ctx)
+		}
+	}
 	err := fang.Execute(ctx, root, fang.WithVersion(versionText()), fang.WithErrorHandler(
 		func(w io.Writer, _ fang.Styles, err error) { fmt.Fprintln(w, "bizra-top:", safe(err)) }))
 	os.Exit(exitCode(err, ran))

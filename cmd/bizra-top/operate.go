@@ -158,7 +158,7 @@ func auditLine(e audit.Entry) string {
 func (o *options) completing(ask func(context.Context, *control.Client) []string) ([]string, cobra.ShellCompDirective) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	client := control.NewClient(o.socketPath())
+	client := o.client()
 	defer client.Close()
 	return ask(ctx, client), cobra.ShellCompDirectiveNoFileComp
 }

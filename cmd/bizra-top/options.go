@@ -26,6 +26,8 @@ type options struct {
 	headless, once, json             bool
 	bell, notify                     bool
 	theme                            string
+	loaded                           string // version of the configuration that was loaded
+	node, tlsCert, tlsKey, tlsCA     string
 	fleet                            fleet
 	flags                            *pflag.FlagSet
 }
@@ -52,6 +54,11 @@ func (o *options) registerCommon(cmd *cobra.Command) {
 	f.StringVar(&o.listen, "listen", "", "address of the HTTP API (default 127.0.0.1:3000)")
 	f.StringVar(&o.stateDir, "state-dir", "", "folder for ledger, history and log (default "+defaultStateDir()+")")
 	f.StringVar(&o.socket, "socket", "", "control socket (default control.sock in the state folder)")
+	f.StringVar(&o.node, "node", "", "a node elsewhere: https://HOST:PORT over TLS, as its control.listen says;\n"+
+		"with --prometheus the node with this LABEL=VALUE")
+	f.StringVar(&o.tlsCert, "tls-cert", "", "with --node: your certificate (PEM)")
+	f.StringVar(&o.tlsKey, "tls-key", "", "with --node: its key (PEM)")
+	f.StringVar(&o.tlsCA, "tls-ca", "", "with --node: authority of the node's certificate (PEM)")
 	// Every setting is a flag too. They are not listed: there are many, and
 	// `config init` documents them.
 	for _, s := range declareAll().registry.All() {
@@ -99,7 +106,8 @@ func overridesPath(stateDir string) string { return filepath.Join(stateDir, "ove
 // load puts the sources in force, weakest first.
 func (o *options) load(d declared, config string) error {
 	if config != "" {
-		if err := loadFile(d.registry, settings.SourceFile, config); err != nil {
+		var err error
+		if o.loaded, err = loadVersion(d.registry, settings.SourceFile, config); err != nil {
 			return err
 		}
 	}
@@ -140,30 +148,24 @@ func exists(path string) bool {
 }
 
 func loadFile(r *settings.Registry, source settings.Source, path string) error {
-	changes, err := readFile(r, path)
-	if err != nil {
-		return err
-	}
-	if err := r.Load(source, changes); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return nil
+	_, err := loadVersion(r, source, path)
+	return err
 }
 
-// readFile returns what a configuration file asks for.
-func readFile(r *settings.Registry, path string) ([]settings.Change, error) {
-	info, err := os.Stat(path)
+// loadVersion is loadFile, and names what it has loaded.
+func loadVersion(r *settings.Registry, source settings.Source, path string) (string, error) {
+	data, err := readConfig(path)
 	if err != nil {
-		return nil, fmt.Errorf("read the configuration: %w; `bizra-top config init > %s` writes one", err, path)
+		return "", err
 	}
-	if !info.Mode().IsRegular() || info.Size() > maxConfig {
-		return nil, fmt.Errorf("%s is not a configuration file", path)
-	}
-	data, err := os.ReadFile(path)
+	changes, err := r.ParseYAML(path, data)
 	if err != nil {
-		return nil, fmt.Errorf("read the configuration: %w", err)
+		return "", err
 	}
-	return r.ParseYAML(path, data)
+	if err := r.Load(source, changes); err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	return digest(data, nil), nil
 }
 
 func (o *options) statePath() string {
@@ -178,6 +180,18 @@ func (o *options) socketPath() string {
 		return o.socket
 	}
 	return filepath.Join(o.statePath(), "control.sock")
+}
+
+// elsewhere says whether the flags name a node that is asked over TLS.
+func (o *options) elsewhere() bool { return o.node != "" && o.fleet.url == "" }
+
+// client returns a client of the node that the flags name: one elsewhere, or the one
+// on this host.
+func (o *options) client() *control.Client {
+	if o.elsewhere() {
+		return control.NewFleetClient(o.node, o.tlsCert, o.tlsKey, o.tlsCA)
+	}
+	return control.NewClient(o.socketPath())
 }
 
 // defaultStateDir is /var/lib/bizra-top for root, where services keep their
@@ -206,6 +220,7 @@ func (o *options) check() error {
 	if o.fleet.url != "" && o.headless {
 		return errors.New("--headless runs a node and --prometheus looks at others: use one")
 	}
+	o.fleet.node = o.node
 	if err := o.fleet.check(); err != nil {
 		return err
 	}

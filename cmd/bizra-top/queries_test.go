@@ -46,13 +46,19 @@ func serveNode(t *testing.T, changes ...settings.Change) (s *service, socket str
 	}
 	dir := t.TempDir()
 	socket = filepath.Join(dir, "s")
-	if s, err = newService(t.Context(), d, place{dir, socket, "node"}, slog.New(slog.DiscardHandler)); err != nil {
+	at := place{dir, socket, "node"}
+	sockets, err := openSockets(d, at, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sockets.Close(false) })
+	if s, err = newService(t.Context(), d, at, slog.New(slog.DiscardHandler), sockets, nil); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() {
-		if err := s.run(ctx); err != nil {
+		if err := s.run(ctx, nil, func(context.Context) {}); err != nil {
 			t.Error(err)
 		}
 	})

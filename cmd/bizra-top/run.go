@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bizra/bizra-top/node/control"
+	"github.com/bizra/bizra-top/node/settings"
 	"github.com/bizra/bizra-top/tui"
 )
 
@@ -26,8 +27,14 @@ func runRoot(cmd *cobra.Command, o *options) error {
 	if o.fleet.url != "" {
 		return o.showFleet(ctx, cmd.OutOrStdout())
 	}
-	client := control.NewClient(o.socketPath())
+	client := o.client()
 	defer client.Close()
+	if o.elsewhere() {
+		if o.headless {
+			return errors.New("--headless runs a node here, --node looks at one elsewhere: they exclude each other")
+		}
+		return o.show(ctx, cmd.OutOrStdout(), client, tui.Options{})
+	}
 	if !o.headless && running(ctx, client) {
 		return o.show(ctx, cmd.OutOrStdout(), client, tui.Options{})
 	}
@@ -50,28 +57,25 @@ func (o *options) serve(ctx context.Context, cmd *cobra.Command, d declared, p p
 		return err
 	}
 	defer closeLog()
-	s, err := newService(ctx, d, p, log)
+	if o.headless {
+		return o.serveHeadless(ctx, cmd, d, p, log, alongside)
+	}
+	sockets, err := openSockets(d, p, nil)
 	if err != nil {
 		return err
 	}
+	s, err := newService(ctx, d, p, log, sockets, nil)
+	if err != nil {
+		return errors.Join(err, sockets.Close(false))
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	besides := make(chan struct{})
-	go func() {
-		defer close(besides)
-		if alongside != nil {
-			alongside(ctx, s.node.Address())
-		}
-	}()
+	besides := o.beside(ctx, s, alongside)
 	served := make(chan error, 1)
-	go func() { served <- s.run(ctx) }()
-	if o.headless {
-		fmt.Fprintln(cmd.ErrOrStderr(), "bizra-top", versionText(), "is running:", describe(control.Node{Listen: s.node.Address(), Socket: p.socket}))
-		err = <-served
-		stop()
-		<-besides
-		return err
-	}
+	go func() {
+		err := s.run(ctx, nil, func(ctx context.Context) { o.watch(s, d, log).run(ctx, nil) })
+		served <- errors.Join(err, sockets.Close(false))
+	}()
 	client := control.NewClient(p.socket)
 	defer client.Close()
 	if o.once {
@@ -81,6 +85,27 @@ func (o *options) serve(ctx context.Context, cmd *cobra.Command, d declared, p p
 	stop()
 	<-besides
 	return errors.Join(shown, <-served)
+}
+
+// beside runs what runs beside a node; the channel is closed when it has ended.
+func (o *options) beside(ctx context.Context, s *service, alongside func(ctx context.Context, address string)) <-chan struct{} {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if alongside != nil {
+			alongside(ctx, s.node.Address())
+		}
+	}()
+	return ended
+}
+
+// watch returns what watches the configuration of a service.
+func (o *options) watch(s *service, d declared, log *slog.Logger) *configFile {
+	return &configFile{path: o.config, registry: d.registry, log: log, seen: o.loaded,
+		apply: func(batch []settings.Change, mistake error, why string) (err error) {
+			s.manager.reloading(func() { err = s.door.Configuration(o.config, batch, mistake, why) })
+			return err
+		}}
 }
 
 // settle waits until the node has something to show, three seconds at most.

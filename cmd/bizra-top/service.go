@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,6 +20,7 @@ import (
 	"github.com/bizra/bizra-top/node"
 	"github.com/bizra/bizra-top/node/audit"
 	"github.com/bizra/bizra-top/node/control"
+	"github.com/bizra/bizra-top/node/handover"
 	"github.com/bizra/bizra-top/probes"
 	"github.com/bizra/bizra-top/probes/promapi"
 )
@@ -33,8 +35,11 @@ type service struct {
 	door      *control.Server
 	trail     *audit.Log
 	queries   *promapi.Server // nil when it is off
-	socket    net.Listener
 	log       *slog.Logger
+	manager   *manager
+	fleet     net.Listener // nil unless the door is open over TCP
+	certs     *control.Certificates
+	alive     func(context.Context) error // asks the API whether it answers
 }
 
 // place says where a service keeps its things and what it is.
@@ -42,10 +47,11 @@ type place struct {
 	stateDir, socket, mode string
 }
 
-// newService opens everything. After an error nothing stays open. The socket
-// comes first: whoever has it is the node of this place.
-func newService(ctx context.Context, d declared, p place, log *slog.Logger) (_ *service, err error) {
-	s := &service{log: log}
+// newService opens everything. After an error nothing stays open but the sockets. A
+// process that takes over from another first prepares what both may have, then waits
+// for the rest.
+func newService(ctx context.Context, d declared, p place, log *slog.Logger, sockets *handover.Sockets, from *handover.Predecessor) (_ *service, err error) {
+	s := &service{log: log, manager: &manager{log: log}}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -55,11 +61,52 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger) (_ *
 	if err != nil {
 		return nil, err
 	}
-	if s.socket, err = control.Listen(p.socket, groups); err != nil {
-		return nil, err
+	if d.access.Fleet.Listen.Get() != "" {
+		if s.certs, err = d.access.Fleet.Certificates(func(err error) {
+			s.tell("node", "bad", "control.tls", "the certificates before go on: "+err.Error())
+		}); err != nil {
+			return nil, err
+		}
 	}
 	if err := os.MkdirAll(p.stateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("create the state folder: %w; choose another with --state-dir", err)
+	}
+	metrics := prometheus.NewRegistry()
+	var sampler atomic.Pointer[probes.Sampler] // nil until it is there
+	happened := func(e control.Event) {
+		if there := sampler.Load(); there != nil {
+			there.Nudge()
+		}
+		log.Log(context.Background(), level(e.Severity), e.Text, "kind", e.Kind, "subject", e.Subject, "actor", e.Actor)
+	}
+	built, err := node.New(ctx, node.Options{Registry: d.registry, Settings: d.node, StateDir: p.stateDir, Socket: p.socket,
+		Mode: p.mode, Version: versionText(), Log: log, Metrics: metrics, Happened: happened})
+	if err != nil {
+		return nil, err
+	}
+	unopened := built
+	defer func() {
+		if err != nil && unopened != nil {
+			unopened.Close()
+		}
+	}()
+	var before past
+	var adopted []net.Conn
+	if from != nil {
+		if adopted, err = from.Ready(ctx, &before); err != nil {
+			return nil, err
+		}
+		defer func() {
+			if err != nil {
+				for _, c := range adopted {
+					_ = c.Close() // the first error is the one that matters
+				}
+			}
+		}()
+	}
+	tell := built.Events().Add
+	if err := d.registry.Inherit(before.Live); err != nil {
+		tell(control.Event{Kind: "node", Severity: "warn", Subject: "handover", Text: "live values that do not fit any more: " + err.Error()})
 	}
 	if s.trail, err = audit.Open(auditPath(p.stateDir)); err != nil {
 		return nil, err
@@ -67,26 +114,20 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger) (_ *
 	if s.history, err = probes.OpenHistory(filepath.Join(p.stateDir, "history"), d.history, quiet(log)); err != nil {
 		return nil, err
 	}
-	metrics := prometheus.NewRegistry()
 	s.sampler = probes.NewSampler(s.history, metrics, d.history, log)
-	happened := func(e control.Event) {
-		s.sampler.Nudge()
-		log.Log(context.Background(), level(e.Severity), e.Text, "kind", e.Kind, "subject", e.Subject, "actor", e.Actor)
-	}
+	sampler.Store(s.sampler)
 	silences, err := silence.Open(filepath.Join(p.stateDir, "alerts", "silences.json"), log)
 	if err != nil {
 		return nil, err
 	}
 	metrics.MustRegister(silences)
-	// Events only come once everything runs.
-	tell := func(e control.Event) { s.node.Events().Add(e) }
 	s.delivery, err = delivery.Open(delivery.Options{Path: filepath.Join(p.stateDir, "alerts", "queue.json"), Settings: d.alerts.Delivery,
 		Silences: silences, Metrics: metrics, Log: log, Notify: tell,
 		Node: func() (string, string) { n := s.node.Host().Node(); return n.Name, n.Listen }})
 	if err != nil {
 		return nil, err
 	}
-	// Rules are read before the node is built, so that a broken file stops nothing
+	// Rules are read before the node is opened, so that a broken file stops nothing
 	// that runs.
 	if s.evaluator, err = alerts.New(ctx, alerts.Options{History: s.history, Metrics: metrics, Settings: d.alerts,
 		Silences: silences, Send: s.delivery.Send, Log: quiet(log), Notify: tell}); err != nil {
@@ -100,12 +141,28 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger) (_ *
 			return nil, err
 		}
 	}
-	s.node, err = node.New(ctx, node.Options{Registry: d.registry, Settings: d.node, StateDir: p.stateDir, Socket: p.socket,
-		Mode: p.mode, Version: versionText(), Log: log, Metrics: metrics,
-		Observer: newObserver(s.history), Happened: happened})
+	door, err := sockets.Listen(socketControl)
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			_ = door.Close() // nobody was served on it
+		}
+	}()
+	if s.fleet, err = listenFleet(sockets, d.access.Fleet); err != nil {
+		return nil, err
+	}
+	listener, err := listenAPI(sockets, d.node.API)
+	if err != nil {
+		return nil, err
+	}
+	unopened = nil // Open closes it after an error
+	if err := built.Open(ctx, node.Opening{Observer: newObserver(s.history), Listener: listener, Adopted: adopted}); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	s.node, s.alive = built, liveAt(built.Listens())
+	s.node.Hold(ctx, before.Held)
 	host := s.node.Host()
 	host.Observer, host.Alerts, host.Silencer, host.Changed = s.sampler, s.evaluator.List, s.evaluator, s.sampler.Nudge
 	host.Audit, host.Overrides, host.Groups, host.Condition = s.trail, overridesPath(p.stateDir), groups, s.condition
@@ -118,18 +175,24 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger) (_ *
 		return out
 	}
 	host.Prometheus = queries
-	s.door = control.NewServer(s.socket, host)
+	s.door = control.NewServer(door, host)
+	if from != nil {
+		tell(control.Event{Kind: "node", Severity: "good", Subject: "handover", Text: before.text(len(adopted))})
+	}
 	return s, nil
 }
 
+func (s *service) tell(kind, severity, subject, text string) {
+	s.node.Events().Add(control.Event{Kind: kind, Severity: severity, Subject: subject, Text: text})
+}
+
 // run serves until ctx ends, then drains. The door stays open while the node
-// drains, so that a screen can watch it.
-func (s *service) run(ctx context.Context) error {
+// drains, so that a screen can watch it. serving, which may be nil, is called when it
+// serves; beside runs until the node has ended.
+func (s *service) run(ctx context.Context, serving func(), beside func(ctx context.Context)) error {
 	var wg sync.WaitGroup
 	watch, stop := context.WithCancel(context.WithoutCancel(ctx))
-	told := func(severity, text string) {
-		s.node.Events().Add(control.Event{Kind: "history", Severity: severity, Subject: "history", Text: text})
-	}
+	told := func(severity, text string) { s.tell("history", severity, "history", text) }
 	wg.Go(func() { s.history.Run(watch, told) })
 	wg.Go(func() { s.sampler.Run(watch, told) })
 	wg.Go(func() { s.evaluator.Run(watch) })
@@ -147,7 +210,15 @@ func (s *service) run(ctx context.Context) error {
 			}
 		})
 	}
-	err := s.node.Run(ctx)
+	if s.fleet != nil {
+		wg.Go(func() {
+			if err := s.door.ServeFleet(s.fleet, s.certs); err != nil {
+				s.log.Error("the control door has stopped answering over TLS", "error", err)
+			}
+		})
+	}
+	wg.Go(func() { beside(watch) })
+	err := s.node.Run(ctx, serving)
 	err = errors.Join(err, s.door.Close())
 	if s.queries != nil {
 		err = errors.Join(err, s.queries.Close())
@@ -173,8 +244,8 @@ func (s *service) close() {
 	if s.queries != nil {
 		_ = s.queries.Close() // closed already after run
 	}
-	if s.socket != nil {
-		_ = s.socket.Close() // closed already after run
+	if s.fleet != nil {
+		_ = s.fleet.Close() // closed already after run
 	}
 }
 

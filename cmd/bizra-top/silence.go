@@ -38,7 +38,7 @@ func silenceAddCommand(o *options) *cobra.Command {
 bizra-top silence add 'severity!="critical"' part=cache --for 30m`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client := control.NewClient(o.socketPath())
+			client := o.client()
 			defer client.Close()
 			s, err := client.AddSilence(cmd.Context(), control.SilenceRequest{Matchers: args, For: span, Comment: comment})
 			if err != nil {
@@ -66,7 +66,7 @@ func silenceListCommand(o *options) *cobra.Command {
 bizra-top silence list --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client := control.NewClient(o.socketPath())
+			client := o.client()
 			defer client.Close()
 			list, err := client.Silences(cmd.Context())
 			if err != nil {
@@ -100,7 +100,7 @@ func silenceExpireCommand(o *options) *cobra.Command {
 			return completeSilences(cmd, o, args), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client := control.NewClient(o.socketPath())
+			client := o.client()
 			defer client.Close()
 			s, err := client.ExpireSilence(cmd.Context(), args[0])
 			if err != nil {
@@ -117,7 +117,7 @@ func completeSilences(cmd *cobra.Command, o *options, args []string) []string {
 	if len(args) > 0 {
 		return nil
 	}
-	client := control.NewClient(o.socketPath())
+	client := o.client()
 	defer client.Close()
 	list, err := client.Silences(cmd.Context())
 	if err != nil {

@@ -37,14 +37,20 @@ func BenchmarkRequestsBesideStreams(b *testing.B) {
 		b.Fatal(err)
 	}
 	dir := b.TempDir()
-	s, err := newService(b.Context(), d, place{dir, filepath.Join(dir, "s"), "node"}, slog.New(slog.DiscardHandler))
+	at := place{dir, filepath.Join(dir, "s"), "node"}
+	sockets, err := openSockets(d, at, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = sockets.Close(false) })
+	s, err := newService(b.Context(), d, at, slog.New(slog.DiscardHandler), sockets, nil)
 	if err != nil {
 		b.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(b.Context())
 	var running sync.WaitGroup
 	running.Go(func() {
-		if err := s.run(ctx); err != nil {
+		if err := s.run(ctx, nil, func(context.Context) {}); err != nil {
 			b.Error(err)
 		}
 	})

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/bizra/bizra-top/node/cache"
+	"github.com/bizra/bizra-top/node/handover"
 	"github.com/bizra/bizra-top/node/store"
 	"github.com/bizra/bizra-top/node/upstream"
 	"github.com/bizra/bizra-top/node/validation"
@@ -45,6 +46,10 @@ type Parts struct {
 	Observer Observer
 	// Registry is exported at /metrics.
 	Registry *prometheus.Registry
+	// Listener is what is served, and Adopted connections to it that another process
+	// accepted. A nil Listener listens on api.listen.
+	Listener net.Listener
+	Adopted  []net.Conn
 }
 
 // Observer answers PromQL over the node's own metrics, as they are now. It may be
@@ -65,10 +70,11 @@ type Sample struct {
 type Server struct {
 	settings Settings
 	http     *http.Server
-	listener net.Listener
+	listener *handover.Listener
 	inFlight atomic.Int64
 	opened   time.Time
 	serving  atomic.Bool // from Serve on
+	leaving  atomic.Bool // from HandOver on
 	// drainingSince is when Shutdown began; nil before. heldOut is since when the
 	// operator wants no traffic.
 	drainingSince, heldOut atomic.Pointer[time.Time]
@@ -81,13 +87,24 @@ type Server struct {
 	rpcMeter               meter
 }
 
-// New returns a server that listens but does not answer yet; Serve does.
-func New(s Settings, parts Parts) (*Server, error) {
+// Listen opens the socket at api.listen.
+func Listen(s Settings) (net.Listener, error) {
 	l, err := net.Listen("tcp", s.Listen.Get())
 	if err != nil {
 		return nil, fmt.Errorf("listen on api.listen %s: %w; choose another with --listen", s.Listen.Get(), err)
 	}
-	srv := &Server{settings: s, listener: l, metrics: newMetrics(), opened: time.Now()}
+	return l, nil
+}
+
+// New returns a server that listens but does not answer yet; Serve does.
+func New(s Settings, parts Parts) (*Server, error) {
+	if parts.Listener == nil {
+		var err error
+		if parts.Listener, err = Listen(s); err != nil {
+			return nil, err
+		}
+	}
+	srv := &Server{settings: s, listener: handover.NewListener(parts.Listener, parts.Adopted), metrics: newMetrics(), opened: time.Now()}
 	srv.health, srv.streams = &health{server: srv, parts: parts}, newStreams(s, parts.Observer)
 	parts.Registry.MustRegister(srv.metrics.collectors(srv)...)
 	srv.http = &http.Server{
@@ -97,7 +114,10 @@ func New(s Settings, parts Parts) (*Server, error) {
 		WriteTimeout:      60 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
-		ConnState:         srv.metrics.connection,
+		ConnState: func(c net.Conn, to http.ConnState) {
+			srv.listener.ConnState(c, to)
+			srv.metrics.connection(c, to)
+		},
 	}
 	return srv, nil
 }
@@ -107,6 +127,9 @@ func (s *Server) Routes() []string { return slices.Clone(s.patterns) }
 
 // Address returns where the server listens.
 func (s *Server) Address() string { return s.listener.Addr().String() }
+
+// Listens returns where the server listens, as it is dialled.
+func (s *Server) Listens() net.Addr { return s.listener.Addr() }
 
 // ServeHTTP answers one request, as Serve does those of its listener.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.http.Handler.ServeHTTP(w, r) }
@@ -120,7 +143,8 @@ func (s *Server) Serve() error {
 	defer streaming.Wait()
 	defer stop()
 	s.serving.Store(true)
-	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+	err := s.http.Serve(s.listener)
+	if !errors.Is(err, http.ErrServerClosed) && !(s.leaving.Load() && errors.Is(err, net.ErrClosed)) {
 		return fmt.Errorf("serve the API: %w", err)
 	}
 	return nil
@@ -143,8 +167,26 @@ func (s *Server) Shutdown() error {
 	return nil
 }
 
+// HandOver stops accepting, answers what is under way, at most for api.drain_timeout,
+// and gives away the connections that wait for their next request. The socket that
+// the listener was made of is not closed.
+func (s *Server) HandOver(give func(net.Conn) error) error {
+	s.leaving.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), s.settings.DrainFor.Get())
+	defer cancel()
+	drained := s.listener.Drain(ctx, give)
+	cut := s.inFlight.Load()
+	if err := s.http.Close(); drained == nil {
+		return err
+	}
+	return fmt.Errorf("%d requests did not finish within api.drain_timeout and were cut: %w", cut, drained)
+}
+
 // Draining says whether Shutdown has begun, or Drain holds.
 func (s *Server) Draining() bool { return s.drainingSince.Load() != nil || s.heldOut.Load() != nil }
+
+// HeldOut says whether Drain holds.
+func (s *Server) HeldOut() bool { return s.heldOut.Load() != nil }
 
 // Drain says at /health/ready that no traffic should come, until it is told
 // otherwise. Requests that come all the same are answered.
@@ -192,6 +234,9 @@ func (s *Server) routes(p Parts) http.Handler {
 	known.Handle(streamRoute, s.streams)
 	mux.Handle("/", s.measure(otherRoute, nothing(known)))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.leaving.Load() {
+			w.Header().Set("Connection", "close")
+		}
 		// The busiest route needs no search.
 		if r.URL.Path == "/" && r.Method == http.MethodPost {
 			s.rpc(w, r)

@@ -62,6 +62,7 @@ type Warmer struct {
 	notify func(severity, text string)
 
 	again               chan struct{}
+	restored            chan struct{} // closed when the file was read
 	running             atomic.Bool
 	done, failed, total atomic.Int64
 	since               atomic.Int64 // Unix nanoseconds
@@ -71,7 +72,7 @@ type Warmer struct {
 // one key anew, given as a cache key or as cache.warm.list writes it. Run must be
 // running for anything to happen.
 func NewWarmer(c *Cache, path string, load func(ctx context.Context, key string) error, reg prometheus.Registerer, notify func(severity, text string)) *Warmer {
-	w := &Warmer{cache: c, path: path, load: load, notify: notify, again: make(chan struct{}, 1)}
+	w := &Warmer{cache: c, path: path, load: load, notify: notify, again: make(chan struct{}, 1), restored: make(chan struct{})}
 	gauge := func(name, help string, n *atomic.Int64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(n.Load()) })
 	}
@@ -86,6 +87,9 @@ func (w *Warmer) Warming() Warming {
 	return Warming{w.running.Load(), w.done.Load(), w.failed.Load(), w.total.Load(), time.Unix(0, w.since.Load())}
 }
 
+// Restored is closed once Run has read the entries of the last run from disk.
+func (w *Warmer) Restored() <-chan struct{} { return w.restored }
+
 // Again starts a round of cache.warm.list as soon as none is under way.
 func (w *Warmer) Again() {
 	select {
@@ -94,9 +98,10 @@ func (w *Warmer) Again() {
 	}
 }
 
-// Run warms until ctx ends, then writes the hottest entries to disk.
+// Run warms, once, until ctx ends, then writes the hottest entries to disk.
 func (w *Warmer) Run(ctx context.Context) {
 	stale, err := w.restore()
+	close(w.restored)
 	if err != nil {
 		w.notify("warn", "warm start: "+err.Error())
 	}

@@ -3,6 +3,7 @@ package control
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/bizra/bizra-top/node/audit"
@@ -31,7 +33,9 @@ var ErrNoAnswer = errors.New("no answer from a node")
 // number of goroutines and survives a restart of the node.
 type Client struct {
 	http   *http.Client
-	socket string
+	socket string // as a person names it
+	base   string // of every URL
+	broken error  // why no call can be made
 }
 
 // NewClient returns a client of the node that listens on the unix socket. It
@@ -43,6 +47,7 @@ func NewClient(socket string) *Client {
 	}
 	return &Client{
 		socket: socket,
+		base:   "http://node",
 		http: &http.Client{
 			Timeout:   callTimeout,
 			Transport: &http.Transport{DialContext: dial, MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute},
@@ -50,11 +55,48 @@ func NewClient(socket string) *Client {
 	}
 }
 
-// Socket returns the path of the socket.
+// NewFleetClient returns a client of the node at an address such as
+// https://node-a.example.org:3443, over TLS with the certificate, key and authority
+// (of the node's certificate) in three PEM files. What is wrong with them is the
+// error of every call.
+func NewFleetClient(address, cert, key, authority string) *Client {
+	c := &Client{socket: address}
+	u, err := url.Parse(address)
+	switch {
+	case err != nil:
+	case u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil:
+		err = errors.New("a node's address is https://HOST:PORT")
+	case cert == "" || key == "" || authority == "":
+		err = errors.New("a node is asked over TLS with --tls-cert, --tls-key and --tls-ca: three PEM files")
+	}
+	if err != nil {
+		c.broken = err
+		return c
+	}
+	files, err := openCertificates(cert, key, authority, func(error) {})
+	if err != nil {
+		c.broken = err
+		return c
+	}
+	c.base = "https://" + u.Host
+	c.http = &http.Client{
+		Timeout: callTimeout,
+		Transport: &http.Transport{MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: callTimeout,
+			TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: files.now.authority,
+				GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return files.current().cert, nil }}},
+	}
+	return c
+}
+
+// Socket returns the path of the socket, or the address of a node over TLS.
 func (c *Client) Socket() string { return c.socket }
 
 // Close drops idle connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() {
+	if c.http != nil {
+		c.http.CloseIdleConnections()
+	}
+}
 
 // Node says which node answers.
 func (c *Client) Node(ctx context.Context) (Node, error) {
@@ -159,6 +201,9 @@ func (c *Client) Alerts(ctx context.Context) ([]Alert, error) {
 
 func call[T any](ctx context.Context, c *Client, method, path string, body any) (T, error) {
 	var out T
+	if c.broken != nil {
+		return out, c.broken
+	}
 	var reader io.Reader
 	if body != nil {
 		data, err := json.Marshal(body)
@@ -167,7 +212,7 @@ func call[T any](ctx context.Context, c *Client, method, path string, body any) 
 		}
 		reader = bytes.NewReader(data)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://node"+path, reader)
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, reader)
 	if err != nil {
 		return out, err
 	}

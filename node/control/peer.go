@@ -96,6 +96,7 @@ func ofProcess(pid int) (command, terminal string) {
 // Access says which groups may use the socket beside the node's own user and root.
 type Access struct {
 	ViewerGroup, OperatorGroup *settings.Value[string]
+	Fleet                      Fleet
 }
 
 // RevertAfter is the key of how long a screen has changes on trial.
@@ -106,6 +107,7 @@ func Declare(r *settings.Registry) Access {
 	settings.Duration(r, settings.Spec{Key: RevertAfter, Min: 5, Max: 3600, Step: 30,
 		Doc: "How long a change made on the screen is on trial: unless it is kept by then, it goes back."}, 2*time.Minute)
 	return Access{
+		Fleet: declareFleet(r),
 		ViewerGroup: settings.String(r, settings.Spec{Key: "control.viewer_group", Restart: true, Risk: settings.RiskHigh,
 			Doc: "Group whose members may look through the control socket; empty for none."}, ""),
 		OperatorGroup: settings.String(r, settings.Spec{Key: "control.operator_group", Restart: true, Risk: settings.RiskHigh,

@@ -7,14 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -72,13 +72,14 @@ type Host struct {
 // maxRequest bounds a request body.
 const maxRequest = 1 << 20
 
-// Server is the control socket.
+// Server is the control socket, and the door over TCP where that is open.
 type Server struct {
 	host     Host
 	listener net.Listener
 	http     *http.Server
 	changes  changes
 	refusals rate.Sometimes
+	fleet    atomic.Pointer[Certificates] // nil while the door is not open over TCP
 }
 
 // ErrRunning says that a node already answers on the socket.
@@ -138,6 +139,7 @@ func NewServer(l net.Listener, host Host) *Server {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ConnContext:       s.withPeer,
+		ErrorLog:          log.New(complaints{s}, "", 0),
 	}
 	return s
 }
@@ -234,14 +236,14 @@ var hosts = []string{"node", "localhost", "127.0.0.1", ""}
 // guard refuses what only a browser would send, and peers without a role.
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r = withCertificate(r)
 		p, known := r.Context().Value(peerKey{}).(peer)
-		host, _, _ := strings.Cut(r.Host, ":")
 		var why *Problem
 		switch {
 		case r.Header.Get("Origin") != "":
 			why = &Problem{http.StatusForbidden, "requests from web pages are refused"}
-		case !slices.Contains(hosts, host):
-			why = &Problem{http.StatusForbidden, "ask for http://node or http://localhost, not for another host"}
+		case !s.answersTo(r):
+			why = &Problem{http.StatusForbidden, "ask for http://node or http://localhost, or over TLS for a name in the node's certificate, not for another host"}
 		case !known || p.role == Nobody:
 			why = &Problem{http.StatusForbidden, "only the node's own user, root and members of control.viewer_group or control.operator_group may use the control socket"}
 		default:

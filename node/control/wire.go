@@ -1,5 +1,5 @@
 // Package control is the operator's door to a running node: HTTP with JSON over
-// a unix socket, and the client of it.
+// a unix socket and, where it is wanted, over mutual TLS; and the client of it.
 //
 // Everything an operator can see or change goes through here, from the screen,
 // from the command line and from curl alike:
