@@ -17,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/bizra/bizra-top/node/settings"
@@ -283,7 +284,7 @@ func TestSamplingStopsBeforeTheDiskIsFull(t *testing.T) {
 	}
 	waitFor(t, "panels are empty", func() bool { return !seen() })
 	a := ruleAppendable{h}.Appender(t.Context())
-	if _, err := a.Append(0, labels.FromStrings(labels.MetricName, "recorded"), time.Now().UnixMilli(), 1); err != nil || a.Commit() != nil {
+	if _, err := a.Append(0, labels.FromStrings(model.MetricNameLabel, "recorded"), time.Now().UnixMilli(), 1); err != nil || a.Commit() != nil {
 		t.Errorf("a rule fails to write: %v", err)
 	}
 	set("history.min_free", "0")

@@ -6,6 +6,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
@@ -99,7 +100,7 @@ func (h *History) thinWindow(ctx context.Context, t *tier, start int64) (err err
 	}
 	defer w.Close()
 	thinner := thinner{resolution: t.resolution.Milliseconds(), app: w.AppenderV2(ctx)}
-	any := labels.MustNewMatcher(labels.MatchNotEqual, labels.MetricName, "")
+	any := labels.MustNewMatcher(labels.MatchNotEqual, model.MetricNameLabel, "")
 	series := q.Select(ctx, false, nil, any)
 	var iterator chunkenc.Iterator
 	for series.Next() {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
@@ -73,9 +74,9 @@ func distribution(n int64) *histogram.Histogram {
 // minutes, one sample a second.
 func fill(t *testing.T, h *History, start, end time.Time) {
 	t.Helper()
-	counter := labels.FromStrings(labels.MetricName, "calls_total")
-	times := labels.FromStrings(labels.MetricName, "call_seconds")
-	alert := labels.FromStrings(labels.MetricName, "ALERTS", "alertname", "Slow")
+	counter := labels.FromStrings(model.MetricNameLabel, "calls_total")
+	times := labels.FromStrings(model.MetricNameLabel, "call_seconds")
+	alert := labels.FromStrings(model.MetricNameLabel, "ALERTS", "alertname", "Slow")
 	was := false
 	for at := start; at.Before(end); {
 		a := h.raw().db.AppenderV2(context.Background())
@@ -213,7 +214,7 @@ func TestThinningGoesOnAfterARestart(t *testing.T) {
 			t.Fatal(err)
 		}
 		samples := 0
-		set := q.Select(t.Context(), false, nil, labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, "calls_total"))
+		set := q.Select(t.Context(), false, nil, labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, "calls_total"))
 		for set.Next() {
 			for it := set.At().Iterator(nil); it.Next() != 0; {
 				samples++

@@ -91,7 +91,7 @@ func TestAFailingApplyRestoresTheWholeBatch(t *testing.T) {
 			if s.Restart || !s.Numeric || s.Secret {
 				continue
 			}
-			text := settings.FormatNumber(s.Kind, s.Number)
+			var text string
 			if s.Kind == settings.KindBool {
 				text = fmt.Sprint(s.Number == 0)
 			} else if more := s.Number + math.Max(s.Step, 0.01); s.Kind == settings.KindInt || more > s.Max {

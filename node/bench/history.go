@@ -14,6 +14,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
@@ -301,7 +302,7 @@ func record(dir string) ([]*recording, error) {
 	}
 	defer q.Close()
 	var out []*recording
-	set := q.Select(context.Background(), false, nil, labels.MustNewMatcher(labels.MatchNotEqual, labels.MetricName, ""))
+	set := q.Select(context.Background(), false, nil, labels.MustNewMatcher(labels.MatchNotEqual, model.MetricNameLabel, ""))
 	for set.Next() {
 		if r := newRecording(set.At()); len(r.values)+len(r.counts) > 1 {
 			out = append(out, r)
@@ -314,7 +315,7 @@ var growing = regexp.MustCompile(`_(total|count|sum|bucket)$`)
 
 // newRecording takes the samples of one series, one for each second.
 func newRecording(s storage.Series) *recording {
-	r := &recording{labels: s.Labels(), grows: growing.MatchString(s.Labels().Get(labels.MetricName))}
+	r := &recording{labels: s.Labels(), grows: growing.MatchString(s.Labels().Get(model.MetricNameLabel))}
 	var buckets []map[int32]int64 // of each sample, by index
 	used := map[int32]struct{}{}
 	for it := s.Iterator(nil); ; {
