@@ -128,6 +128,9 @@ func TestReadyIsFalseWhileDraining(t *testing.T) {
 
 func TestStartupIsFalseUntilTheNodeServes(t *testing.T) {
 	r := start(t, options{})
+	if h := r.healthAt(t, "/startup"); h.Status != api.Pass { // it serves, and stays so but for the next line
+		t.Fatalf("%+v", h)
+	}
 	w := httptest.NewRecorder()
 	api.NotServing(r.server)
 	r.server.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/health/startup", nil))
