@@ -8,7 +8,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -318,5 +320,58 @@ func TestRequestsFromWebPagesAndWrongMethodsAreRefused(t *testing.T) {
 	}
 	if r.limit.Get() != 8 {
 		t.Fatal("something was changed")
+	}
+}
+
+// TestGroupsDoNotTakeAFolderFromOthers opens the door to groups in a folder that is
+// shared, as /tmp is: it stays as it was.
+func TestGroupsDoNotTakeAFolderFromOthers(t *testing.T) {
+	for _, c := range []struct{ before, after os.FileMode }{
+		{0o777 | os.ModeSticky, 0o777 | os.ModeSticky}, {0o755, 0o755}, {0o700, 0o711}, {0o750, 0o751},
+	} {
+		dir := t.TempDir()
+		if err := os.Chmod(dir, c.before); err != nil {
+			t.Fatal(err)
+		}
+		groups, err := someGroup(t).Groups()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := control.Listen(filepath.Join(dir, "s"), groups)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = l.Close()
+		info, err := os.Stat(dir)
+		if err != nil || info.Mode()&^os.ModeDir != c.after {
+			t.Errorf("%s became %s, want %s (%v)", c.before, info.Mode(), c.after, err)
+		}
+	}
+}
+
+// someGroup lets the group of this process look.
+func someGroup(t *testing.T) control.Access {
+	t.Helper()
+	g, err := user.LookupGroupId(strconv.Itoa(os.Getgid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := settings.NewRegistry()
+	a := control.Declare(r)
+	if err := r.Load(settings.SourceFile, []settings.Change{{Key: "control.viewer_group", Value: g.Name}}); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func TestAGuardIsOneLine(t *testing.T) {
+	r := serve(t)
+	c := onTrial("pool.limit", "9", "1h")
+	c.Guard = "a\x1b[2Jb"
+	_, err := r.Change(t.Context(), c)
+	refusal(t, err, 400, "printable")
+	c.Guard, c.Reason = "", "why\x1b[2J\n"
+	if result, err := r.Change(t.Context(), c); err != nil || strings.ContainsAny(result.Trial.Reason, "\x1b\n") {
+		t.Errorf("%+v %v", result, err)
 	}
 }

@@ -113,7 +113,7 @@ func Listen(path string, groups Groups) (net.Listener, error) {
 	mask := 0o177
 	if groups.open() {
 		mask = 0o111
-		if err := os.Chmod(filepath.Dir(path), 0o711); err != nil {
+		if err := letThrough(filepath.Dir(path)); err != nil {
 			return nil, fmt.Errorf("let groups reach the control socket: %w", err)
 		}
 	}
@@ -124,6 +124,17 @@ func Listen(path string, groups Groups) (net.Listener, error) {
 		return nil, fmt.Errorf("open the control socket: %w", err)
 	}
 	return l, nil
+}
+
+// letThrough lets everyone pass through a folder, and nothing else: it may be one
+// that others use as well, such as /run or /tmp.
+func letThrough(dir string) error {
+	info, err := os.Stat(dir)
+	const pass = 0o011
+	if err != nil || info.Mode().Perm()&pass == pass {
+		return err
+	}
+	return os.Chmod(dir, info.Mode()|pass)
 }
 
 // NewServer returns a server of host on a listener from Listen.
