@@ -42,19 +42,27 @@ func address(t *testing.T, variable string) string {
 	return v
 }
 
-// built is the folder of the program that the tests run, empty until one does.
+// built is the folder of the programs that the tests run, empty until one does.
 var built string
 
-var build = sync.OnceValue(func() (err error) {
-	if built, err = os.MkdirTemp("", "bizra-top"); err != nil {
+var (
+	makeBuilt = sync.OnceValue(func() (err error) {
+		built, err = os.MkdirTemp("", "bizra-top")
+		return err
+	})
+	buildRaced    = sync.OnceValue(func() error { return build("bizra-top", "-race") })
+	buildReleased = sync.OnceValue(func() error { return build("bizra-top-released", "-race=false") })
+)
+
+func build(name, race string) error {
+	if err := makeBuilt(); err != nil {
 		return err
 	}
-	out, err := exec.Command("go", "build", "-race", "-o", built, ".").CombinedOutput()
-	if err != nil {
+	if out, err := exec.Command("go", "build", race, "-o", filepath.Join(built, name), ".").CombinedOutput(); err != nil {
 		return fmt.Errorf("build: %w\n%s", err, out)
 	}
 	return nil
-})
+}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
@@ -67,10 +75,21 @@ func TestMain(m *testing.M) {
 // binary builds the program with the race detector, once a run.
 func binary(t *testing.T) string {
 	t.Helper()
-	if err := build(); err != nil {
+	if err := buildRaced(); err != nil {
 		t.Fatal(err)
 	}
 	return filepath.Join(built, "bizra-top")
+}
+
+// asReleased builds the program as it is released, once a run, without the race
+// detector, which takes ten times as long: what a load meets is then the node, not
+// the machine.
+func asReleased(t *testing.T) string {
+	t.Helper()
+	if err := buildReleased(); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(built, "bizra-top-released")
 }
 
 type process struct {

@@ -239,17 +239,6 @@ func (l *load) ask(client *http.Client, post bool) {
 
 var gap = regexp.MustCompile(`nothing was accepted for ([0-9.a-zµ]+)`)
 
-// asReleased builds the program as it is released, without the race detector, which
-// takes ten times as long: what the load meets is then the node, not the machine.
-func asReleased(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "bizra-top")
-	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	return path
-}
-
 // A load of 500 requests a second does not notice that the process is another one.
 // Two handovers; twenty with BIZRA_TEST_LONG=1.
 func TestAHandoverLosesNoRequest(t *testing.T) {

@@ -219,10 +219,12 @@ func TestASingleProviderFails(t *testing.T) {
 }
 
 // TestHedgingLowersTheTail lets one of three providers become slower by 2 s, and
-// compares the p99 with that when all are well. The default form makes a few
-// hundred calls each, BIZRA_TEST_LONG=1 several thousand.
+// compares the p99 with that when all are well. The calls under way when it becomes
+// slow share the budget of hedges and so end one group after the other: there must be
+// so many calls that those eight are below 1 %. The default form makes some 900 calls
+// each, BIZRA_TEST_LONG=1 several thousand.
 func TestHedgingLowersTheTail(t *testing.T) {
-	span := 2 * time.Second
+	span := 6 * time.Second
 	if long() {
 		span = 20 * time.Second
 	}

@@ -48,6 +48,7 @@ func TestAgainstARealClient(t *testing.T) {
 		t.Helper()
 		var hash string
 		call("eth_sendTransaction", &hash, tx)
+		mined(t, src, hash)
 		return hash
 	}
 	var (
@@ -104,6 +105,21 @@ func TestAgainstARealClient(t *testing.T) {
 	}
 }
 
+// mined waits until a transaction is: the client mines at once, but may answer before
+// it has.
+func mined(t *testing.T, src *httpSource, hash string) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		var receipt *struct{ Status string }
+		if get(t, src, &receipt, "eth_getTransactionReceipt", hash); receipt != nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not mined", hash)
+		}
+	}
+}
+
 // get asks the client, and decodes what it answers.
 func get(t *testing.T, src *httpSource, into any, method string, params ...any) {
 	t.Helper()
@@ -149,15 +165,7 @@ func kinds(t *testing.T, src *httpSource, chainID uint64) map[string]string {
 		}
 		var hash string
 		get(t, src, &hash, "eth_sendRawTransaction", hexutil.Encode(raw))
-		for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-			var receipt *struct{ Status string }
-			if get(t, src, &receipt, "eth_getTransactionReceipt", hash); receipt != nil {
-				break
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("%s: not mined", name)
-			}
-		}
+		mined(t, src, hash)
 		out[name] = hash
 		nonce++
 	}
