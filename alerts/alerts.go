@@ -56,6 +56,9 @@ type Evaluator struct {
 	log      *slog.Logger
 	loader   loader
 	broken   prometheus.Gauge
+	// described is what every rule is at rest, by rule: its words never change, and
+	// every screen asks for them each second.
+	described sync.Map
 
 	// Of Run alone once it runs.
 	loaded  map[string][]byte // the rule files that run
@@ -234,7 +237,7 @@ func (e *Evaluator) List() []control.Alert {
 			quiet = false
 		}
 		if quiet {
-			out = append(out, rule(r))
+			out = append(out, e.rule(r))
 		}
 	}
 	probes.SortAlerts(out)
@@ -245,12 +248,22 @@ func (e *Evaluator) List() []control.Alert {
 func (e *Evaluator) Groups() []*rules.Group { return e.manager.RuleGroups() }
 
 // rule describes an alerting rule at rest.
-func rule(r *rules.AlertingRule) control.Alert {
+func (e *Evaluator) rule(r *rules.AlertingRule) control.Alert {
+	described, ok := e.described.Load(r)
+	if !ok {
+		described, _ = e.described.LoadOrStore(r, atRest(r))
+	}
+	out := described.(control.Alert)
+	out.Since = r.GetEvaluationTimestamp()
+	return out
+}
+
+func atRest(r *rules.AlertingRule) control.Alert {
 	out := control.Alert{
 		Name: r.Name(), State: "inactive", Part: r.Labels().Get("part"), Severity: r.Labels().Get("severity"),
 		Summary: printable.Clean(r.Annotations().Get("description"), 200),
 		Expr:    r.Query().String(), For: model.Duration(r.HoldDuration()).String(),
-		WhatToDo: printable.Clean(r.Annotations().Get("what_to_do"), 500), Since: r.GetEvaluationTimestamp(),
+		WhatToDo: printable.Clean(r.Annotations().Get("what_to_do"), 500),
 	}
 	for _, m := range settingKey.FindAllStringSubmatch(out.Expr, -1) {
 		if !slices.Contains(out.Thresholds, m[1]) {
@@ -262,7 +275,7 @@ func rule(r *rules.AlertingRule) control.Alert {
 
 // active describes one pending or firing alert of a rule.
 func (e *Evaluator) active(r *rules.AlertingRule, a *rules.Alert) control.Alert {
-	out, value := rule(r), control.Number(a.Value)
+	out, value := e.rule(r), control.Number(a.Value)
 	out.State, out.Value, out.Since = a.State.String(), &value, a.ActiveAt
 	if a.State == rules.StateFiring {
 		out.Since = a.FiredAt

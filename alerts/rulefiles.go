@@ -177,6 +177,7 @@ func (e *Evaluator) load() error {
 	if err := e.manager.Update(e.every, slices.Sorted(maps.Keys(data)), labels.EmptyLabels(), "", nil); err != nil {
 		return err
 	}
+	e.described.Clear() // the rules before are gone
 	e.loaded = data
 	if len(patterns) == 0 {
 		e.shipped = len(data)

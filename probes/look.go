@@ -28,6 +28,15 @@ type RangeEvaluator interface {
 	Range(ctx context.Context, expr string, start, end time.Time, step time.Duration, visit func(promql.Series)) error
 }
 
+// expressions are all that a look evaluates.
+func expressions() []string {
+	all := []string{tablesExpr, upstreamP50, upstreamP95}
+	for _, p := range Panels() {
+		all = append(all, p.Expr)
+	}
+	return all
+}
+
 // maxPanelSeries bounds the series of one panel.
 const maxPanelSeries = 64
 

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/prometheus/prometheus/promql"
+
 	"github.com/bizra/bizra-top/node/control"
 )
 
@@ -20,7 +22,7 @@ func (m *Sampler) Now(ctx context.Context) map[string][]control.Value {
 	if m.nowFor == last {
 		return m.now
 	}
-	now, failed := panelsAt(ctx, m.history, m.panels, time.UnixMilli(last), 1)
+	now, failed := panelsAt(ctx, m.sharing(), m.panels, time.UnixMilli(last), 1)
 	for _, err := range failed {
 		m.log.Debug("panel has no values", "error", err)
 	}
@@ -28,6 +30,10 @@ func (m *Sampler) Now(ctx context.Context) map[string][]control.Value {
 		m.now, m.nowFor = now, last
 	}
 	return now
+}
+
+func (m *Sampler) sharing() *sharing {
+	return &sharing{Evaluator: m.history, quantiles: m.shared, sums: map[string]promql.Vector{}}
 }
 
 // moment returns when the present is, in Unix milliseconds: at the newest sample,
@@ -51,7 +57,7 @@ func (m *Sampler) History(ctx context.Context, span, step time.Duration) (map[st
 
 // LookAt derives one tick from what was measured, as it was at a moment.
 func (m *Sampler) LookAt(ctx context.Context, at time.Time) (control.Look, error) {
-	return LookAt(ctx, m.history, at, 1)
+	return LookAt(ctx, m.sharing(), at, 1)
 }
 
 // HistoryUntil returns every panel's series over a span that ends at a moment.

@@ -32,6 +32,7 @@ type Sampler struct {
 	settings Settings
 	log      *slog.Logger
 	panels   []control.Panel
+	shared   map[string]quantile // of the panels and tables, by expression
 	nudge    chan struct{}
 	last     atomic.Int64 // Unix milliseconds of the newest sample
 
@@ -49,7 +50,7 @@ type Sampler struct {
 // NewSampler returns a sampler of everything registered with reg, its own
 // metrics included. Run must be running for samples to be taken.
 func NewSampler(h *History, reg *prometheus.Registry, s Settings, log *slog.Logger) *Sampler {
-	m := &Sampler{history: h, gatherer: reg, settings: s, log: log, panels: Panels(), nudge: make(chan struct{}, 1),
+	m := &Sampler{history: h, gatherer: reg, settings: s, log: log, panels: Panels(), shared: quantiles(h.parser, expressions()), nudge: make(chan struct{}, 1),
 		samples: prometheus.NewCounter(prometheus.CounterOpts{Name: "bizra_history_samples_total", Help: "Samples written to the history."}),
 		took: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "bizra_history_sample_seconds",
 			Help: "Time to gather and write all samples once.", Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, 1}}),

@@ -1,0 +1,65 @@
+package probes_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Panels that are quantiles of one sum share it: they show what the engine answers
+// for their expressions.
+func TestSharedQuantilesAreThoseOfTheEngine(t *testing.T) {
+	r, _ := sample(t, t.TempDir())
+	native := func(name string) *prometheus.HistogramVec {
+		h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, NativeHistogramBucketFactor: 1.03}, []string{"provider"})
+		r.metrics.MustRegister(h)
+		return h
+	}
+	requests, calls := native("bizra_http_request_seconds"), native("bizra_upstream_request_seconds")
+	observe := func() {
+		for _, provider := range []string{"a", "b"} {
+			for range 50 {
+				requests.WithLabelValues(provider).Observe(math.Exp(3 * rand.NormFloat64()))
+				calls.WithLabelValues(provider).Observe(math.Exp(rand.NormFloat64()))
+			}
+		}
+	}
+	compared := 0
+	eventually(t, "all are there", func() bool {
+		observe()
+		look, err := r.LookAt(t.Context(), r.Latest())
+		if err != nil {
+			t.Fatal(err)
+		}
+		compared = 0
+		for _, p := range r.Panels() {
+			want, err := r.history.Instant(t.Context(), p.Expr, look.Time)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := look.Panels[p.ID]
+			if len(got) != len(want) {
+				t.Fatalf("%s: %v, the engine has %v", p.ID, got, want)
+			}
+			for _, w := range want {
+				found := false
+				for _, g := range got {
+					v := float64(*g.Value)
+					found = found || (p.Legend == "" || g.Label == w.Metric.Get(p.Legend)) && (v == w.F || math.IsNaN(v) && math.IsNaN(w.F))
+				}
+				if !found {
+					t.Fatalf("%s: %v, the engine has %v", p.ID, got, want)
+				}
+				switch p.ID {
+				case "latency_p50", "latency_p99", "upstream_p50", "upstream_p99":
+					if w.F > 0 {
+						compared++
+					}
+				}
+			}
+		}
+		return compared == 6
+	})
+}
