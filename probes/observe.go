@@ -2,10 +2,13 @@ package probes
 
 import (
 	"context"
+	"maps"
+	"math"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
 
 	"github.com/bizra/bizra-top/node/control"
 )
@@ -14,7 +17,8 @@ import (
 func (m *Sampler) Panels() []control.Panel { return m.panels }
 
 // Now returns every panel's current values, evaluated once a sample however many
-// ask. A panel whose query fails has no values.
+// ask, and no more often than a twelfth of the span that the panel looks back over: a
+// quantile of 30 s moves little in one. A panel whose query fails has no values.
 func (m *Sampler) Now(ctx context.Context) map[string][]control.Value {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -22,14 +26,51 @@ func (m *Sampler) Now(ctx context.Context) map[string][]control.Value {
 	if m.nowFor == last {
 		return m.now
 	}
-	now, failed := panelsAt(ctx, m.sharing(), m.panels, time.UnixMilli(last), 1)
+	var due []control.Panel
+	for _, p := range m.panels {
+		if last-m.evaluated[p.ID] >= m.every[p.ID].Milliseconds() {
+			due = append(due, p)
+		}
+	}
+	fresh, failed := panelsAt(ctx, m.sharing(), due, time.UnixMilli(last), 1)
 	for _, err := range failed {
 		m.log.Debug("panel has no values", "error", err)
 	}
+	now := maps.Clone(m.now) // the one before has been handed out
+	for _, p := range due {
+		delete(now, p.ID)
+	}
+	maps.Copy(now, fresh)
 	if ctx.Err() == nil { // what a caller that left cut short is not kept
 		m.now, m.nowFor = now, last
+		for _, p := range due {
+			m.evaluated[p.ID] = last
+		}
 	}
 	return now
+}
+
+// worthEvery returns how often a panel's expression is worth evaluating: 0 is at every
+// sample.
+func worthEvery(p parser.Parser, expr string) time.Duration {
+	ast, err := p.ParseExpr(expr)
+	if err != nil {
+		return 0 // who evaluates it is told
+	}
+	shortest := time.Duration(math.MaxInt64)
+	parser.Inspect(ast, func(node parser.Node, path []parser.Node) error {
+		if _, ok := node.(*parser.VectorSelector); ok {
+			looksBack := time.Duration(0)
+			if len(path) > 0 {
+				if m, ok := path[len(path)-1].(*parser.MatrixSelector); ok {
+					looksBack = m.Range
+				}
+			}
+			shortest = min(shortest, looksBack)
+		}
+		return nil
+	})
+	return shortest / 12
 }
 
 func (m *Sampler) sharing() *sharing {

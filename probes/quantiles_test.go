@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -62,4 +63,30 @@ func TestSharedQuantilesAreThoseOfTheEngine(t *testing.T) {
 		}
 		return compared == 6
 	})
+}
+
+// A panel that looks back over half a minute is not evaluated at every sample, and
+// one of a gauge is.
+func TestPanelsAreEvaluatedAsOftenAsTheyMove(t *testing.T) {
+	r, _ := sample(t, t.TempDir())
+	inFlight := prometheus.NewGauge(prometheus.GaugeOpts{Name: "bizra_http_in_flight_requests"})
+	waits := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "bizra_db_pool_acquire_wait_seconds", NativeHistogramBucketFactor: 1.03})
+	r.metrics.MustRegister(inFlight, waits)
+	fast, slow, most := map[float64]bool{}, map[float64]bool{}, 0
+	for i := range 25 { // five samples a second
+		inFlight.Set(float64(i))
+		waits.Observe(float64(i))
+		time.Sleep(200 * time.Millisecond)
+		now := r.Now(t.Context())
+		if v := now["in_flight"]; len(v) == 1 {
+			fast[float64(*v[0].Value)] = true
+		}
+		if v := now["pool_acquire_p99"]; len(v) == 1 && !math.IsNaN(float64(*v[0].Value)) {
+			slow[float64(*v[0].Value)] = true
+		}
+		most = i
+	}
+	if len(fast) < most/2 || len(slow) < 1 || len(slow) > 3 {
+		t.Errorf("in %d samples: in flight had %d values, acquire wait p99 %d", most, len(fast), len(slow))
+	}
 }

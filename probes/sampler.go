@@ -42,9 +42,12 @@ type Sampler struct {
 	took    prometheus.Histogram
 	errors  prometheus.Counter
 
-	mu     sync.Mutex
-	now    map[string][]control.Value
-	nowFor int64 // the sample that now was evaluated at
+	every map[string]time.Duration // how often a panel is worth evaluating, by id
+
+	mu        sync.Mutex
+	now       map[string][]control.Value
+	nowFor    int64            // the sample that now is for
+	evaluated map[string]int64 // the sample that a panel was evaluated at, by id
 }
 
 // NewSampler returns a sampler of everything registered with reg, its own
@@ -55,6 +58,10 @@ func NewSampler(h *History, reg *prometheus.Registry, s Settings, log *slog.Logg
 		took: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "bizra_history_sample_seconds",
 			Help: "Time to gather and write all samples once.", Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, 1}}),
 		errors: prometheus.NewCounter(prometheus.CounterOpts{Name: "bizra_history_errors_total", Help: "Times samples could not be gathered or written."}),
+	}
+	m.now, m.every, m.evaluated = map[string][]control.Value{}, map[string]time.Duration{}, map[string]int64{}
+	for _, p := range m.panels {
+		m.every[p.ID] = worthEvery(h.parser, p.Expr)
 	}
 	reg.MustRegister(m.samples, m.took, m.errors)
 	h.register(reg)
