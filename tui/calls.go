@@ -52,17 +52,18 @@ type (
 
 // tick comes with the refresh, and every second while something is on trial.
 func (m *model) tick() tea.Cmd {
-	generation, every := m.generation, m.refresh
-	if len(m.look.Trials) > 0 {
-		every = min(every, time.Second)
-	}
-	return tea.Tick(every, func(time.Time) tea.Msg { return tickMsg{generation} })
+	generation := m.generation
+	return tea.Tick(m.every(), func(time.Time) tea.Msg { return tickMsg{generation} })
 }
 
 // call makes a command of a call with a deadline.
 func (m *model) call(deadline time.Duration, do func(context.Context) tea.Msg) tea.Cmd {
 	parent, fleet, era := m.ctx, m.fleet != nil, m.era
+	crashes := m.crashes
 	return func() tea.Msg {
+		if crashes != nil {
+			defer crashes.caught()
+		}
 		ctx, cancel := context.WithTimeout(parent, deadline)
 		defer cancel()
 		msg := do(ctx)

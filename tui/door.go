@@ -2,6 +2,7 @@ package tui
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"time"
@@ -48,27 +49,20 @@ type Options struct {
 	NoSync   bool          // do not ask for synchronised output (mode 2026)
 	Bell     bool          // ring the terminal's bell when a critical alert begins to fire
 	Desktop  bool          // send a notification to the desktop (OSC 9) then
+	Slow     bool          // the link to the terminal is slow: half as many looks
+	CrashDir string        // where a defect of the screen is written down; temporary files when empty
+	Version  string        // of the program, for that
 
 	Input  io.Reader // the terminal when nil
 	Output io.Writer // the terminal when nil
 }
 
-// Run shows the screen until the operator quits or ctx ends. It returns nil in
-// both cases.
-func Run(ctx context.Context, door Door, o Options) error {
-	m, err := newModel(ctx, door, o)
-	if err != nil {
-		return err
-	}
-	_, err = m.program(o).Run()
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
-}
-
-// program returns the program that shows m.
-func (m *model) program(o Options, more ...tea.ProgramOption) *tea.Program {
+// program returns the program that shows m. end ends it for a cause.
+func (m *model) program(o Options, end context.CancelCauseFunc, more ...tea.ProgramOption) *tea.Program {
+	m.crashes = &crashes{dir: o.CrashDir, end: end, at: func() string {
+		return fmt.Sprintf("version: %s\nTERM: %q\nsize: %dx%d\nview: %s\nnode: %q %s", o.Version, os.Getenv("TERM"), m.w, m.h,
+			viewNames[m.view], m.look.Node.Name, m.look.Node.Version)
+	}}
 	// The renderer writes at its next frame, so frames bound how long a key
 	// waits; a frame in which nothing changed writes nothing.
 	opts := []tea.ProgramOption{tea.WithContext(m.ctx), tea.WithFPS(60)}
@@ -78,8 +72,6 @@ func (m *model) program(o Options, more ...tea.ProgramOption) *tea.Program {
 	if o.Input != nil {
 		opts = append(opts, tea.WithInput(o.Input))
 	}
-	if o.Output != nil {
-		opts = append(opts, tea.WithOutput(o.Output))
-	}
-	return tea.NewProgram(m, append(opts, more...)...)
+	opts = append(opts, tea.WithOutput(output(m.link, o.Output)))
+	return tea.NewProgram(guarded{m, m.crashes}, append(opts, more...)...)
 }

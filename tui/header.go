@@ -129,7 +129,7 @@ func (m *model) liveness() line {
 	case m.lookAt.IsZero():
 		return txt(inkMuted, "…")
 	default:
-		return cat(txt(inkGood, "● "), txt(inkMuted, "LIVE "+m.refresh.String()))
+		return cat(txt(inkGood, "● "), txt(inkMuted, "LIVE "+m.every().String()))
 	}
 }
 

@@ -89,6 +89,11 @@ type model struct {
 	paused     bool
 	pausedAt   time.Time
 	refresh    time.Duration
+	link       *link
+	slow       bool // the link to the terminal is
+	alwaysSlow bool // whatever it does
+	unseen     bool // the terminal has lost the focus
+	crashes    *crashes
 	generation int // of the ticks; an older tick is ignored
 	bell       bool
 	desktop    bool
@@ -104,6 +109,7 @@ func newModel(ctx context.Context, door Door, o Options) (*model, error) {
 		history: newHistory(), panels: map[string]control.Panel{}, drafts: map[string]string{},
 		mine: map[uint64]bool{}, firstSeen: map[uint64]time.Time{},
 		view: viewOverview, owner: o.Owner, forever: o.Unlocked,
+		link: &link{}, slow: o.Slow, alwaysSlow: o.Slow,
 		bell: o.Bell, desktop: o.Desktop, tmux: os.Getenv("TMUX") != "",
 		refresh: max(cmp.Or(o.Refresh, time.Second), 100*time.Millisecond),
 	}
@@ -154,6 +160,7 @@ func (m *model) Init() tea.Cmd {
 func (m *model) View() tea.View {
 	v := tea.NewView(m.pens.paint(m.draw()))
 	v.AltScreen = true
+	v.ReportFocus = true
 	v.WindowTitle = m.title()
 	return v
 }

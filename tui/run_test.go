@@ -2,6 +2,7 @@ package tui
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"strings"
 	"sync"
@@ -47,19 +48,26 @@ func start(t *testing.T, o Options) (out *tape, keys io.Writer, ended chan error
 	in, w := io.Pipe()
 	out, ended = &tape{}, make(chan error, 1)
 	o.Input, o.Output = in, out
+	ended = startModel(t, o, func(*model) {})
+	t.Cleanup(func() { w.Close() })
+	return out, w, ended
+}
+
+// startModel runs the real program on what o names, with a model that is made ready.
+func startModel(t *testing.T, o Options, ready func(*model)) chan error {
+	t.Helper()
+	ctx, end := context.WithCancelCause(t.Context())
 	door, begun := newFakeDoor(), time.Now()
 	door.now = func() time.Time { return fakeStart.Add(10 * time.Since(begun)) }
-	m, err := newModel(t.Context(), door, o)
+	m, err := newModel(ctx, door, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := m.program(o, tea.WithWindowSize(100, 30))
-	go func() {
-		_, err := p.Run()
-		ended <- err
-	}()
-	t.Cleanup(func() { p.Kill(); w.Close() })
-	return out, w, ended
+	ready(m)
+	ended := make(chan error, 1)
+	go func() { ended <- m.run(ctx, end, o, tea.WithWindowSize(100, 30)) }()
+	t.Cleanup(func() { end(nil) })
+	return ended
 }
 
 // emulated returns the terminal after raw was written to it.

@@ -34,6 +34,14 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		m.paste(printable.Clean(msg.Content, nameLength*2))
 	case tea.ResumeMsg:
 		return m, m.lookNow()
+	case tea.BlurMsg:
+		m.unseen = true
+	case tea.FocusMsg:
+		if m.unseen {
+			m.unseen = false
+			m.generation++
+			return m, m.ticked(tickMsg{m.generation})
+		}
 	case tickMsg:
 		return m, m.ticked(msg)
 	case lookMsg:
@@ -85,6 +93,7 @@ func (m *model) ticked(msg tickMsg) tea.Cmd {
 	if msg.generation != m.generation {
 		return nil
 	}
+	m.watchLink()
 	if !m.statusTill.IsZero() && m.now().After(m.statusTill) {
 		m.status, m.statusTill = nil, time.Time{}
 	}

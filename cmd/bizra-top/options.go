@@ -24,7 +24,7 @@ import (
 type options struct {
 	config, listen, stateDir, socket string
 	headless, once, json             bool
-	bell, notify                     bool
+	bell, notify, slow               bool
 	theme                            string
 	loaded                           string // version of the configuration that was loaded
 	node, tlsCert, tlsKey, tlsCA     string
@@ -75,6 +75,7 @@ func (o *options) registerLook(cmd *cobra.Command) {
 	f.BoolVar(&o.headless, "headless", false, "run the node without a screen")
 	f.BoolVar(&o.once, "once", false, "print one look at the node and exit")
 	f.BoolVar(&o.json, "json", false, "with --once: print JSON")
+	f.BoolVar(&o.slow, "slow", false, "the link to the terminal is slow: write half as much (one that is found to be slow is spared by itself)")
 	f.BoolVar(&o.bell, "bell", false, "ring the terminal's bell when a critical alert begins to fire")
 	f.BoolVar(&o.notify, "notify", false, "send a notification to the desktop then, where the terminal knows OSC 9")
 	f.StringVar(&o.theme, "theme", "", "colours: one of "+themeNames())

@@ -1,0 +1,94 @@
+package tui
+
+import (
+	"io"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"github.com/bizra/bizra-top/node/control"
+)
+
+func TestLooksComeAsOftenAsTheyAreSeen(t *testing.T) {
+	trial := []control.Trial{{}}
+	for name, of := range map[string]struct {
+		refresh      time.Duration
+		slow, unseen bool
+		trials       []control.Trial
+		want         time.Duration
+	}{
+		"as chosen":                 {refresh: time.Second, want: time.Second},
+		"slow":                      {refresh: time.Second, slow: true, want: slowRefresh},
+		"slow, rarely anyhow":       {refresh: 10 * time.Second, slow: true, want: 10 * time.Second},
+		"no focus":                  {refresh: time.Second, unseen: true, want: unseenRefresh},
+		"no focus, slow":            {refresh: time.Second, slow: true, unseen: true, want: unseenRefresh},
+		"a countdown while unseen":  {refresh: 10 * time.Second, unseen: true, trials: trial, want: time.Second},
+		"often, a countdown":        {refresh: 250 * time.Millisecond, trials: trial, want: 250 * time.Millisecond},
+		"a countdown on a slow one": {refresh: time.Second, slow: true, trials: trial, want: time.Second},
+	} {
+		m := model{refresh: of.refresh, slow: of.slow, unseen: of.unseen, look: control.Look{Trials: of.trials}}
+		if got := m.every(); got != of.want {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
+// stallingWriter takes its time for what it is given.
+type stallingWriter struct{ takes time.Duration }
+
+func (w *stallingWriter) Write(p []byte) (int, error) {
+	time.Sleep(w.takes)
+	return len(p), nil
+}
+
+// A terminal that is slow to take what is drawn is spared, until it keeps up again.
+func TestASlowTerminalIsSpared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, err := newModel(t.Context(), newFakeDoor(), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &stallingWriter{}
+		out := output(m.link, w)
+		for _, step := range []struct {
+			takes, after time.Duration
+			want         time.Duration
+		}{
+			{0, 0, time.Second}, {100 * time.Millisecond, 0, time.Second}, {400 * time.Millisecond, 0, slowRefresh},
+			{0, slowFor / 2, slowRefresh}, {0, slowFor, time.Second},
+		} {
+			w.takes = step.takes
+			if n, err := io.WriteString(out, "frame"); n != 5 || err != nil {
+				t.Fatal(n, err)
+			}
+			time.Sleep(step.after)
+			m.watchLink()
+			if got := m.every(); got != step.want {
+				t.Errorf("%v: a look every %s", step, got)
+			}
+		}
+	})
+}
+
+// Without focus looks come rarely; with it one comes at once.
+func TestFocus(t *testing.T) {
+	m, err := newModel(t.Context(), newFakeDoor(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !m.View().ReportFocus {
+		t.Error("the terminal is not asked to tell")
+	}
+	if m.Update(tea.BlurMsg{}); m.every() != unseenRefresh {
+		t.Errorf("unseen: a look every %s", m.every())
+	}
+	before := m.generation
+	if _, cmd := m.Update(tea.FocusMsg{}); cmd == nil || !m.inflight || m.generation == before || m.every() != time.Second {
+		t.Errorf("seen again: no look at once, or one every %s", m.every())
+	}
+	if _, cmd := m.Update(tea.FocusMsg{}); cmd != nil {
+		t.Error("a focus it had is news")
+	}
+}
