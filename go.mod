@@ -45,6 +45,8 @@ require github.com/grafana/grafana-foundation-sdk/go v0.0.18
 
 require github.com/coreos/go-systemd/v22 v22.7.0
 
+require github.com/creack/pty v1.1.24
+
 require (
 	charm.land/lipgloss/v2 v2.0.6 // indirect
 	cloud.google.com/go/auth v0.23.2 // indirect
