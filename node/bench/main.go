@@ -39,7 +39,7 @@ type scene struct {
 func main() {
 	rounds := flag.Int("rounds", 9, "how often every contender has its turn")
 	span := flag.Duration("for", 60*time.Millisecond, "how long a turn is")
-	only := flag.String("only", "", "measure only the parts, the hit ratios, the path, the observation, or the history")
+	only := flag.String("only", "", "measure only the parts, the hit ratios, the path, the observation, the history, or the screen")
 	turns := flag.Int("turns", 5, "how often every server of the whole path has its turn")
 	long := flag.Duration("turn", 3*time.Second, "how long such a turn is")
 	server := flag.String("serve", "", "be one of the servers that are measured; the program runs itself so")
@@ -57,7 +57,7 @@ func main() {
 			measure func() error
 		}{
 			{"parts", func() error { return parts(*rounds, *span) }}, {"ratios", ratios}, {"path", func() error { return path(*turns, *long) }},
-			{"observation", func() error { return observation(*turns, 5**long) }}, {"history", history},
+			{"observation", func() error { return observation(*turns, 5**long) }}, {"history", history}, {"screen", screens},
 		} {
 			if *only == "" || *only == m.name {
 				if err := m.measure(); err != nil {
