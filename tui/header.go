@@ -42,27 +42,6 @@ func (m *model) draw() []line {
 	return f.rows
 }
 
-func (m *model) drawView(f *frame, r rect) {
-	switch m.view {
-	case viewPool:
-		m.drawPool(f, r)
-	case viewCache:
-		m.drawCache(f, r)
-	case viewBreakers:
-		m.drawBreakers(f, r)
-	case viewUpstreams:
-		m.drawUpstreams(f, r)
-	case viewAlerts:
-		m.drawAlerts(f, r)
-	case viewSettings:
-		m.drawSettings(f, r)
-	case viewEvents:
-		m.drawEvents(f, r)
-	default:
-		m.drawOverview(f, r)
-	}
-}
-
 // waiting is shown before the first answer.
 func (m *model) waiting(w int) []line {
 	if m.lost == "" {

@@ -72,7 +72,10 @@ type model struct {
 	view       viewID
 	cursor     [viewEnd]int
 	cursorKey  [viewEnd]string
-	moved      bool // the cursor of the alerts view
+	moved      bool            // the cursor of the alerts view
+	focus      [viewEnd]string // id of the panel that has the focus; "" is none
+	zoomed     bool            // it covers the body
+	zoomFrom   int             // the first of its charts that is shown
 	filter     [viewEnd]string
 	filtering  bool
 	drafts     map[string]string // settings view: new values not yet applied
