@@ -21,6 +21,7 @@ type Door interface {
 	HistoryUntil(ctx context.Context, end time.Time, span, step time.Duration) (map[string][]control.Series, error)
 	Comparison(ctx context.Context, alert string, end time.Time, span, step time.Duration) (control.Comparison, error)
 	Transitions(ctx context.Context, breaker string) ([]control.Transition, error)
+	Outcomes(ctx context.Context, breaker string) (control.Outcomes, error)
 	SettingsAt(ctx context.Context, at time.Time) ([]control.Setting, error)
 	Change(ctx context.Context, r control.ChangeRequest) (control.ChangeResult, error)
 	Keep(ctx context.Context, id string) (control.ChangeResult, error)

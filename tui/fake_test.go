@@ -37,6 +37,7 @@ type fakeDoor struct {
 	role     string
 	conflict error // what the next change that is applied meets
 	unsaved  int
+	old      bool        // it does not know what was added later
 	visited  []time.Time // moments that were asked for
 }
 
@@ -522,6 +523,21 @@ func (d *fakeDoor) Comparison(_ context.Context, alert string, end time.Time, sp
 		c.Thresholds = nil
 	}
 	return c, d.err
+}
+
+func (d *fakeDoor) Outcomes(_ context.Context, breaker string) (control.Outcomes, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked = append(d.asked, "outcomes "+breaker)
+	if d.old {
+		return control.Outcomes{}, &control.Problem{Status: 404, Text: "there is nothing here"}
+	}
+	o := control.Outcomes{Span: 10 * time.Second}
+	for i := range uint64(10) {
+		o.Cells = append(o.Cells, control.Cell{Calls: 6 * (9 - i), Failures: 3 * i * (9 - i) / 6, Slow: i % 3})
+	}
+	o.Cells[0].Slow = 0
+	return o, d.err
 }
 
 func (d *fakeDoor) Transitions(_ context.Context, breaker string) ([]control.Transition, error) {

@@ -73,6 +73,10 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		if d, ok := m.overlay.(*breakerDrill); ok && d.name == msg.name {
 			d.list, d.problem, d.told = msg.list, msg.err, true
 		}
+	case outcomesMsg:
+		if d, ok := m.overlay.(*breakerDrill); ok && d.name == msg.name {
+			d.outcomes, d.untold = msg.outcomes, msg.err
+		}
 	case explainedMsg:
 		if e, ok := m.overlay.(*explanation); ok && e.key == msg.key {
 			e.layers, e.problem, e.told = msg.layers, msg.err, true

@@ -189,6 +189,12 @@ func (c *Client) Transitions(ctx context.Context, breaker string) ([]Transition,
 	return call[[]Transition](ctx, c, http.MethodGet, "/v1/transitions?"+url.Values{"breaker": {breaker}}.Encode(), nil)
 }
 
+// Outcomes returns what is in a breaker's window now. A node of an older version
+// answers with a [Problem] of status 404.
+func (c *Client) Outcomes(ctx context.Context, breaker string) (Outcomes, error) {
+	return call[Outcomes](ctx, c, http.MethodGet, "/v1/outcomes?"+url.Values{"breaker": {breaker}}.Encode(), nil)
+}
+
 // Events returns the events after since, oldest first.
 func (c *Client) Events(ctx context.Context, since uint64) ([]Event, error) {
 	return call[[]Event](ctx, c, http.MethodGet, "/v1/events?since="+strconv.FormatUint(since, 10), nil)
