@@ -41,6 +41,7 @@ type Door interface {
 // Options say how the screen behaves. The zero value is fine.
 type Options struct {
 	Theme    string        // name of a theme; empty chooses by the terminal's background
+	Themes   string        // folder of the operator's own themes (*.yaml), read again when one changes; empty for none
 	Refresh  time.Duration // between two looks; 1 s when zero
 	NoColor  bool          // no colours; NO_COLOR in the environment does the same
 	Owner    bool          // quitting stops the node, so it asks

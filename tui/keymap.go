@@ -186,13 +186,6 @@ func (m *model) turn(by int) tea.Cmd {
 	return m.show(viewID((int(m.view-viewOverview)+by+n)%n) + viewOverview)
 }
 
-func (m *model) nextTheme() tea.Cmd {
-	m.autoTheme = false
-	m.setTheme(m.theme + 1)
-	m.say(inkMuted, "theme "+m.pens.theme.Name+": "+m.pens.theme.Doc)
-	return nil
-}
-
 // back undoes the last narrowing: the zoom, a draft, a filter, the focus, then the
 // view. It never quits.
 func (m *model) back() tea.Cmd {

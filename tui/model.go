@@ -8,7 +8,6 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/bizra/bizra-top/node/control"
-	"github.com/bizra/bizra-top/themes"
 	"github.com/charmbracelet/x/ansi"
 )
 
@@ -48,8 +47,8 @@ type model struct {
 	w, h      int
 	mono      bool
 	sync      bool
-	autoTheme bool
-	theme     int
+	palettes  palettes
+	filesSeen string // stamp of the operator's own files
 	pens      *pens
 
 	// what the node said
@@ -102,8 +101,8 @@ type model struct {
 func newModel(ctx context.Context, door Door, o Options) (*model, error) {
 	m := &model{
 		ctx: ctx, door: door, keys: keymap(), now: time.Now,
-		mono: o.NoColor || os.Getenv("NO_COLOR") != "",
-		sync: !o.NoSync, autoTheme: o.Theme == "",
+		mono:    o.NoColor || os.Getenv("NO_COLOR") != "",
+		sync:    !o.NoSync,
 		history: newHistory(), panels: map[string]control.Panel{}, drafts: map[string]string{},
 		mine: map[uint64]bool{}, firstSeen: map[uint64]time.Time{},
 		view: viewOverview, owner: o.Owner, forever: o.Unlocked,
@@ -113,29 +112,23 @@ func newModel(ctx context.Context, door Door, o Options) (*model, error) {
 	m.cursor[viewOverview] = -1
 	m.fleet, _ = door.(Fleet)
 	m.unchosen = m.fleet != nil && o.Choose
-	for i, t := range themes.All() {
-		if t.Name == o.Theme {
-			m.theme = i
-		}
+	m.palettes = palettes{dir: o.Themes, auto: o.Theme == "", until: m.now().Add(backgroundWait)}
+	files := readFiles(o.Themes, "")
+	m.filesSeen = files.stamp
+	if problem := m.palettes.take(files.themes); problem != "" {
+		m.say(inkBad, "theme not taken: "+problem)
 	}
-	if o.Theme != "" {
-		if _, err := themes.Get(o.Theme); err != nil {
-			return nil, err
-		}
+	name := cmp.Or(o.Theme, m.palettes.first())
+	if _, err := m.palettes.get(name); err != nil {
+		return nil, err
 	}
-	m.setTheme(m.theme)
+	m.useTheme(name)
 	return m, nil
-}
-
-func (m *model) setTheme(i int) {
-	all := themes.All()
-	m.theme = i % len(all)
-	m.pens = newPens(all[m.theme], m.mono, !m.autoTheme)
 }
 
 // Init starts the ticks and asks the node for everything once.
 func (m *model) Init() tea.Cmd {
-	cmds := []tea.Cmd{m.tick(), m.fetchPanels()}
+	cmds := []tea.Cmd{m.tick(), m.fetchPanels(), m.watchFiles()}
 	if m.unchosen {
 		cmds = append(cmds, m.fetchNodes())
 	} else {
@@ -147,7 +140,7 @@ func (m *model) Init() tea.Cmd {
 		// nothing changes.
 		cmds = append(cmds, tea.Raw(ansi.RequestModeSynchronizedOutput))
 	}
-	if m.autoTheme && !m.mono {
+	if m.palettes.auto && !m.mono {
 		cmds = append(cmds, tea.RequestBackgroundColor)
 	}
 	return tea.Batch(cmds...)

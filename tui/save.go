@@ -75,9 +75,7 @@ func svg(lines []line, t themes.Theme) string {
 				fill, ground = t.Colors.Background, colors[inkAlarm]
 			case s.ink&chosen != 0:
 				ground = t.Colors.SelectionBG
-				if themes.Contrast(fill, ground) < 4.5 {
-					fill = t.Colors.SelectionFG
-				}
+				fill = selectedColor(fill, t.Colors)
 			}
 			left := margin + float64(x)*cellW
 			if ground.Set {

@@ -22,12 +22,12 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case tea.ColorProfileMsg:
 		if name := msg.String(); !m.mono && (name == "Ascii" || name == "NoTTY") {
 			m.mono = true
-			m.setTheme(m.theme)
+			m.useTheme(m.palettes.name)
 		}
 	case tea.BackgroundColorMsg:
-		if m.autoTheme && !msg.IsDark() {
-			m.setTheme(1)
-		}
+		m.background(msg.IsDark())
+	case filesMsg:
+		return m, m.takeFiles(msg)
 	case tea.KeyPressMsg:
 		return m, m.press(msg)
 	case tea.PasteMsg:

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -77,8 +78,18 @@ func (o *options) registerLook(cmd *cobra.Command) {
 	f.BoolVar(&o.json, "json", false, "with --once: print JSON")
 	f.BoolVar(&o.bell, "bell", false, "ring the terminal's bell when a critical alert begins to fire")
 	f.BoolVar(&o.notify, "notify", false, "send a notification to the desktop then, where the terminal knows OSC 9")
-	f.StringVar(&o.theme, "theme", "", "colours: one of "+themeNames())
+	f.StringVar(&o.theme, "theme", "", "colours: one of "+themeNames()+",\nor one of your own in "+ownFiles("themes"))
 	_ = cmd.RegisterFlagCompletionFunc("theme", cobra.FixedCompletions(themeList(), cobra.ShellCompDirectiveNoFileComp))
+}
+
+// ownFiles is a place in the operator's own configuration folder, or "" where there is
+// none.
+func ownFiles(name string) string {
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "bizra-top", name)
 }
 
 func themeList() []string {
@@ -224,7 +235,8 @@ func (o *options) check() error {
 	if err := o.fleet.check(); err != nil {
 		return err
 	}
-	if o.theme != "" {
+	own := func(f themes.File) bool { return f.Err == nil && f.Theme.Name == o.theme }
+	if o.theme != "" && !slices.ContainsFunc(themes.Folder(ownFiles("themes")), own) {
 		if _, err := themes.Get(o.theme); err != nil {
 			return err
 		}
