@@ -37,6 +37,7 @@ type fakeDoor struct {
 	role     string
 	conflict error // what the next change that is applied meets
 	unsaved  int
+	evil     string      // in the labels of what is evaluated
 	old      bool        // it does not know what was added later
 	visited  []time.Time // moments that were asked for
 }
@@ -523,6 +524,32 @@ func (d *fakeDoor) Comparison(_ context.Context, alert string, end time.Time, sp
 		c.Thresholds = nil
 	}
 	return c, d.err
+}
+
+// Evaluate knows three names: waves and many give several series, broken an error.
+func (d *fakeDoor) Evaluate(_ context.Context, expr string, start, end time.Time, step time.Duration) ([]control.Labelled, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked = append(d.asked, "evaluate "+expr)
+	if d.err != nil {
+		return nil, d.err
+	}
+	n := map[string]int{"waves": 3, "many": 40, "one": 1}[expr]
+	if n == 0 {
+		return nil, errors.New("no such metric: " + expr)
+	}
+	var out []control.Labelled
+	for i := range n {
+		s := control.Labelled{Labels: map[string]string{"__name__": expr, "provider": fmt.Sprintf("p%02d%s", i, d.evil)}}
+		if n == 1 {
+			s.Labels = nil
+		}
+		for t := start; !t.After(end); t = t.Add(step) {
+			s.Points = append(s.Points, control.Point{T: t.UnixMilli(), V: control.Number(wave(t, float64(40+10*i), 0.2+0.1*float64(i), 0.08))})
+		}
+		out = append(out, s)
+	}
+	return out, nil
 }
 
 func (d *fakeDoor) Outcomes(_ context.Context, breaker string) (control.Outcomes, error) {

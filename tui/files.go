@@ -2,11 +2,13 @@ package tui
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+	"github.com/bizra/bizra-top/probes/panelfile"
 	"github.com/bizra/bizra-top/themes"
 )
 
@@ -19,25 +21,49 @@ type filesMsg struct {
 	stamp   string // of all of them
 	changed bool
 	themes  []themes.File
+	views   []panelfile.View // of the operator
+	broken  error            // why there are none
 }
 
 // watchFiles looks at the operator's files after a while. The answer asks again.
 func (m *model) watchFiles() tea.Cmd {
-	if m.palettes.dir == "" {
+	if m.palettes.dir == "" && m.own.file == "" {
 		return nil
 	}
-	dir, seen := m.palettes.dir, m.filesSeen
-	return tea.Tick(filesEvery, func(time.Time) tea.Msg { return readFiles(dir, seen) })
+	dir, file, seen := m.palettes.dir, m.own.file, m.filesSeen
+	return tea.Tick(filesEvery, func(time.Time) tea.Msg { return readFiles(dir, file, seen) })
 }
 
 // readFiles reads the operator's files if any is another than was seen.
-func readFiles(dir, seen string) filesMsg {
-	paths := themes.Files(dir)
-	stamp := stampOf(paths)
+func readFiles(dir, panels, seen string) filesMsg {
+	stamp := stampOf(append(themes.Files(dir), panels))
 	if stamp == seen {
 		return filesMsg{stamp: stamp}
 	}
-	return filesMsg{stamp: stamp, changed: true, themes: themes.Folder(dir)}
+	msg := filesMsg{stamp: stamp, changed: true, themes: themes.Folder(dir)}
+	msg.views, msg.broken = readPanels(panels)
+	return msg
+}
+
+// readPanels reads the operator's panels. A file that is not there has none.
+func readPanels(path string) ([]panelfile.View, error) {
+	info, err := os.Stat(path)
+	if err != nil || path == "" {
+		return nil, nil
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not a regular file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, panelfile.MaxFile+1))
+	if err != nil {
+		return nil, err
+	}
+	return panelfile.Parse(path, data)
 }
 
 // stampOf changes with each of the files.
@@ -58,9 +84,11 @@ func (m *model) takeFiles(msg filesMsg) tea.Cmd {
 		name := m.palettes.name
 		problem := m.palettes.take(msg.themes)
 		m.useTheme(name)
+		m.takePanels(msg.views, msg.broken)
 		if problem != "" {
 			m.say(inkBad, "theme not taken: "+problem)
 		}
+		return tea.Batch(m.watchFiles(), m.fetchOwn())
 	}
 	return m.watchFiles()
 }

@@ -116,8 +116,8 @@ func (m *model) liveness() line {
 func (m *model) tabs(w int) line {
 	build := func(gap string, names bool) line {
 		var l line
-		for v := viewOverview; v < viewEnd; v++ {
-			name := viewNames[v]
+		for v := viewOverview; v < m.lastView(); v++ {
+			name := m.nameOf(v)
 			if !names && v != m.view {
 				name = ""
 			}
@@ -129,7 +129,7 @@ func (m *model) tabs(w int) line {
 			if bad := m.trouble(v); bad != inkMuted {
 				end = txt(bad|word&chosen, "!")
 			}
-			l = cat(l, txt(key, gap+strconv.Itoa(int(v))), txt(word, prefixed(" ", name)), end)
+			l = cat(l, txt(key, gap+keyOf(v)), txt(word, prefixed(" ", name)), end)
 		}
 		return l
 	}

@@ -6,6 +6,7 @@ import (
 
 	"charm.land/bubbles/v2/key"
 	tea "charm.land/bubbletea/v2"
+	"github.com/bizra/bizra-top/probes/panelfile"
 )
 
 // command is one thing a key does. The list of them makes the dispatch, the
@@ -55,18 +56,35 @@ func (c command) note(m *model) string {
 }
 
 var (
-	lists    = []viewID{viewBreakers, viewUpstreams, viewAlerts, viewSettings, viewEvents, viewPool, viewCache, viewOverview}
+	lists    = every()
 	filtered = []viewID{viewSettings, viewEvents, viewAlerts, viewUpstreams, viewBreakers}
 	editing  = []viewID{viewSettings, viewPool, viewCache, viewBreakers, viewAlerts}
 	stepping = []viewID{viewSettings, viewPool, viewCache}
 )
 
-// keymap returns every command, in the order of the help.
-func keymap() []command {
+// every lists all views that there can be.
+func every() []viewID {
+	var out []viewID
+	for v := viewOverview; v < viewLimit; v++ {
+		out = append(out, v)
+	}
+	return out
+}
+
+// keymap returns every command, in the order of the help. own are the operator's views.
+func keymap(own []panelfile.View) []command {
 	var all []command
 	for v := viewOverview; v < viewEnd; v++ {
 		n := strconv.Itoa(int(v))
 		all = append(all, command{group: "Views", bind: bind(viewNames[v], n, n), run: func(m *model) tea.Cmd { return m.show(v) }})
+	}
+	for i, view := range own {
+		v := viewEnd + viewID(i)
+		b := key.NewBinding(key.WithHelp("", view.Name)) // by the palette, or with > and <
+		if k := keyOf(v); k != "" {
+			b = bind(view.Name, k, k)
+		}
+		all = append(all, command{group: "Views", bind: b, run: func(m *model) tea.Cmd { return m.show(v) }})
 	}
 	return append(all,
 		command{group: "Views", bind: bind("next view", ">", ">"), run: func(m *model) tea.Cmd { return m.turn(1) }},
@@ -178,11 +196,11 @@ func (m *model) command(k tea.KeyPressMsg) tea.Cmd {
 
 func (m *model) show(v viewID) tea.Cmd {
 	m.view, m.zoomed = v, false
-	return nil
+	return m.fetchOwn()
 }
 
 func (m *model) turn(by int) tea.Cmd {
-	n := int(viewEnd - viewOverview)
+	n := int(m.lastView() - viewOverview)
 	return m.show(viewID((int(m.view-viewOverview)+by+n)%n) + viewOverview)
 }
 

@@ -179,6 +179,10 @@ func (m *model) move(by int) tea.Cmd {
 		m.zoomFrom = max(0, m.zoomFrom+by) // drawing knows the last
 		return nil
 	}
+	if m.view >= viewEnd {
+		m.cursor[m.view] = max(0, m.cursor[m.view]+by) // the layout knows the last
+		return nil
+	}
 	keys := m.rowKeys(m.view)
 	if len(keys) == 0 {
 		return nil

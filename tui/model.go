@@ -8,6 +8,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/bizra/bizra-top/node/control"
+	"github.com/bizra/bizra-top/probes/panelfile"
 	"github.com/charmbracelet/x/ansi"
 )
 
@@ -23,7 +24,9 @@ const (
 	viewAlerts
 	viewSettings
 	viewEvents
-	viewEnd
+	viewEnd // from here on are the operator's own
+
+	viewLimit = viewEnd + panelfile.MaxViews
 )
 
 var viewNames = [viewEnd]string{
@@ -48,6 +51,7 @@ type model struct {
 	mono      bool
 	sync      bool
 	palettes  palettes
+	own       own
 	filesSeen string // stamp of the operator's own files
 	pens      *pens
 
@@ -69,13 +73,13 @@ type model struct {
 	// what the operator does
 	past       past
 	view       viewID
-	cursor     [viewEnd]int
-	cursorKey  [viewEnd]string
-	moved      bool            // the cursor of the alerts view
-	focus      [viewEnd]string // id of the panel that has the focus; "" is none
-	zoomed     bool            // it covers the body
-	zoomFrom   int             // the first of its charts that is shown
-	filter     [viewEnd]string
+	cursor     [viewLimit]int
+	cursorKey  [viewLimit]string
+	moved      bool              // the cursor of the alerts view
+	focus      [viewLimit]string // id of the panel that has the focus; "" is none
+	zoomed     bool              // it covers the body
+	zoomFrom   int               // the first of its charts that is shown
+	filter     [viewLimit]string
 	filtering  bool
 	drafts     map[string]string // settings view: new values not yet applied
 	overlay    overlay
@@ -100,7 +104,7 @@ type model struct {
 
 func newModel(ctx context.Context, door Door, o Options) (*model, error) {
 	m := &model{
-		ctx: ctx, door: door, keys: keymap(), now: time.Now,
+		ctx: ctx, door: door, keys: keymap(nil), now: time.Now,
 		mono:    o.NoColor || os.Getenv("NO_COLOR") != "",
 		sync:    !o.NoSync,
 		history: newHistory(), panels: map[string]control.Panel{}, drafts: map[string]string{},
@@ -113,8 +117,10 @@ func newModel(ctx context.Context, door Door, o Options) (*model, error) {
 	m.fleet, _ = door.(Fleet)
 	m.unchosen = m.fleet != nil && o.Choose
 	m.palettes = palettes{dir: o.Themes, auto: o.Theme == "", until: m.now().Add(backgroundWait)}
-	files := readFiles(o.Themes, "")
+	m.own.file = o.Panels
+	files := readFiles(o.Themes, o.Panels, "")
 	m.filesSeen = files.stamp
+	m.takePanels(files.views, files.broken)
 	if problem := m.palettes.take(files.themes); problem != "" {
 		m.say(inkBad, "theme not taken: "+problem)
 	}

@@ -95,7 +95,7 @@ var lineInks = []ink{inkChart1, inkChart2, inkChart3, inkChart4}
 // each are the series of a panel: those with the highest peaks, in the order of their
 // labels.
 func (m *model) each(panel string) []plotted {
-	list := slices.Clone(m.look.Panels[panel])
+	list := slices.Clone(m.values(panel))
 	if len(list) > len(lineInks) {
 		slices.SortStableFunc(list, func(a, b control.Value) int {
 			return cmp.Compare(m.history.peak(panel, b.Label), m.history.peak(panel, a.Label))
@@ -117,6 +117,9 @@ func seen(panels []panel) []panel {
 
 // viewPanels returns the panels of the view in a body.
 func (m *model) viewPanels(r rect) []panel {
+	if m.view >= viewEnd {
+		return seen(m.ownPanels(r))
+	}
 	return seen(map[viewID]func(*model, rect) []panel{
 		viewOverview: (*model).overviewPanels, viewPool: (*model).poolPanels, viewCache: (*model).cachePanels,
 		viewBreakers: (*model).breakerPanels, viewUpstreams: (*model).upstreamPanels, viewAlerts: (*model).alertPanels,

@@ -72,7 +72,7 @@ func edited(t *testing.T) (*screen, func(from, to string)) {
 }
 
 // reread is what the watch does after its wait.
-func (s *screen) reread() { s.takeFiles(readFiles(s.palettes.dir, s.filesSeen)) }
+func (s *screen) reread() { s.takeFiles(readFiles(s.palettes.dir, s.own.file, s.filesSeen)) }
 
 // An edit of the operator's theme is on the screen; a broken file is refused with its
 // file, line and reason, and the theme before goes on.

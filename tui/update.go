@@ -26,6 +26,8 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		}
 	case tea.BackgroundColorMsg:
 		m.background(msg.IsDark())
+	case ownMsg:
+		return m, m.ownArrived(msg)
 	case filesMsg:
 		return m, m.takeFiles(msg)
 	case tea.KeyPressMsg:
@@ -154,7 +156,7 @@ func (m *model) looked(msg lookMsg) tea.Cmd {
 		m.takeEvents(msg.look)
 	}
 	m.reseat()
-	return tea.Batch(append(cmds, m.refreshDrill())...)
+	return tea.Batch(append(cmds, m.refreshDrill(), m.fetchOwn())...)
 }
 
 // takeEvents appends a look's events to those that are kept.

@@ -26,7 +26,7 @@ type options struct {
 	config, listen, stateDir, socket string
 	headless, once, json             bool
 	bell, notify                     bool
-	theme                            string
+	theme, panels                    string
 	loaded                           string // version of the configuration that was loaded
 	node, tlsCert, tlsKey, tlsCA     string
 	fleet                            fleet
@@ -79,6 +79,8 @@ func (o *options) registerLook(cmd *cobra.Command) {
 	f.BoolVar(&o.bell, "bell", false, "ring the terminal's bell when a critical alert begins to fire")
 	f.BoolVar(&o.notify, "notify", false, "send a notification to the desktop then, where the terminal knows OSC 9")
 	f.StringVar(&o.theme, "theme", "", "colours: one of "+themeNames()+",\nor one of your own in "+ownFiles("themes"))
+	f.StringVar(&o.panels, "panels", "", "your own views and panels (YAML; default "+ownFiles("panels.yaml")+")")
+	_ = cmd.MarkFlagFilename("panels", "yaml", "yml")
 	_ = cmd.RegisterFlagCompletionFunc("theme", cobra.FixedCompletions(themeList(), cobra.ShellCompDirectiveNoFileComp))
 }
 
@@ -234,6 +236,11 @@ func (o *options) check() error {
 	o.fleet.node = o.node
 	if err := o.fleet.check(); err != nil {
 		return err
+	}
+	if o.panels == "" {
+		o.panels = ownFiles("panels.yaml")
+	} else if _, err := os.Stat(o.panels); err != nil {
+		return fmt.Errorf("--panels: %w", err)
 	}
 	own := func(f themes.File) bool { return f.Err == nil && f.Theme.Name == o.theme }
 	if o.theme != "" && !slices.ContainsFunc(themes.Folder(ownFiles("themes")), own) {

@@ -159,7 +159,7 @@ func (o *options) show(ctx context.Context, out io.Writer, client tui.Door, how 
 		fmt.Fprintln(os.Stderr, "bizra-top: this is no terminal that can show the live screen; this was one look (--once). --headless runs a node without a screen.")
 		return nil
 	}
-	how.Theme, how.Themes, how.Bell, how.Desktop = o.theme, ownFiles("themes"), o.bell, o.notify
+	how.Theme, how.Themes, how.Panels, how.Bell, how.Desktop = o.theme, ownFiles("themes"), o.panels, o.bell, o.notify
 	return tui.Run(ctx, client, how)
 }
 

@@ -102,6 +102,7 @@ const (
 	ShapeGauge  Shape = "gauge" // a bar from 0 to 1
 	ShapeSpark  Shape = "spark"
 	ShapeChart  Shape = "chart"
+	ShapeTable  Shape = "table" // a row for each series; none of the node's own panels is one
 )
 
 // Value is the current point of one series of a panel.
@@ -174,6 +175,12 @@ type Transition struct {
 	To     string    `json:"to"`
 	Reason string    `json:"reason"`
 	At     time.Time `json:"at"`
+}
+
+// Labelled is a series of a PromQL expression with its labels.
+type Labelled struct {
+	Labels map[string]string
+	Points []Point
 }
 
 // Outcomes are a breaker's window in at most [MaxCells] parts, the oldest first. Each
