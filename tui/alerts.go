@@ -15,6 +15,9 @@ func (m *model) alertPanels(r rect) []panel {
 	}
 	var low rect
 	list.at, low = r.splitTop(max(min(len(m.look.Alerts)+3, r.h-12), 6))
+	if list.at.h > 8 {
+		list.at.h-- // air
+	}
 	return []panel{list, {id: "rule", at: low, plots: []plot{firingPlot}, draw: func(w, _ int) []line {
 		return append([]line{titled(a.Name, w)}, m.alertLines(a, w)...)
 	}}}

@@ -113,9 +113,16 @@ func fact(name string, i ink, text string, w int) []line {
 	return out
 }
 
+func times(n uint64) string {
+	if n == 1 {
+		return "once"
+	}
+	return whole(n) + " times"
+}
+
 func (m *model) breakerLines(b control.Breaker, w int) []line {
 	now := m.nodeNow()
-	out := []line{cat(txt(inkMuted, pad("state", 13)), stateMark(b.State).line(), txt(inkMuted, " for "+since(now, b.Since)+", opened "+whole(b.Opened)+" times"))}
+	out := []line{cat(txt(inkMuted, pad("state", 13)), stateMark(b.State).line(), txt(inkMuted, " for "+since(now, b.Since)+", opened "+times(b.Opened)))}
 	out = append(out, fact("reason", inkText, m.unmeasured(b.Reason), w)...)
 	out = append(out, fact("failed", inkText, fmt.Sprintf("%s of %s calls in the window, %s; opens at %s", whole(b.Failures), whole(b.Calls),
 		number(control.UnitRatio, float64(b.FailureRatio)), number(control.UnitRatio, float64(b.Threshold))), w)...)
