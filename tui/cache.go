@@ -113,10 +113,10 @@ func (m *model) cacheL2(w int) []line {
 func (m *model) tierTable(w, h int) []line {
 	cols := []column{
 		{title: "tier", w: 4}, {title: "class", w: 12, grow: 1},
-		{title: "hit ratio", w: 9, right: true}, {title: "", w: 10, grow: 1, drop: 4},
-		{title: "hits", w: 7, right: true}, {title: "misses", w: 7, right: true},
-		{title: "entries", w: 7, right: true, drop: 2}, {title: "bytes", w: 8, right: true, drop: 1},
-		{title: "evicted", w: 7, right: true, drop: 3}, {title: "ttl", w: 6, right: true, drop: 5},
+		{title: "hit ratio", w: 9, right: true}, {title: "", w: 10, grow: 1, drop: 5},
+		{title: "hits", w: 7, right: true}, {title: "misses", w: 7, right: true, drop: 1},
+		{title: "entries", w: 7, right: true, drop: 3}, {title: "bytes", w: 8, right: true, drop: 2},
+		{title: "evicted", w: 7, right: true, drop: 4}, {title: "ttl", w: 6, right: true, drop: 6},
 	}
 	widths := columnWidths(cols, w)
 	var rows []row

@@ -28,9 +28,9 @@ func (m *model) settingsPanel(v viewID, at rect) panel {
 func (m *model) settingsTable(v viewID, w, h int) []line {
 	cols := []column{
 		{title: "", w: 1}, {title: "setting", w: 32, grow: 2},
-		{title: "value", w: 16, grow: 1}, {title: "from", w: 11}, {title: "default", w: 10, drop: 2},
-		{title: "bounds", w: 18, drop: 4}, {title: "risk", w: 6, drop: 3},
-		{title: "", w: 14, grow: 5, drop: 1},
+		{title: "value", w: 16, grow: 1}, {title: "from", w: 11, drop: 1}, {title: "default", w: 10, drop: 3},
+		{title: "bounds", w: 18, drop: 5}, {title: "risk", w: 6, drop: 4},
+		{title: "", w: 14, grow: 5, drop: 2},
 	}
 	var rows []row
 	list := m.settingsOf(v)

@@ -88,14 +88,14 @@ func (m *model) selectedUpstream() (control.Upstream, bool) {
 
 func (m *model) upstreamTable(w, h int) []line {
 	cols := []column{
-		{title: "#", w: 2, right: true, drop: 6}, {title: "provider", w: 10, grow: 1}, {title: "state", w: 15},
-		{title: "calls", w: 8, right: true}, {title: "recent", w: 12, grow: 1, drop: 7},
+		{title: "#", w: 2, right: true, drop: 7}, {title: "provider", w: 10, grow: 1}, {title: "state", w: 15},
+		{title: "calls", w: 8, right: true, drop: 1}, {title: "recent", w: 12, grow: 1, drop: 8},
 		{title: "failed", w: 6, right: true},
-		{title: "p50", w: 7, right: true, drop: 3}, {title: "p95", w: 7, right: true, drop: 8}, {title: "p99", w: 7, right: true},
-		{title: "head", w: 9, right: true, drop: 2}, {title: "lag", w: 4, right: true},
-		{title: "flying", w: 6, right: true, drop: 9}, {title: "lies", w: 4, right: true, drop: 1},
-		{title: "failures", w: 8, right: true, drop: 10},
-		{title: "host", w: 16, grow: 2, drop: 11},
+		{title: "p50", w: 7, right: true, drop: 6}, {title: "p95", w: 7, right: true, drop: 9}, {title: "p99", w: 7, right: true, drop: 2},
+		{title: "head", w: 9, right: true, drop: 5}, {title: "lag", w: 4, right: true, drop: 3},
+		{title: "flying", w: 6, right: true, drop: 10}, {title: "lies", w: 4, right: true, drop: 4},
+		{title: "failures", w: 8, right: true, drop: 11},
+		{title: "host", w: 16, grow: 2, drop: 12},
 	}
 	widths := columnWidths(cols, w)
 	var rows []row
