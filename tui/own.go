@@ -190,20 +190,12 @@ func (m *model) ownPanels(r rect) []panel {
 	rows := (len(list) + across - 1) / across
 	m.cursor[m.view] = max(0, min(m.cursor[m.view], rows-down))
 	from := m.cursor[m.view] * across
-	list = list[from:min(from+across*down, len(list))]
+	list = list[from:]
 	var out []panel
-	for i := 0; i < down && i*across < len(list); i++ {
-		row := list[i*across : min((i+1)*across, len(list))]
-		var at rect
-		at, r = r.splitTop(r.h / (down - i))
-		if i < down-1 {
-			at.h-- // air
-		}
-		for j, one := range at.split(len(row), 3) {
-			p := m.ownPanel(row[j])
-			p.at = one
-			out = append(out, p)
-		}
+	for i, at := range r.grid(len(list), across, down) {
+		p := m.ownPanel(list[i])
+		p.at = at
+		out = append(out, p)
 	}
 	return out
 }

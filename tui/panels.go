@@ -73,18 +73,24 @@ func (m *model) charts(r rect, plots ...plot) []panel {
 	}
 	across := max(1, min(len(plots), r.w/chartWidth))
 	down := max(1, min((len(plots)+across-1)/across, r.h/chartHeight))
-	plots = bounded(plots, across*down)
 	var out []panel
-	for i := range down {
-		row := plots[i*across : min((i+1)*across, len(plots))]
-		var at rect
-		at, r = r.splitTop(r.h / (down - i))
+	for i, at := range r.grid(len(plots), across, down) {
+		out = append(out, m.charted(plots[i].title, at, plots[i]))
+	}
+	return out
+}
+
+// grid divides r into n cells at most, across and down, row by row, with air between
+// them. The last row shares its width out among those it has.
+func (r rect) grid(n, across, down int) []rect {
+	var out []rect
+	for i := 0; i < down && i*across < n; i++ {
+		var row rect
+		row, r = r.splitTop(r.h / (down - i))
 		if i < down-1 {
-			at.h-- // air
+			row.h--
 		}
-		for j, one := range at.split(len(row), 3) {
-			out = append(out, m.charted(row[j].title, one, row[j]))
-		}
+		out = append(out, row.split(min(across, n-i*across), 3)...)
 	}
 	return out
 }

@@ -240,11 +240,14 @@ func call[T any](ctx context.Context, c *Client, method, path string, body any) 
 		return out, fmt.Errorf("read answer from %s: %w", c.socket, err)
 	}
 	if resp.StatusCode >= 300 {
-		p := &Problem{Status: resp.StatusCode}
-		if json.Unmarshal(data, p) != nil || p.Text == "" {
-			p.Text = "the node answered " + resp.Status
+		// Not into a Problem: the Prometheus API has a status that is a word.
+		var said struct {
+			Text string `json:"error"`
 		}
-		return out, p
+		if json.Unmarshal(data, &said) != nil || said.Text == "" {
+			said.Text = "the node answered " + resp.Status
+		}
+		return out, &Problem{Status: resp.StatusCode, Text: said.Text}
 	}
 	if err := json.Unmarshal(data, &out); err != nil {
 		return out, fmt.Errorf("answer from %s is of another version of bizra-top: %w", c.socket, err)
