@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -75,6 +76,12 @@ func stampOf(paths []string) string {
 		}
 	}
 	return b.String()
+}
+
+// told is what is wrong with a file, by its name alone: its folder would push the
+// reason off the screen.
+func told(err error, path string) string {
+	return strings.TrimPrefix(cleanError(err), filepath.Dir(path)+string(filepath.Separator))
 }
 
 // takeFiles takes in what has changed.

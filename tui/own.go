@@ -67,7 +67,7 @@ func keyOf(v viewID) string {
 // takePanels takes in the operator's panels; a broken file leaves those before.
 func (m *model) takePanels(views []panelfile.View, err error) {
 	if err != nil {
-		m.say(inkBad, "panels not taken: "+cleanError(err))
+		m.say(inkBad, "panels not taken: "+told(err, m.own.file))
 		return
 	}
 	m.own.views, m.own.seeded, m.own.values = views, nil, nil

@@ -11,7 +11,8 @@ import (
 // Tab reaches every panel of every view and says so without colours; z shows it over
 // the whole body, and esc goes back.
 func TestEveryPanelCanBeZoomed(t *testing.T) {
-	for size, wh := range sizes {
+	for _, size := range []string{"40x10", "80x24", "120x40", "200x50"} {
+		wh := sizes[size]
 		t.Run(size, func(t *testing.T) {
 			s := newScreen(t, wh[0], wh[1])
 			for v := viewOverview; v < viewEnd; v++ {

@@ -67,7 +67,7 @@ func (p *palettes) take(files []themes.File) (problem string) {
 		t := f.Theme
 		if f.Err != nil {
 			if problem == "" {
-				problem = cleanError(f.Err)
+				problem = told(f.Err, f.Path)
 			}
 			i := slices.IndexFunc(p.own, func(o ownTheme) bool { return o.path == f.Path })
 			if i < 0 {

@@ -86,7 +86,7 @@ func TestOwnThemeIsReadAgain(t *testing.T) {
 	}
 	write(`text: "#d8dee9"`, `text: "purple"`)
 	s.reread()
-	s.shows("theme not taken: ", "mine.yaml:8: text:")
+	s.shows("theme not taken: mine.yaml:8: text: ", "is not a colour")
 	if s.pens.theme.Colors.Text.String() != "#fefefe" {
 		t.Error("a broken file has taken the theme away")
 	}
