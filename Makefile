@@ -22,5 +22,5 @@ bench: ## benchmarks of the hot paths, then a table of ratios to other libraries
 lint: ## what CI checks besides the tests
 	.ci/lint
 
-generate: ## rewrite golden screens, the picture in the README, the references of settings and metrics, what export prints
+generate: ## rewrite golden screens, the pictures in the README, the references of settings and metrics, what export prints
 	go test ./tui/... ./cmd/... -update

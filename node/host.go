@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 
 	"github.com/bizra/bizra-top/node/breaker"
@@ -18,7 +19,7 @@ import (
 func (n *Node) Host() control.Host {
 	return control.Host{
 		Registry: n.options.Registry, Gatherer: n.metrics, Events: n.events, Operations: n.operations(),
-		Node: n.describe, Breakers: n.breakerList, Transitions: n.transitions, Upstreams: n.upstreamList, Pool: n.poolState, Tiers: n.tiers, Warming: n.warming, Warn: n.warn,
+		Node: n.describe, Breakers: n.breakerList, Transitions: n.transitions, Outcomes: n.outcomes, Upstreams: n.upstreamList, Pool: n.poolState, Tiers: n.tiers, Warming: n.warming, Warn: n.warn,
 	}
 }
 
@@ -47,19 +48,39 @@ func (n *Node) breakerList() []control.Breaker {
 	return out
 }
 
+// breaker returns the breaker of that name, or nil.
+func (n *Node) breaker(name string) *breaker.Breaker {
+	if i := slices.IndexFunc(n.breakers, func(b *breaker.Breaker) bool { return b.Name() == name }); i >= 0 {
+		return n.breakers[i]
+	}
+	return nil
+}
+
 // transitions returns what a breaker did lately, oldest first.
 func (n *Node) transitions(name string) (list []control.Transition, known bool) {
-	for _, b := range n.breakers {
-		if b.Snapshot().Name != name {
-			continue
-		}
-		list = []control.Transition{}
-		for _, t := range b.History() {
-			list = append(list, control.Transition{From: string(t.From), To: string(t.To), Reason: t.Reason, At: t.At})
-		}
-		return list, true
+	b := n.breaker(name)
+	if b == nil {
+		return nil, false
 	}
-	return nil, false
+	list = []control.Transition{}
+	for _, t := range b.History() {
+		list = append(list, control.Transition{From: string(t.From), To: string(t.To), Reason: t.Reason, At: t.At})
+	}
+	return list, true
+}
+
+// outcomes returns what is in a breaker's window, oldest first.
+func (n *Node) outcomes(name string) (o control.Outcomes, known bool) {
+	b := n.breaker(name)
+	if b == nil {
+		return o, false
+	}
+	now := b.Outcomes()
+	o = control.Outcomes{Span: now.Span, Each: now.Each, Cells: make([]control.Cell, len(now.Cells))}
+	for i, c := range now.Cells {
+		o.Cells[i] = control.Cell{Calls: c.Calls, Failures: c.Failures, Slow: c.Slow}
+	}
+	return o, true
 }
 
 func (n *Node) upstreamList() []control.Upstream {

@@ -68,7 +68,7 @@ type named struct {
 
 // order is how themes follow each other; files that are not listed come after,
 // by name.
-var order = []string{"dark", "light", "high-contrast", "colour-blind"}
+var order = []string{"dark", "light", "high-contrast", "colour-blind", "colour-blind-light", "monochrome"}
 
 // builtIn reads the embedded files once. A mistake in one is a mistake in the
 // build, which a test finds.

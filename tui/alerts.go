@@ -6,18 +6,24 @@ import (
 	"github.com/bizra/bizra-top/node/control"
 )
 
-// drawAlerts shows every rule, and the selected one at length.
-func (m *model) drawAlerts(f *frame, r rect) {
-	list := r
-	if r.h >= 16 {
-		var low rect
-		list, low = r.splitTop(max(min(len(m.look.Alerts)+3, r.h-12), 6))
-		if a, ok := m.selectedAlert(); ok {
-			f.put(low, append([]line{titled(a.Name, low.w)}, m.alertLines(a, low.w)...))
-		}
+// alertPanels show every rule, and the selected one at length.
+func (m *model) alertPanels(r rect) []panel {
+	list := panel{id: "rules", at: r, draw: m.alertTable, list: true}
+	a, ok := m.selectedAlert()
+	if r.h < 16 || !ok {
+		return []panel{list}
 	}
-	f.put(list, m.alertTable(list.w, list.h))
+	var low rect
+	list.at, low = r.splitTop(max(min(len(m.look.Alerts)+3, r.h-12), 6))
+	if list.at.h > 8 {
+		list.at.h-- // air
+	}
+	return []panel{list, {id: "rule", at: low, plots: []plot{firingPlot}, draw: func(w, _ int) []line {
+		return append([]line{titled(a.Name, w)}, m.alertLines(a, w)...)
+	}}}
 }
+
+var firingPlot = plot{"Alerts that fire", control.UnitCount, []plotted{{name: "firing", panel: "alerts_firing", ink: inkBad, heavy: true}}}
 
 func (m *model) alertTable(w, h int) []line {
 	cols := []column{

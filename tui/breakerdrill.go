@@ -18,6 +18,9 @@ type breakerDrill struct {
 	told    bool
 	problem string
 	scroll  scroll
+
+	outcomes control.Outcomes // in the window
+	untold   string           // why they are not known
 }
 
 // transitionsMsg is what a breaker did lately, oldest first.
@@ -31,7 +34,7 @@ type transitionsMsg struct {
 func (m *model) drillBreaker(b control.Breaker) tea.Cmd {
 	d := &breakerDrill{name: b.Name, since: b.Since}
 	m.overlay = d
-	return m.fetchTransitions(d.name)
+	return tea.Batch(m.fetchTransitions(d.name), m.fetchOutcomes(d.name))
 }
 
 func (m *model) fetchTransitions(name string) tea.Cmd {
@@ -46,14 +49,22 @@ func (m *model) fetchTransitions(name string) tea.Cmd {
 	})
 }
 
-// followBreaker asks again when the breaker has moved.
+// followBreaker asks again for what is in the window, and for the transitions when the
+// breaker has moved.
 func (m *model) followBreaker(d *breakerDrill) tea.Cmd {
 	b, ok := m.breaker(d.name)
-	if !ok || m.inPast() || b.Since.Equal(d.since) {
+	if !ok || m.inPast() {
 		return nil
 	}
+	var window tea.Cmd
+	if d.untold == "" {
+		window = m.fetchOutcomes(d.name)
+	}
+	if b.Since.Equal(d.since) {
+		return window
+	}
 	d.since = b.Since
-	return m.fetchTransitions(d.name)
+	return tea.Batch(window, m.fetchTransitions(d.name))
 }
 
 func (m *model) breaker(name string) (control.Breaker, bool) {
@@ -135,6 +146,9 @@ func (d *breakerDrill) box(m *model, w, h int) (string, []line) {
 		step := max(chartStep(w), time.Second)
 		drawn = []line{titledRight("State", strip, w), states(past, now, step, w), timeAxis(0, w, step, m.axisEnd()), nil}
 	}
+	if h >= 18 || h >= 12 && len(drawn) == 0 {
+		drawn = append(drawn, d.window(m, w)...)
+	}
 	room := max(1, h-3-len(drawn))
 	out := append(append([]line{nil}, drawn...), d.scroll.window(lines, room)...)
 	keys := "esc back · [ ] in time"
@@ -142,6 +156,17 @@ func (d *breakerDrill) box(m *model, w, h int) (string, []line) {
 		keys += " · ↑↓ scroll"
 	}
 	return d.name, append(bounded(append(out, nil), max(h-1, 0)), txt(inkMuted, keys))
+}
+
+// window draws what is in the breaker's window.
+func (d *breakerDrill) window(m *model, w int) []line {
+	switch {
+	case m.inPast():
+		return []line{titled("Outcomes in the window", w), txt(inkMuted, noData+" nobody keeps what was in the window then"), nil}
+	case d.untold != "":
+		return append(append([]line{titled("Outcomes in the window", w)}, wrap(inkMuted, noData+" "+d.untold, w, 2)...), nil)
+	}
+	return append(append([]line{titledRight("Outcomes in the window", outcomeLegend(), w)}, outcomeStrip(d.outcomes, w)...), nil)
 }
 
 // strip is the legend of the states.

@@ -9,25 +9,35 @@ import (
 	"github.com/bizra/bizra-top/node/control"
 )
 
-// drawBreakers shows every breaker, and the selected one at length.
-func (m *model) drawBreakers(f *frame, r rect) {
-	list := r
-	if r.h >= 16 {
-		var low rect
-		n := min(len(m.look.Breakers)+3, r.h-10)
-		list, low = r.splitTop(max(n, 6))
-		if b, ok := m.selectedBreaker(); ok {
-			past := rect{}
-			if low.h >= 19 {
-				low, past = low.splitTop(9)
-			}
-			f.put(low, append([]line{titled(b.Name, low.w)}, m.breakerLines(b, low.w)...))
-			f.put(past, m.chart("Failure ratio of "+b.Name, control.UnitRatio, []plotted{
-				{name: "failed", panel: "breaker_failure_ratio", label: b.Name, ink: inkChart2, heavy: true},
-			}, past.w, past.h))
-		}
+// breakerPanels show every breaker, and the selected one at length.
+func (m *model) breakerPanels(r rect) []panel {
+	list := panel{id: "breakers", at: r, draw: m.breakerTable, list: true}
+	if r.h < 16 {
+		return []panel{list}
 	}
-	f.put(list, m.breakerTable(list.w, list.h))
+	var low rect
+	list.at, low = r.splitTop(max(min(len(m.look.Breakers)+3, r.h-10), 6))
+	b, ok := m.selectedBreaker()
+	if !ok {
+		return append([]panel{list}, m.charts(low, m.breakerPlots()...)...)
+	}
+	past := rect{}
+	if low.h >= 19 {
+		low, past = low.splitTop(9)
+	}
+	plots := append([]plot{{"Failure ratio of " + b.Name, control.UnitRatio, []plotted{
+		{name: "failed", panel: "breaker_failure_ratio", label: b.Name, ink: inkChart2, heavy: true}}}}, m.breakerPlots()...)
+	return append([]panel{list, {id: "breaker", at: low, plots: plots[:1], draw: func(w, _ int) []line {
+		return append([]line{titled(b.Name, w)}, m.breakerLines(b, w)...)
+	}}}, m.charts(past, plots...)...)
+}
+
+func (m *model) breakerPlots() []plot {
+	return []plot{
+		{"Failure ratios", control.UnitRatio, m.each("breaker_failure_ratio")},
+		{"Calls turned away", control.UnitPerSecond, m.each("breaker_rejected")},
+		{"Breakers that refuse calls", control.UnitCount, []plotted{{name: "open", panel: "breakers_open", ink: inkBad, heavy: true}}},
+	}
 }
 
 func (m *model) selectedBreaker() (control.Breaker, bool) {
@@ -103,9 +113,16 @@ func fact(name string, i ink, text string, w int) []line {
 	return out
 }
 
+func times(n uint64) string {
+	if n == 1 {
+		return "once"
+	}
+	return whole(n) + " times"
+}
+
 func (m *model) breakerLines(b control.Breaker, w int) []line {
 	now := m.nodeNow()
-	out := []line{cat(txt(inkMuted, pad("state", 13)), stateMark(b.State).line(), txt(inkMuted, " for "+since(now, b.Since)+", opened "+whole(b.Opened)+" times"))}
+	out := []line{cat(txt(inkMuted, pad("state", 13)), stateMark(b.State).line(), txt(inkMuted, " for "+since(now, b.Since)+", opened "+times(b.Opened)))}
 	out = append(out, fact("reason", inkText, m.unmeasured(b.Reason), w)...)
 	out = append(out, fact("failed", inkText, fmt.Sprintf("%s of %s calls in the window, %s; opens at %s", whole(b.Failures), whole(b.Calls),
 		number(control.UnitRatio, float64(b.FailureRatio)), number(control.UnitRatio, float64(b.Threshold))), w)...)

@@ -6,35 +6,62 @@ import (
 	"github.com/bizra/bizra-top/node/control"
 )
 
-// drawCache shows the tiers and classes, how full they are and what leaves them.
-func (m *model) drawCache(f *frame, r rect) {
+// cachePanels show the tiers and classes, how full they are and what leaves them.
+func (m *model) cachePanels(r rect) []panel {
+	tiers := panel{id: "tiers", at: r, plots: nil, draw: m.tierTable}
 	if r.h < 12 {
-		f.put(r, m.tierTable(r.w, r.h))
-		return
+		return []panel{tiers}
 	}
-	head, rest := r.splitTop(5)
-	if r.w >= 100 {
-		left, right := head.splitLeft((r.w-3)/2, 3)
-		f.put(left, m.cacheRatios(left.w))
-		f.put(right, m.cacheSize(right.w))
-	} else {
-		f.put(head, m.cacheRatios(head.w))
+	head, rest := r.splitTop(6)
+	beside := []panel{
+		{id: "ratios", plots: m.cachePlots()[:2], draw: func(w, _ int) []line { return m.cacheRatios(w) }},
+		{id: "size", plots: m.cachePlots()[1:3], draw: func(w, _ int) []line { return m.cacheSize(w) }},
+		{id: "l2", plots: m.cachePlots()[3:], draw: func(w, _ int) []line { return m.cacheL2(w) }}}
+	switch {
+	case r.w < 76:
+		beside = beside[:1]
+	case r.w < 150:
+		beside = beside[:2]
 	}
-	tiers := min(len(m.look.Tiers)+3, rest.h*3/5)
+	if len(beside) == 2 && r.h < 20 {
+		head, rest = r.splitTop(5)
+	}
+	var out []panel
+	for i, at := range head.split(len(beside), 3) {
+		beside[i].at = at
+		out = append(out, beside[i])
+	}
+	n := min(len(m.look.Tiers)+3, rest.h*3/5)
 	if rest.h < 14 {
-		tiers = min(len(m.look.Tiers)+3, rest.h-4)
+		n = min(len(m.look.Tiers)+3, rest.h-4)
 	}
-	mid, rest := rest.splitTop(tiers)
-	f.put(mid, m.tierTable(mid.w, mid.h-1))
+	tiers.at, rest = rest.splitTop(n)
+	tiers.at.h--
+	out = append(out, tiers)
 	if rest.h >= 15 {
 		var over rect
 		over, rest = rest.splitTop(rest.h - min(len(m.settingsOf(viewCache))+2, rest.h/2))
-		f.put(over, m.chart("Hits by tier", control.UnitPerSecond, []plotted{
+		over.h--
+		out = append(out, m.charts(over, m.cachePlots()...)...)
+	}
+	return append(out, m.settingsPanel(viewCache, rest))
+}
+
+// cachePlots are hits, size, evictions, and how L2 is.
+func (m *model) cachePlots() []plot {
+	return []plot{
+		{"Hit ratio", control.UnitRatio, []plotted{
+			{name: "L2", panel: "cache_l2_hit_ratio", ink: inkChart2},
+			{name: "L1", panel: "cache_l1_hit_ratio", ink: inkChart3, heavy: true},
+		}},
+		{"L1 size", control.UnitBytes, []plotted{{name: "L1", panel: "cache_l1_bytes", ink: inkChart1, heavy: true}}},
+		{"Evictions by cause", control.UnitPerSecond, m.each("cache_evictions")},
+		{"Hits by tier", control.UnitPerSecond, []plotted{
 			{name: "L2", panel: "cache_hit_rate", label: "l2", ink: inkChart2},
 			{name: "L1", panel: "cache_hit_rate", label: "l1", ink: inkChart1, heavy: true},
-		}, over.w, over.h-1))
+		}},
+		{"Redis calls", control.UnitSeconds, []plotted{{name: "p99", panel: "cache_l2_p99", ink: inkChart2, heavy: true}}},
 	}
-	f.put(rest, m.settingsTable(viewCache, rest.w, rest.h))
 }
 
 func (m *model) cacheRatios(w int) []line {
@@ -50,8 +77,14 @@ func (m *model) cacheRatios(w int) []line {
 func (m *model) cacheSize(w int) []line {
 	evictions := m.sum("cache_evictions")
 	var causes line
-	for _, v := range bounded(m.look.Panels["cache_evictions"], 4) {
-		causes = cat(causes, txt(inkMuted, v.Label+" "), txt(inkText, number(control.UnitPerSecond, m.value("cache_evictions", v.Label))+"  "))
+	for _, v := range m.look.Panels["cache_evictions"] {
+		// Those that do not happen would push out those that do.
+		if n := m.value("cache_evictions", v.Label); !(n > 0) {
+			continue
+		}
+		if part := cat(txt(inkMuted, v.Label+" "), txt(inkText, number(control.UnitPerSecond, m.value("cache_evictions", v.Label))+"  ")); causes.width()+part.width() <= w-19 {
+			causes = cat(causes, part)
+		}
 	}
 	return []line{titled("Size and evictions", w),
 		m.vital("L1 size", "cache_l1_bytes", control.UnitBytes, w, 0, inkChart1, inkStrong),
@@ -60,13 +93,30 @@ func (m *model) cacheSize(w int) []line {
 	}
 }
 
+// cacheL2 says how Redis is.
+func (m *model) cacheL2(w int) []line {
+	state := txt(inkMuted, "off")
+	for _, b := range m.look.Breakers {
+		if b.Class == "redis" {
+			state = cat(stateMark(b.State).line(), txt(inkMuted, "  "+number(control.UnitRatio, float64(b.FailureRatio))+" failed"))
+		}
+	}
+	failed := m.sum("cache_l2_errors")
+	return []line{titled("Redis and loads", w),
+		cat(txt(inkMuted, pad("breaker", 9)), state),
+		labelled("errors", number(control.UnitPerSecond, failed), nonzero(failed, inkWarn), note(w-19, "calls and corrupt values counted as misses", "counted as misses")),
+		m.vital("shared", "cache_coalesced", control.UnitPerSecond, w, 0, inkChart1, inkText),
+		labelled("stale", number(control.UnitPerSecond, m.value("cache_stale", "")), nonzero(m.value("cache_stale", ""), inkWarn), note(w-19, "immutable answers served past their time", "served past their time")),
+	}
+}
+
 func (m *model) tierTable(w, h int) []line {
 	cols := []column{
 		{title: "tier", w: 4}, {title: "class", w: 12, grow: 1},
-		{title: "hit ratio", w: 9, right: true}, {title: "", w: 10, grow: 1, drop: 4},
-		{title: "hits", w: 7, right: true}, {title: "misses", w: 7, right: true},
-		{title: "entries", w: 7, right: true, drop: 2}, {title: "bytes", w: 8, right: true, drop: 1},
-		{title: "evicted", w: 7, right: true, drop: 3}, {title: "ttl", w: 6, right: true, drop: 5},
+		{title: "hit ratio", w: 9, right: true}, {title: "", w: 10, grow: 1, drop: 5},
+		{title: "hits", w: 7, right: true}, {title: "misses", w: 7, right: true, drop: 1},
+		{title: "entries", w: 7, right: true, drop: 3}, {title: "bytes", w: 8, right: true, drop: 2},
+		{title: "evicted", w: 7, right: true, drop: 4}, {title: "ttl", w: 6, right: true, drop: 6},
 	}
 	widths := columnWidths(cols, w)
 	var rows []row

@@ -315,7 +315,7 @@ func (m *model) enter() tea.Cmd {
 			m.say(inkMuted, "choose a row with ↑ and ↓ first")
 			return nil
 		}
-		m.view = viewBreakers
+		m.view, m.zoomed = viewBreakers, false
 		m.filter[viewBreakers], m.cursorKey[viewBreakers] = "", sel
 		m.reseat()
 	case viewSettings, viewPool, viewCache:

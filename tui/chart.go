@@ -19,6 +19,14 @@ type plotted struct {
 	heavy        bool
 }
 
+// stroke is how the line looks in a legend.
+func (p plotted) stroke() string {
+	if p.heavy {
+		return "━━"
+	}
+	return "──"
+}
+
 // heavy strokes tell the second line from the first without colours.
 var heavyStrokes = asciigraph.CharSet{
 	Horizontal: "━", VerticalLine: "┃", ArcDownRight: "┏", ArcDownLeft: "┓",
@@ -70,9 +78,9 @@ func (m *model) happenings() []happened {
 	return out
 }
 
-// chart draws a panel's past up to the moment that is shown.
-func (m *model) chart(title string, unit control.Unit, series []plotted, w, h int) []line {
-	return chart(m.history, m.nodeNow(), title, unit, series, m.happenings(), m.axisEnd(), w, h)
+// chart draws the past of some panels up to the moment that is shown.
+func (m *model) chart(p plot, w, h int) []line {
+	return chart(m.history, m.nodeNow(), p, m.happenings(), m.axisEnd(), w, h)
 }
 
 // axisEnd names the end of a time axis: now, or the moment that is shown.
@@ -83,14 +91,20 @@ func (m *model) axisEnd() string {
 	return "now"
 }
 
+// gutter is the columns of a chart's labels and its axis.
+const gutter = 10
+
 // chart draws series over time in w columns and h rows: a title row with the
 // legend, the plot, and a time axis with marks of what happened.
-func chart(h *history, now time.Time, title string, unit control.Unit, series []plotted, marks []happened, end string, w, height int) []line {
-	const gutter = 10 // label and axis
-	head := titled(title, w)
-	legend := line{}
+func chart(h *history, now time.Time, p plot, marks []happened, end string, w, height int) []line {
+	head := titled(p.title, w)
+	var legend, names line // with numbers, and without where that is too wide
 	n := w - gutter - 1
 	plotRows := height - 2
+	rule := height >= 8 // an axis of its own carries the marks
+	if rule {
+		plotRows--
+	}
 	if n < 10 || plotRows < 2 {
 		return []line{head}
 	}
@@ -100,7 +114,7 @@ func chart(h *history, now time.Time, title string, unit control.Unit, series []
 	var colors []asciigraph.AnsiColor
 	var strokes []asciigraph.CharSet
 	top := 0.0
-	for _, s := range series {
+	for _, s := range p.series {
 		values := h.columns(s.panel, s.label, now, step, n)
 		live := math.NaN()
 		for _, v := range values {
@@ -111,11 +125,13 @@ func chart(h *history, now time.Time, title string, unit control.Unit, series []
 				live = v
 			}
 		}
-		stroke, set := "─", asciigraph.DefaultCharSet
+		set := asciigraph.DefaultCharSet
 		if s.heavy {
-			stroke, set = "━", heavyStrokes
+			set = heavyStrokes
 		}
-		legend = cat(legend, txt(s.ink, stroke+stroke+" "), txt(inkMuted, s.name+" "), txt(inkStrong, lead(number(unit, live), 8)), txt(inkText, "  "))
+		name := cat(txt(s.ink, s.stroke()+" "), txt(inkMuted, s.name))
+		legend = cat(legend, name, txt(inkStrong, " "+lead(number(p.unit, live), 8)), txt(inkText, "  "))
+		names = cat(names, name, txt(inkText, "  "))
 		if math.IsNaN(live) {
 			continue // nothing to plot; asciigraph needs a number
 		}
@@ -123,22 +139,25 @@ func chart(h *history, now time.Time, title string, unit control.Unit, series []
 		colors = append(colors, asciigraph.AnsiColor(graphInk+s.ink))
 		strokes = append(strokes, set)
 	}
+	if width(p.title)+1+legend.width() > w {
+		legend = names
+	}
 	if len(legend) > 0 {
 		legend = legend[:len(legend)-1]
 	}
-	for _, p := range []happened{{alert: true, ink: inkBad}, {ink: inkAccent}} {
-		word := map[bool]string{true: "alert", false: "change"}[p.alert]
-		key := cat(txt(p.ink, p.glyph()), txt(inkMuted, " "+word+"  "))
-		seen := slices.ContainsFunc(marks, func(m happened) bool { return m.alert == p.alert && columnOf(m.at, now, step, n) >= 0 })
-		if seen && width(title)+2+key.width()+legend.width() < w {
+	for _, mark := range []happened{{alert: true, ink: inkBad}, {ink: inkAccent}} {
+		word := map[bool]string{true: "alert fired", false: "change"}[mark.alert]
+		key := cat(txt(mark.ink, mark.glyph()), txt(inkMuted, " "+word+"  "))
+		seen := slices.ContainsFunc(marks, func(m happened) bool { return m.alert == mark.alert && columnOf(m.at, now, step, n) >= 0 })
+		if seen && width(p.title)+2+key.width()+legend.width() < w {
 			legend = cat(key, legend)
 		}
 	}
-	head = titledRight(title, legend, w)
+	head = titledRight(p.title, legend, w)
 	if len(data) == 0 {
 		return []line{head, nil, txt(inkMuted, "  no data yet")}
 	}
-	top = niceTop(unit, top)
+	top = niceTop(p.unit, top)
 	plotRows, every := ticks(plotRows)
 	options = append(options,
 		asciigraph.Height(plotRows-1), asciigraph.LowerBound(0), asciigraph.UpperBound(top),
@@ -148,7 +167,7 @@ func chart(h *history, now time.Time, title string, unit control.Unit, series []
 			row := int(math.Round((top - v) / top * float64(plotRows-1)))
 			label := ""
 			if row%every == 0 {
-				label = number(unit, math.Max(v, 0))
+				label = number(p.unit, math.Max(v, 0))
 			}
 			return lead(label, gutter-2)
 		}))
@@ -156,7 +175,12 @@ func chart(h *history, now time.Time, title string, unit control.Unit, series []
 	for text := range strings.SplitSeq(asciigraph.PlotMany(data, options...), "\n") {
 		out = append(out, inked(text))
 	}
-	return append(out, marked(timeAxis(gutter, n, step, end), marks, now, gutter, n, step))
+	axis := timeAxis(gutter, n, step, end)
+	if rule {
+		base := txt(inkBorder, spaces(gutter)+"└"+repeat("─", n-1))
+		return append(out, marked(base, marks, now, n, step), axis)
+	}
+	return append(out, marked(axis, marks, now, n, step))
 }
 
 // ticks returns how many of the rows a plot takes, and how many lie between its
@@ -243,11 +267,23 @@ func columnOf(at, now time.Time, step time.Duration, n int) int {
 }
 
 // marked puts marks over a time axis of n columns behind a gutter. Of several in one
-// column the last one is seen.
-func marked(axis line, marks []happened, now time.Time, gutter, n int, step time.Duration) line {
+// column the last one is seen. Where the axis has its text a mark moves aside, to the
+// nearest column without any.
+func marked(axis line, marks []happened, now time.Time, n int, step time.Duration) line {
+	free := []rune(axis.cut(gutter, gutter+n).String())
 	for _, p := range marks {
-		if c := columnOf(p.at, now, step, n); c >= 0 {
-			axis = cat(axis.cut(0, gutter+c), txt(p.ink, p.glyph()), axis.cut(gutter+c+1, gutter+n))
+		c := columnOf(p.at, now, step, n)
+		for by := 0; c >= 0 && by < n; by++ {
+			at := -1
+			if c-by >= 0 && strings.ContainsRune(" ─└", free[c-by]) {
+				at = c - by
+			} else if c+by < len(free) && strings.ContainsRune(" ─└", free[c+by]) {
+				at = c + by
+			}
+			if at >= 0 {
+				axis = cat(axis.cut(0, gutter+at), txt(p.ink, p.glyph()), axis.cut(gutter+at+1, gutter+n))
+				break
+			}
 		}
 	}
 	return axis

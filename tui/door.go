@@ -22,6 +22,8 @@ type Door interface {
 	HistoryUntil(ctx context.Context, end time.Time, span, step time.Duration) (map[string][]control.Series, error)
 	Comparison(ctx context.Context, alert string, end time.Time, span, step time.Duration) (control.Comparison, error)
 	Transitions(ctx context.Context, breaker string) ([]control.Transition, error)
+	Outcomes(ctx context.Context, breaker string) (control.Outcomes, error)
+	Evaluate(ctx context.Context, expr string, start, end time.Time, step time.Duration) ([]control.Labelled, error)
 	SettingsAt(ctx context.Context, at time.Time) ([]control.Setting, error)
 	Change(ctx context.Context, r control.ChangeRequest) (control.ChangeResult, error)
 	Keep(ctx context.Context, id string) (control.ChangeResult, error)
@@ -41,6 +43,8 @@ type Door interface {
 // Options say how the screen behaves. The zero value is fine.
 type Options struct {
 	Theme    string        // name of a theme; empty chooses by the terminal's background
+	Themes   string        // folder of the operator's own themes (*.yaml), read again when one changes; empty for none
+	Panels   string        // file of the operator's own views and panels, read again when it changes; empty for none
 	Refresh  time.Duration // between two looks; 1 s when zero
 	NoColor  bool          // no colours; NO_COLOR in the environment does the same
 	Owner    bool          // quitting stops the node, so it asks

@@ -165,18 +165,18 @@ func (d *alertDrill) box(m *model, w, h int) (string, []line) {
 		}
 	}
 	var drawn []line
-	plot := min(14, h-8)
+	rows := min(14, h-8)
 	switch {
 	case d.problem != "":
 		drawn = wrap(inkBad, "✗ "+d.problem, w, 3)
 	case !d.told:
 		drawn = []line{txt(inkMuted, "… the node is asked")}
-	case plot >= 5:
+	case rows >= 5:
 		series := []plotted{{name: "threshold", panel: comparedThreshold, ink: inkBad}, {name: "value", panel: comparedValue, ink: inkChart1, heavy: true}}
 		if !d.past.has(comparedThreshold) {
 			series = series[1:]
 		}
-		drawn = chart(d.past, m.nodeNow(), "What the rule compares", m.unitOf(d.alert), series, m.happenings(), m.axisEnd(), w, plot)
+		drawn = chart(d.past, m.nodeNow(), plot{"What the rule compares", m.unitOf(d.alert), series}, m.happenings(), m.axisEnd(), w, rows)
 	}
 	if len(drawn) > 0 {
 		drawn = append(drawn, nil)

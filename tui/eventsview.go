@@ -6,8 +6,23 @@ import (
 	"github.com/bizra/bizra-top/node/control"
 )
 
-// drawEvents lists what happened, the newest first.
-func (m *model) drawEvents(f *frame, r rect) {
+// eventPanels list what happened, the newest first, and the selected event at length
+// where there is room.
+func (m *model) eventPanels(r rect) []panel {
+	list := panel{id: "events", at: r, draw: m.eventTable, list: true}
+	title, lines := m.details()
+	if r.h < 20 || title == "" {
+		return []panel{list}
+	}
+	var low rect
+	list.at, low = r.splitTop(r.h - 9)
+	_, low = low.splitTop(1)
+	return []panel{list, {id: "event", at: low, draw: func(w, _ int) []line {
+		return append([]line{titledRight(title, cat(txt(inkKey, "E"), txt(inkMuted, " shows the node at this moment")), w)}, lines(w)...)
+	}}}
+}
+
+func (m *model) eventTable(w, h int) []line {
 	cols := []column{
 		{title: "time", w: 8}, {title: "", w: 6, drop: 2}, {title: "kind", w: 8, drop: 3},
 		{title: "subject", w: 14, grow: 1}, {title: "what happened", w: 24, grow: 4},
@@ -26,11 +41,10 @@ func (m *model) drawEvents(f *frame, r rect) {
 		})
 	}
 	if len(m.events) == 0 && m.fleet != nil {
-		f.put(r, []line{m.listTitle("Events", viewEvents, 0, 0, r.w), txt(inkMuted, m.noEvents())})
-		return
+		return []line{m.listTitle("Events", viewEvents, 0, 0, w), txt(inkMuted, m.noEvents())}
 	}
-	f.put(r, append([]line{m.listTitle("Events", viewEvents, len(rows), len(m.events), r.w)},
-		table(cols, rows, m.cursor[viewEvents], r.w, r.h-1)...))
+	return append([]line{m.listTitle("Events", viewEvents, len(rows), len(m.events), w)},
+		table(cols, rows, m.cursor[viewEvents], w, h-1)...)
 }
 
 func (m *model) eventLines(e control.Event, w int) []line {

@@ -37,6 +37,8 @@ type fakeDoor struct {
 	role     string
 	conflict error // what the next change that is applied meets
 	unsaved  int
+	evil     string      // in the labels of what is evaluated
+	old      bool        // it does not know what was added later
 	visited  []time.Time // moments that were asked for
 }
 
@@ -110,6 +112,17 @@ func fakeValues(t time.Time, limit int) map[string][]control.Series {
 	set("pool_saturation", "", inUse/float64(limit))
 	set("pool_waiting", "", max(0, math.Round(wave(t, 53, -1, 3))))
 	set("pool_acquire_p99", "", wave(t, 50, 0.0012, 0.0007))
+	set("pool_acquire_p50", "", wave(t, 50, 0.0002, 0.0001))
+	set("pool_query_p50", "", wave(t, 80, 0.0011, 0.0003))
+	set("pool_timeouts", "", 0)
+	set("ledger_commit_p99", "", wave(t, 70, 0.0052, 0.001))
+	set("ledger_queue", "", math.Round(wave(t, 20, 6, 5)))
+	set("cache_l2_errors", "call", 0)
+	set("cache_coalesced", "", wave(t, 45, 21, 6))
+	set("cache_stale", "", 0)
+	set("upstream_hedge_wins", "", max(0, wave(t, 55, 0.2, 0.4)))
+	set("upstream_failures", "timeout", max(0, wave(t, 97, 0.6, 0.9)))
+	set("upstream_failures", "connection", max(0, wave(t, 97, -0.3, 0.9)))
 	set("pool_query_p99", "", wave(t, 80, 0.0046, 0.0015))
 	set("cache_l1_hit_ratio", "", wave(t, 200, 0.93, 0.03))
 	set("cache_l2_hit_ratio", "", wave(t, 160, 0.61, 0.1))
@@ -511,6 +524,47 @@ func (d *fakeDoor) Comparison(_ context.Context, alert string, end time.Time, sp
 		c.Thresholds = nil
 	}
 	return c, d.err
+}
+
+// Evaluate knows three names: waves and many give several series, broken an error.
+func (d *fakeDoor) Evaluate(_ context.Context, expr string, start, end time.Time, step time.Duration) ([]control.Labelled, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked = append(d.asked, "evaluate "+expr)
+	if d.err != nil {
+		return nil, d.err
+	}
+	n := map[string]int{"waves": 3, "many": 40, "one": 1}[expr]
+	if n == 0 {
+		return nil, errors.New("no such metric: " + expr)
+	}
+	var out []control.Labelled
+	for i := range n {
+		s := control.Labelled{Labels: map[string]string{"__name__": expr, "provider": fmt.Sprintf("p%02d%s", i, d.evil)}}
+		if n == 1 {
+			s.Labels = nil
+		}
+		for t := start; !t.After(end); t = t.Add(step) {
+			s.Points = append(s.Points, control.Point{T: t.UnixMilli(), V: control.Number(wave(t, float64(40+10*i), 0.2+0.1*float64(i), 0.08))})
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+func (d *fakeDoor) Outcomes(_ context.Context, breaker string) (control.Outcomes, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked = append(d.asked, "outcomes "+breaker)
+	if d.old {
+		return control.Outcomes{}, &control.Problem{Status: 404, Text: "there is nothing here"}
+	}
+	o := control.Outcomes{Span: 10 * time.Second}
+	for i := range uint64(10) {
+		o.Cells = append(o.Cells, control.Cell{Calls: 6 * (9 - i), Failures: 3 * i * (9 - i) / 6, Slow: i % 3})
+	}
+	o.Cells[0].Slow = 0
+	return o, d.err
 }
 
 func (d *fakeDoor) Transitions(_ context.Context, breaker string) ([]control.Transition, error) {

@@ -154,7 +154,7 @@ func TestLayoutCoversTheScreen(t *testing.T) {
 				t.Fatalf("%dx%d: a trial is not in sight: %+v", w, h, p)
 			}
 			o := layoutOverview(p.body, 6)
-			all := []rect{o.vitals, o.circuits, o.events, o.detail, o.latencyChart, o.rateChart, o.sparks}
+			all := []rect{o.vitals, o.circuits, o.events, o.detail, o.charts, o.sparks}
 			for i, a := range all {
 				if a.w < 0 || a.h < 0 || a.h > 0 && (a.x+a.w > w || a.y+a.h > h) {
 					t.Fatalf("%dx%d: %+v is outside", w, h, a)

@@ -42,27 +42,6 @@ func (m *model) draw() []line {
 	return f.rows
 }
 
-func (m *model) drawView(f *frame, r rect) {
-	switch m.view {
-	case viewPool:
-		m.drawPool(f, r)
-	case viewCache:
-		m.drawCache(f, r)
-	case viewBreakers:
-		m.drawBreakers(f, r)
-	case viewUpstreams:
-		m.drawUpstreams(f, r)
-	case viewAlerts:
-		m.drawAlerts(f, r)
-	case viewSettings:
-		m.drawSettings(f, r)
-	case viewEvents:
-		m.drawEvents(f, r)
-	default:
-		m.drawOverview(f, r)
-	}
-}
-
 // waiting is shown before the first answer.
 func (m *model) waiting(w int) []line {
 	if m.lost == "" {
@@ -137,8 +116,8 @@ func (m *model) liveness() line {
 func (m *model) tabs(w int) line {
 	build := func(gap string, names bool) line {
 		var l line
-		for v := viewOverview; v < viewEnd; v++ {
-			name := viewNames[v]
+		for v := viewOverview; v < m.lastView(); v++ {
+			name := m.nameOf(v)
 			if !names && v != m.view {
 				name = ""
 			}
@@ -150,7 +129,7 @@ func (m *model) tabs(w int) line {
 			if bad := m.trouble(v); bad != inkMuted {
 				end = txt(bad|word&chosen, "!")
 			}
-			l = cat(l, txt(key, gap+strconv.Itoa(int(v))), txt(word, prefixed(" ", name)), end)
+			l = cat(l, txt(key, gap+keyOf(v)), txt(word, prefixed(" ", name)), end)
 		}
 		return l
 	}

@@ -6,6 +6,7 @@ import (
 
 	"charm.land/bubbles/v2/key"
 	tea "charm.land/bubbletea/v2"
+	"github.com/bizra/bizra-top/probes/panelfile"
 )
 
 // command is one thing a key does. The list of them makes the dispatch, the
@@ -55,23 +56,43 @@ func (c command) note(m *model) string {
 }
 
 var (
-	lists    = []viewID{viewBreakers, viewUpstreams, viewAlerts, viewSettings, viewEvents, viewPool, viewCache, viewOverview}
+	lists    = every()
 	filtered = []viewID{viewSettings, viewEvents, viewAlerts, viewUpstreams, viewBreakers}
 	editing  = []viewID{viewSettings, viewPool, viewCache, viewBreakers, viewAlerts}
 	stepping = []viewID{viewSettings, viewPool, viewCache}
 )
 
-// keymap returns every command, in the order of the help.
-func keymap() []command {
+// every lists all views that there can be.
+func every() []viewID {
+	var out []viewID
+	for v := viewOverview; v < viewLimit; v++ {
+		out = append(out, v)
+	}
+	return out
+}
+
+// keymap returns every command, in the order of the help. own are the operator's views.
+func keymap(own []panelfile.View) []command {
 	var all []command
 	for v := viewOverview; v < viewEnd; v++ {
 		n := strconv.Itoa(int(v))
 		all = append(all, command{group: "Views", bind: bind(viewNames[v], n, n), run: func(m *model) tea.Cmd { return m.show(v) }})
 	}
+	for i, view := range own {
+		v := viewEnd + viewID(i)
+		b := key.NewBinding(key.WithHelp("", view.Name)) // by the palette, or with > and <
+		if k := keyOf(v); k != "" {
+			b = bind(view.Name, k, k)
+		}
+		all = append(all, command{group: "Views", bind: b, run: func(m *model) tea.Cmd { return m.show(v) }})
+	}
 	return append(all,
-		command{group: "Views", bind: bind("next view", "tab", "tab"), run: func(m *model) tea.Cmd { return m.turn(1) }},
-		command{group: "Views", bind: bind("view before", "shift+tab", "shift+tab"), run: func(m *model) tea.Cmd { return m.turn(-1) }},
+		command{group: "Views", bind: bind("next view", ">", ">"), run: func(m *model) tea.Cmd { return m.turn(1) }},
+		command{group: "Views", bind: bind("view before", "<", "<"), run: func(m *model) tea.Cmd { return m.turn(-1) }},
 
+		command{group: "Move", bind: bind("panel", "tab", "tab"), footer: true, run: func(m *model) tea.Cmd { return m.nextPanel(1) }},
+		command{group: "Move", bind: bind("panel before", "shift+tab", "shift+tab"), run: func(m *model) tea.Cmd { return m.nextPanel(-1) }},
+		command{group: "Move", bind: bind("zoom the panel", "z", "z"), run: (*model).toggleZoom},
 		command{group: "Move", bind: bind("down", "↓ j", "down", "j"), views: lists, run: func(m *model) tea.Cmd { return m.move(1) }},
 		command{group: "Move", bind: bind("up", "↑ k", "up", "k"), views: lists, run: func(m *model) tea.Cmd { return m.move(-1) }},
 		command{group: "Move", bind: bind("page down", "pgdn", "pgdown", "ctrl+d", "ctrl+f"), views: lists, run: func(m *model) tea.Cmd { return m.move(10) }},
@@ -79,7 +100,7 @@ func keymap() []command {
 		command{group: "Move", bind: bind("first", "g", "g", "home"), views: lists, run: func(m *model) tea.Cmd { return m.move(-maxSettings) }},
 		command{group: "Move", bind: bind("last", "G", "G", "end"), views: lists, run: func(m *model) tea.Cmd { return m.move(maxSettings) }},
 		command{group: "Move", bind: bind("filter", "/", "/"), views: filtered, footer: true, run: func(m *model) tea.Cmd { m.filtering = true; return nil }},
-		command{group: "Move", bind: bind("details", "enter", "enter"), views: lists, footer: true, run: (*model).enter},
+		command{group: "Move", bind: bind("details", "enter", "enter"), views: lists, footer: true, run: (*model).enterPanel},
 		command{group: "Move", bind: bind("back", "esc", "esc"), run: (*model).back},
 
 		command{group: "Change", bind: bind("edit", "e", "e"), views: editing, footer: true, locks: true, why: (*model).whyNoEdit, run: (*model).edit},
@@ -174,32 +195,28 @@ func (m *model) command(k tea.KeyPressMsg) tea.Cmd {
 }
 
 func (m *model) show(v viewID) tea.Cmd {
-	m.view = v
-	return nil
+	m.view, m.zoomed = v, false
+	return m.fetchOwn()
 }
 
 func (m *model) turn(by int) tea.Cmd {
-	n := int(viewEnd - viewOverview)
-	m.view = viewID((int(m.view-viewOverview)+by+n)%n) + viewOverview
-	return nil
+	n := int(m.lastView() - viewOverview)
+	return m.show(viewID((int(m.view-viewOverview)+by+n)%n) + viewOverview)
 }
 
-func (m *model) nextTheme() tea.Cmd {
-	m.autoTheme = false
-	m.setTheme(m.theme + 1)
-	m.say(inkMuted, "theme "+m.pens.theme.Name+": "+m.pens.theme.Doc)
-	return nil
-}
-
-// back undoes the last narrowing: a filter, a draft, then the view. It never
-// quits.
+// back undoes the last narrowing: the zoom, a draft, a filter, the focus, then the
+// view. It never quits.
 func (m *model) back() tea.Cmd {
 	switch key := m.cursorKey[m.view]; {
+	case m.zoomed:
+		m.zoomed = false
 	case m.drafts[key] != "":
 		delete(m.drafts, key)
 	case m.filter[m.view] != "":
 		m.filter[m.view] = ""
 		m.reseat()
+	case m.focus[m.view] != "":
+		m.focus[m.view] = ""
 	case m.inPast():
 		return m.live()
 	case m.view == viewOverview:

@@ -49,12 +49,12 @@ func layoutScreen(w, h, loud, trials int) screenParts {
 // overviewParts are the parts of the overview. A part without rows or columns is
 // left out.
 type overviewParts struct {
-	small                   bool // one column of words, for tiny terminals
-	vitals                  rect
-	circuits, events        rect
-	detail                  rect
-	latencyChart, rateChart rect
-	sparks                  rect // medium terminals: the row of sparklines
+	small            bool // one column of words, for tiny terminals
+	vitals           rect
+	circuits, events rect
+	detail           rect
+	charts           rect
+	sparks           rect // medium terminals: the row of sparklines
 }
 
 // layoutOverview divides the body of the overview. rows is how many circuits
@@ -81,7 +81,7 @@ func layoutOverview(r rect, rows int) overviewParts {
 	default:
 		need := max(14, table+8)
 		if r.w >= 180 {
-			need = max(need, 17)
+			need = max(need, 18)
 		}
 		top, charts := r.splitTop(min(need, r.h-12))
 		_, charts = charts.splitTop(1)
@@ -92,10 +92,8 @@ func layoutOverview(r rect, rows int) overviewParts {
 		p.vitals, top = top.splitLeft(left, 3)
 		if r.w >= 180 {
 			top, p.detail = top.splitLeft(top.w-47, 3)
-			p.latencyChart, p.rateChart = charts.splitLeft((charts.w-3)/2, 3)
-		} else {
-			p.latencyChart = charts
 		}
+		p.charts = charts
 		p.circuits, p.events = top.splitTop(min(table, top.h))
 		_, p.events = p.events.splitTop(1)
 	}

@@ -175,6 +175,14 @@ func (m *model) seat(v viewID, keys []string) {
 func (m *model) selected(v viewID) string { return m.cursorKey[v] }
 
 func (m *model) move(by int) tea.Cmd {
+	if m.zoomed && !m.onList() {
+		m.zoomFrom = max(0, m.zoomFrom+by) // drawing knows the last
+		return nil
+	}
+	if m.view >= viewEnd {
+		m.cursor[m.view] = max(0, m.cursor[m.view]+by) // the layout knows the last
+		return nil
+	}
 	keys := m.rowKeys(m.view)
 	if len(keys) == 0 {
 		return nil

@@ -8,7 +8,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/bizra/bizra-top/node/control"
-	"github.com/bizra/bizra-top/themes"
+	"github.com/bizra/bizra-top/probes/panelfile"
 	"github.com/charmbracelet/x/ansi"
 )
 
@@ -24,7 +24,9 @@ const (
 	viewAlerts
 	viewSettings
 	viewEvents
-	viewEnd
+	viewEnd // from here on are the operator's own
+
+	viewLimit = viewEnd + panelfile.MaxViews
 )
 
 var viewNames = [viewEnd]string{
@@ -48,8 +50,9 @@ type model struct {
 	w, h      int
 	mono      bool
 	sync      bool
-	autoTheme bool
-	theme     int
+	palettes  palettes
+	own       own
+	filesSeen string // stamp of the operator's own files
 	pens      *pens
 
 	// what the node said
@@ -70,10 +73,13 @@ type model struct {
 	// what the operator does
 	past       past
 	view       viewID
-	cursor     [viewEnd]int
-	cursorKey  [viewEnd]string
-	moved      bool // the cursor of the alerts view
-	filter     [viewEnd]string
+	cursor     [viewLimit]int
+	cursorKey  [viewLimit]string
+	moved      bool              // the cursor of the alerts view
+	focus      [viewLimit]string // id of the panel that has the focus; "" is none
+	zoomed     bool              // it covers the body
+	zoomFrom   int               // the first of its charts that is shown
+	filter     [viewLimit]string
 	filtering  bool
 	drafts     map[string]string // settings view: new values not yet applied
 	overlay    overlay
@@ -103,9 +109,9 @@ type model struct {
 
 func newModel(ctx context.Context, door Door, o Options) (*model, error) {
 	m := &model{
-		ctx: ctx, door: door, keys: keymap(), now: time.Now,
-		mono: o.NoColor || os.Getenv("NO_COLOR") != "",
-		sync: !o.NoSync, autoTheme: o.Theme == "",
+		ctx: ctx, door: door, keys: keymap(nil), now: time.Now,
+		mono:    o.NoColor || os.Getenv("NO_COLOR") != "",
+		sync:    !o.NoSync,
 		history: newHistory(), panels: map[string]control.Panel{}, drafts: map[string]string{},
 		mine: map[uint64]bool{}, firstSeen: map[uint64]time.Time{},
 		view: viewOverview, owner: o.Owner, forever: o.Unlocked,
@@ -116,29 +122,25 @@ func newModel(ctx context.Context, door Door, o Options) (*model, error) {
 	m.cursor[viewOverview] = -1
 	m.fleet, _ = door.(Fleet)
 	m.unchosen = m.fleet != nil && o.Choose
-	for i, t := range themes.All() {
-		if t.Name == o.Theme {
-			m.theme = i
-		}
+	m.palettes = palettes{dir: o.Themes, auto: o.Theme == "", until: m.now().Add(backgroundWait)}
+	m.own.file = o.Panels
+	files := readFiles(o.Themes, o.Panels, "")
+	m.filesSeen = files.stamp
+	m.takePanels(files.views, files.broken)
+	if problem := m.palettes.take(files.themes); problem != "" {
+		m.say(inkBad, "theme not taken: "+problem)
 	}
-	if o.Theme != "" {
-		if _, err := themes.Get(o.Theme); err != nil {
-			return nil, err
-		}
+	name := cmp.Or(o.Theme, m.palettes.first())
+	if _, err := m.palettes.get(name); err != nil {
+		return nil, err
 	}
-	m.setTheme(m.theme)
+	m.useTheme(name)
 	return m, nil
-}
-
-func (m *model) setTheme(i int) {
-	all := themes.All()
-	m.theme = i % len(all)
-	m.pens = newPens(all[m.theme], m.mono, !m.autoTheme)
 }
 
 // Init starts the ticks and asks the node for everything once.
 func (m *model) Init() tea.Cmd {
-	cmds := []tea.Cmd{m.tick(), m.fetchPanels()}
+	cmds := []tea.Cmd{m.tick(), m.fetchPanels(), m.watchFiles()}
 	if m.unchosen {
 		cmds = append(cmds, m.fetchNodes())
 	} else {
@@ -150,7 +152,7 @@ func (m *model) Init() tea.Cmd {
 		// nothing changes.
 		cmds = append(cmds, tea.Raw(ansi.RequestModeSynchronizedOutput))
 	}
-	if m.autoTheme && !m.mono {
+	if m.palettes.auto && !m.mono {
 		cmds = append(cmds, tea.RequestBackgroundColor)
 	}
 	return tea.Batch(cmds...)

@@ -3,6 +3,7 @@ package tui
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -12,41 +13,57 @@ import (
 // sparkStep is the wall time of one column of a sparkline.
 const sparkStep = 2 * time.Second
 
-func (m *model) drawOverview(f *frame, r rect) {
+func (m *model) overviewPanels(r rect) []panel {
 	p := layoutOverview(r, len(m.circuits()))
 	if p.small {
-		f.put(p.vitals, m.essentials(p.vitals.w, p.vitals.h))
-		return
+		return []panel{{id: "essentials", at: p.vitals, draw: m.essentials, list: true, plots: m.trafficPlots()}}
 	}
+	var out []panel
 	if p.sparks.h > 0 {
-		f.put(p.vitals, m.vitalsWide(p.vitals.w))
-		f.put(p.sparks, m.sparkRow(p.sparks.w))
+		out = append(out, panel{id: "pool", at: p.vitals, plots: append(m.poolPlots(), m.cachePlots()...), draw: func(w, _ int) []line { return m.vitalsWide(w) }})
 	} else {
-		f.put(p.vitals, m.vitals(p.vitals.w, p.vitals.h))
+		gap := 1
+		if p.vitals.h < 14 {
+			gap = 0
+		}
+		out = stacked(p.vitals, gap, []int{5, 3, 4},
+			panel{id: "traffic", plots: m.trafficPlots(), draw: func(w, _ int) []line { return m.trafficVitals(w) }},
+			panel{id: "pool", plots: m.poolPlots(), draw: func(w, _ int) []line { return m.poolVitals(w) }},
+			panel{id: "cache", plots: m.cachePlots(), draw: func(w, _ int) []line { return m.cacheVitals(w) }})
 	}
-	f.put(p.circuits, m.circuitTable(p.circuits.w, p.circuits.h))
-	f.put(p.events, m.lastEvents(p.events.w, p.events.h))
-	f.put(p.detail, m.particulars(p.detail.w, p.detail.h))
-	if p.latencyChart.h > 0 {
-		f.put(p.latencyChart, m.latencyChart(p.latencyChart.w, p.latencyChart.h))
-	}
-	if p.rateChart.h > 0 {
-		f.put(p.rateChart, m.rateChart(p.rateChart.w, p.rateChart.h))
-	}
+	out = append(out, panel{id: "circuits", at: p.circuits, draw: m.circuitTable, list: true})
+	out = append(out, stacked(p.detail, 1, []int{4, 7, 5}, m.particulars()...)...)
+	out = append(out,
+		panel{id: "traffic", at: p.sparks, plots: m.trafficPlots(), draw: func(w, _ int) []line { return m.sparkRow(w) }},
+		panel{id: "events", at: p.events, draw: m.lastEvents})
+	return append(out, m.charts(p.charts, slices.Concat([]plot{latencyPlot, hitsPlot}, m.verdictPlots(), m.cachePlots()[:1], m.providerPlots(), m.processPlots())...)...)
 }
 
-func (m *model) latencyChart(w, h int) []line {
-	return m.chart("Latency", control.UnitSeconds, []plotted{
+// The plots of traffic.
+var (
+	latencyPlot = plot{"Latency", control.UnitSeconds, []plotted{
 		{name: "p50", panel: "latency_p50", ink: inkChart1},
 		{name: "p99", panel: "latency_p99", ink: inkChart2, heavy: true},
-	}, w, h)
-}
-
-func (m *model) rateChart(w, h int) []line {
-	return m.chart("Requests and cache hits", control.UnitPerSecond, []plotted{
+	}}
+	hitsPlot = plot{"Requests and cache hits", control.UnitPerSecond, []plotted{
 		{name: "L1 hits", panel: "cache_hit_rate", label: "l1", ink: inkChart3},
 		{name: "requests", panel: "request_rate", ink: inkChart1, heavy: true},
-	}, w, h)
+	}}
+	errorsPlot = plot{"Errors", unitShare, []plotted{{name: "5xx", panel: "error_ratio", ink: inkBad, heavy: true}}}
+)
+
+func (m *model) trafficPlots() []plot { return []plot{hitsPlot, latencyPlot, errorsPlot} }
+
+func (m *model) verdictPlots() []plot {
+	return []plot{{"Verdicts", control.UnitPerSecond, m.each("verdict_rate")},
+		{"Validation", control.UnitSeconds, []plotted{{name: "p99", panel: "validation_p99", ink: inkChart2, heavy: true}}}}
+}
+
+func (m *model) processPlots() []plot {
+	return []plot{{"CPU", unitShare, []plotted{{name: "of one core", panel: "cpu", ink: inkChart1, heavy: true}}},
+		{"Memory", control.UnitBytes, []plotted{{name: "RSS", panel: "memory", ink: inkChart4, heavy: true}}},
+		{"Goroutines and requests in flight", control.UnitCount, []plotted{
+			{name: "goroutines", panel: "goroutines", ink: inkChart4}, {name: "in flight", panel: "in_flight", ink: inkChart1, heavy: true}}}}
 }
 
 // labelled is a row of the vitals: a name, a number, and a drawing of w columns.
@@ -78,33 +95,31 @@ func errorInk(v float64) ink {
 	}
 }
 
-// vitals is the left column of the wide overview: traffic, pool, cache.
-func (m *model) vitals(w, h int) []line {
-	out := []line{titled("Traffic", w),
+func (m *model) trafficVitals(w int) []line {
+	return []line{titled("Traffic", w),
 		m.vital("requests", "request_rate", control.UnitPerSecond, w, 0, inkChart1, inkStrong),
 		m.vital("errors", "error_ratio", control.UnitRatio, w, 0.05, inkBad, m.errorInk()),
 		m.vital("p50", "latency_p50", control.UnitSeconds, w, 0, inkChart1, inkStrong),
 		m.vital("p99", "latency_p99", control.UnitSeconds, w, 0, inkChart2, inkStrong),
 	}
-	tight := h < 14
-	if !tight {
-		out = append(out, nil)
-	}
-	p := m.look.Pool
-	sat := m.saturation()
-	out = append(out, titledRight("Pool", m.poolBackend(), w),
+}
+
+func (m *model) poolVitals(w int) []line {
+	p, sat := m.look.Pool, m.saturation()
+	return []line{titledRight("Pool", m.poolBackend(), w),
 		labelled("in use", strconv.Itoa(p.InUse)+" of "+strconv.Itoa(p.Limit), inkStrong, bar(w-19, sat, 0, ratioInk(sat))),
-		labelled("waiting", strconv.Itoa(p.Waiting), nonzero(float64(p.Waiting), inkWarn), m.trend("pool_waiting", "", w-19, 0, inkWarn)))
-	if !tight {
-		out = append(out, nil)
+		labelled("waiting", strconv.Itoa(p.Waiting), nonzero(float64(p.Waiting), inkWarn), m.trend("pool_waiting", "", w-19, 0, inkWarn)),
 	}
+}
+
+func (m *model) cacheVitals(w int) []line {
 	l1, l2 := m.value("cache_l1_hit_ratio", ""), m.value("cache_l2_hit_ratio", "")
 	fill := m.value("cache_l1_fill", "")
-	out = append(out, titled("Cache", w),
+	return []line{titled("Cache", w),
 		labelled("L1 hits", number(control.UnitRatio, l1), inkStrong, bar(w-19, l1, 0, inkChart3)),
 		labelled("L2 hits", m.l2Number(l2), inkStrong, bar(w-19, l2, 0, inkChart3)),
-		labelled("L1 size", number(control.UnitBytes, m.value("cache_l1_bytes", "")), inkText, bar(w-19, fill, 0, fillInk(fill))))
-	return out
+		labelled("L1 size", number(control.UnitBytes, m.value("cache_l1_bytes", "")), inkText, bar(w-19, fill, 0, fillInk(fill))),
+	}
 }
 
 func (m *model) l2Number(v float64) string {
@@ -280,28 +295,38 @@ func (m *model) eventLine(e control.Event, w int) line {
 		txt(inkText, e.Subject+" "), txt(body, e.Text)).fit(w)
 }
 
-// particulars is the detail column of large terminals.
-func (m *model) particulars(w, h int) []line {
-	if w <= 0 || h <= 0 {
-		return nil
+// particulars are the panels of the detail column of large terminals: providers in 4
+// rows, validation in 7, the process in 5.
+func (m *model) particulars() []panel {
+	fixed := func(id, title string, plots []plot, rows func(w int) []line) panel {
+		return panel{id: id, plots: plots, draw: func(w, _ int) []line { return append([]line{titled(title, w)}, rows(w)...) }}
 	}
-	out := []line{titled("Providers at work", w),
-		m.vital("retries", "upstream_retries", control.UnitPerSecond, w, 0, inkChart2, inkText),
-		m.vital("hedges", "upstream_hedges", control.UnitPerSecond, w, 0, inkChart1, inkText),
-		labelled("lies", number(control.UnitCount, m.sum("lies")), nonzero(m.sum("lies"), inkBad), txt(inkMuted, "answers proved false")),
-		nil, titled("Validation", w)}
-	for _, v := range bounded(m.look.Panels["verdict_rate"], 4) {
-		out = append(out, labelled(v.Label, number(control.UnitPerSecond, m.value("verdict_rate", v.Label)), inkText, m.trend("verdict_rate", v.Label, w-19, 0, inkChart3)))
+	return []panel{
+		fixed("providers", "Providers at work", m.providerPlots(), func(w int) []line {
+			return []line{
+				m.vital("retries", "upstream_retries", control.UnitPerSecond, w, 0, inkChart2, inkText),
+				m.vital("hedges", "upstream_hedges", control.UnitPerSecond, w, 0, inkChart1, inkText),
+				labelled("lies", number(control.UnitCount, m.sum("lies")), nonzero(m.sum("lies"), inkBad), txt(inkMuted, "answers proved false")),
+			}
+		}),
+		fixed("validation", "Validation", m.verdictPlots(), func(w int) []line {
+			var out []line
+			for _, v := range m.each("verdict_rate") {
+				out = append(out, labelled(v.name, number(control.UnitPerSecond, m.value("verdict_rate", v.label)), inkText, m.trend("verdict_rate", v.label, w-19, 0, inkChart3)))
+			}
+			return append(out,
+				m.vital("p99", "validation_p99", control.UnitSeconds, w, 0, inkChart2, inkText),
+				m.vital("ledger", "ledger_rate", control.UnitPerSecond, w, 0, inkChart1, inkText))
+		}),
+		fixed("process", "Process", m.processPlots(), func(w int) []line {
+			return []line{
+				m.vital("CPU", "cpu", control.UnitRatio, w, 0, inkChart1, inkText),
+				m.vital("RSS", "memory", control.UnitBytes, w, 0, inkChart4, inkText),
+				m.vital("routines", "goroutines", control.UnitCount, w, 0, inkChart4, inkText),
+				m.vital("in flight", "in_flight", control.UnitCount, w, 0, inkChart1, inkText),
+			}
+		}),
 	}
-	out = append(out,
-		m.vital("p99", "validation_p99", control.UnitSeconds, w, 0, inkChart2, inkText),
-		m.vital("ledger", "ledger_rate", control.UnitPerSecond, w, 0, inkChart1, inkText),
-		nil, titled("Process", w),
-		m.vital("CPU", "cpu", control.UnitRatio, w, 0, inkChart1, inkText),
-		m.vital("RSS", "memory", control.UnitBytes, w, 0, inkChart4, inkText),
-		m.vital("routines", "goroutines", control.UnitCount, w, 0, inkChart4, inkText),
-		m.vital("in flight", "in_flight", control.UnitCount, w, 0, inkChart1, inkText))
-	return out
 }
 
 // sum adds the series of a panel.

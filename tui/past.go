@@ -177,7 +177,7 @@ func (m *model) drawn(msg pastHistoryMsg) tea.Cmd {
 	if m.past.shown.Equal(msg.at) {
 		m.history.add(msg.at, m.look.Panels)
 	}
-	return nil
+	return m.fetchOwn()
 }
 
 // measured tells whether anything was measured at the moment of a look.

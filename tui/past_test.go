@@ -134,16 +134,16 @@ func TestChartsMarkWhatHappened(t *testing.T) {
 	s.after(0)
 	axis := func() []rune {
 		lines := strings.Split(s.text(), "\n")
-		return []rune(strings.TrimRight(lines[len(lines)-2], " "))
+		return []rune(strings.TrimRight(lines[len(lines)-3], " "))
 	}
 	now := axis()
 	// A column is five seconds.
-	for back, want := range map[int]rune{0: '▲', 20: '◆', 10: ' '} {
+	for back, want := range map[int]rune{0: '▲', 20: '◆', 10: '─'} {
 		if got := now[len(now)-1-back]; got != want {
 			t.Errorf("%d columns back is %q; want %q in %q", back, got, want, string(now))
 		}
 	}
-	s.shows("◆ change  ▲ alert")
+	s.shows("◆ change  ▲ alert fired", "-8m55s", "now")
 	// Ten seconds back, the alert is of the future.
 	s.keys("[")
 	if then := axis(); then[len(then)-1] == '▲' {

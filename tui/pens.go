@@ -67,16 +67,20 @@ func newPens(t themes.Theme, mono, ground bool) *pens {
 			if ground && t.Colors.Background.Set {
 				n = n.BackgroundColor(t.Colors.Background)
 			}
-			// What is good, wrong or charted keeps its colour when selected, if
-			// it can be read there.
-			if themes.Contrast(c, t.Colors.SelectionBG) < 4.5 {
-				c = t.Colors.SelectionFG
-			}
-			s = s.ForegroundColor(c).BackgroundColor(t.Colors.SelectionBG)
+			s = s.ForegroundColor(selectedColor(c, t.Colors)).BackgroundColor(t.Colors.SelectionBG)
 		}
 		p.normal[i], p.chosen[i] = sequence(n), sequence(s)
 	}
 	return p
+}
+
+// selectedColor is the colour of an ink in the selected row. What is good, wrong or
+// charted keeps its own, if it can be read there.
+func selectedColor(c themes.Color, of themes.Colors) themes.Color {
+	if themes.Contrast(c, of.SelectionBG) < 4.5 {
+		return of.SelectionFG
+	}
+	return c
 }
 
 func sequence(s ansi.Style) string {

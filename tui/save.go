@@ -18,7 +18,7 @@ type savedMsg struct {
 // save writes the screen as text and as SVG into the current directory.
 func (m *model) save() tea.Cmd {
 	lines := m.draw()
-	name := "bizra-top-" + viewNames[m.view] + "-" + m.now().Format("20060102-150405")
+	name := "bizra-top-" + fileName(m.nameOf(m.view)) + "-" + m.now().Format("20060102-150405")
 	t := m.pens.theme
 	return func() tea.Msg {
 		var text strings.Builder
@@ -42,6 +42,16 @@ func (m *model) save() tea.Cmd {
 		}
 		return savedMsg{files: []string{name + ".txt", name + ".svg"}}
 	}
+}
+
+// fileName is a name with dashes for what does not belong into the name of a file.
+func fileName(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '-'
+	}, name)
 }
 
 func (m *model) saved(msg savedMsg) {
@@ -75,9 +85,7 @@ func svg(lines []line, t themes.Theme) string {
 				fill, ground = t.Colors.Background, colors[inkAlarm]
 			case s.ink&chosen != 0:
 				ground = t.Colors.SelectionBG
-				if themes.Contrast(fill, ground) < 4.5 {
-					fill = t.Colors.SelectionFG
-				}
+				fill = selectedColor(fill, t.Colors)
 			}
 			left := margin + float64(x)*cellW
 			if ground.Set {

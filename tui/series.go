@@ -86,6 +86,19 @@ func (h *history) seed(past map[string][]control.Series) {
 	}
 }
 
+// peak returns the greatest value of a series that is kept, -Inf when there is none.
+func (h *history) peak(panel, label string) float64 {
+	top := math.Inf(-1)
+	if r := h.rings[seriesKey{panel, label}]; r != nil {
+		for _, p := range r.points {
+			if v := float64(p.V); v > top {
+				top = v
+			}
+		}
+	}
+	return top
+}
+
 // columns returns the greatest value in each of n spans of wall time, the last
 // one being that of now. A span without points takes the value before it for a
 // short while, then it is NaN. Spans are aligned to the clock, so a column keeps

@@ -7,26 +7,30 @@ import (
 	"github.com/bizra/bizra-top/node/settings"
 )
 
-// drawSettings shows all tunables, and the selected one at length.
-func (m *model) drawSettings(f *frame, r rect) {
-	list := r
-	if r.h >= 16 {
-		var low rect
-		list, low = r.splitTop(r.h - 7)
-		if s, ok := m.setting(m.selected(viewSettings)); ok {
-			f.put(low, append([]line{nil, titled(s.Key, low.w)}, m.settingLines(s, low.w)...))
-		}
+// settingsPanels show all tunables, and the selected one at length.
+func (m *model) settingsPanels(r rect) []panel {
+	s, ok := m.setting(m.selected(viewSettings))
+	if r.h < 16 || !ok {
+		return []panel{m.settingsPanel(viewSettings, r)}
 	}
-	f.put(list, m.settingsTable(viewSettings, list.w, list.h))
+	list, low := r.splitTop(r.h - 7)
+	_, low = low.splitTop(1)
+	return []panel{m.settingsPanel(viewSettings, list), {id: "setting", at: low, draw: func(w, _ int) []line {
+		return append([]line{titled(s.Key, w)}, m.settingLines(s, w)...)
+	}}}
+}
+
+func (m *model) settingsPanel(v viewID, at rect) panel {
+	return panel{id: "settings", at: at, list: true, draw: func(w, h int) []line { return m.settingsTable(v, w, h) }}
 }
 
 // settingsTable lists the tunables of a view. One with a draft shows old → new.
 func (m *model) settingsTable(v viewID, w, h int) []line {
 	cols := []column{
 		{title: "", w: 1}, {title: "setting", w: 32, grow: 2},
-		{title: "value", w: 16, grow: 1}, {title: "from", w: 11}, {title: "default", w: 10, drop: 2},
-		{title: "bounds", w: 18, drop: 4}, {title: "risk", w: 6, drop: 3},
-		{title: "", w: 14, grow: 5, drop: 1},
+		{title: "value", w: 16, grow: 1}, {title: "from", w: 11, drop: 1}, {title: "default", w: 10, drop: 3},
+		{title: "bounds", w: 18, drop: 5}, {title: "risk", w: 6, drop: 4},
+		{title: "", w: 14, grow: 5, drop: 2},
 	}
 	var rows []row
 	list := m.settingsOf(v)

@@ -39,6 +39,10 @@ func stateMark(state string) mark {
 		return mark{"◉", state, inkWarn, false}
 	case "metrics-only":
 		return mark{"◌", state, inkWarn, false}
+	case "failing":
+		return mark{"◔", state, inkWarn, false}
+	case "drained":
+		return mark{"⊝", state, inkWarn, false}
 	case "wrong chain":
 		return mark{"✗", state, inkBad, false}
 	default:

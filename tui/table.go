@@ -12,6 +12,9 @@ type column struct {
 // row is the cells of a table row.
 type row []line
 
+// leastColumn is the least width to which a column that may grow is narrowed.
+const leastColumn = 8
+
 // columnWidths fits columns into w: 0 means the column is left out.
 func columnWidths(cols []column, w int) []int {
 	out := make([]int, len(cols))
@@ -32,6 +35,20 @@ func columnWidths(cols []column, w int) []int {
 		}
 		total -= out[worst] + 1
 		out[worst] = 0
+	}
+	// What is still too much is taken from the widest that may grow.
+	for total > w {
+		widest := -1
+		for i, c := range cols {
+			if out[i] > leastColumn && c.grow > 0 && (widest < 0 || out[i] > out[widest]) {
+				widest = i
+			}
+		}
+		if widest < 0 {
+			break
+		}
+		out[widest]--
+		total--
 	}
 	grow := 0
 	for i, c := range cols {

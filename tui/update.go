@@ -22,12 +22,14 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case tea.ColorProfileMsg:
 		if name := msg.String(); !m.mono && (name == "Ascii" || name == "NoTTY") {
 			m.mono = true
-			m.setTheme(m.theme)
+			m.useTheme(m.palettes.name)
 		}
 	case tea.BackgroundColorMsg:
-		if m.autoTheme && !msg.IsDark() {
-			m.setTheme(1)
-		}
+		m.background(msg.IsDark())
+	case ownMsg:
+		return m, m.ownArrived(msg)
+	case filesMsg:
+		return m, m.takeFiles(msg)
 	case tea.KeyPressMsg:
 		return m, m.press(msg)
 	case tea.PasteMsg:
@@ -80,6 +82,10 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case transitionsMsg:
 		if d, ok := m.overlay.(*breakerDrill); ok && d.name == msg.name {
 			d.list, d.problem, d.told = msg.list, msg.err, true
+		}
+	case outcomesMsg:
+		if d, ok := m.overlay.(*breakerDrill); ok && d.name == msg.name {
+			d.outcomes, d.untold = msg.outcomes, msg.err
 		}
 	case explainedMsg:
 		if e, ok := m.overlay.(*explanation); ok && e.key == msg.key {
@@ -159,7 +165,7 @@ func (m *model) looked(msg lookMsg) tea.Cmd {
 		m.takeEvents(msg.look)
 	}
 	m.reseat()
-	return tea.Batch(append(cmds, m.refreshDrill())...)
+	return tea.Batch(append(cmds, m.refreshDrill(), m.fetchOwn())...)
 }
 
 // takeEvents appends a look's events to those that are kept.

@@ -7,25 +7,74 @@ import (
 	"github.com/bizra/bizra-top/node/control"
 )
 
-// drawUpstreams shows every provider, and the selected one at length.
-func (m *model) drawUpstreams(f *frame, r rect) {
-	list := r
-	if r.h >= 16 {
-		var low rect
-		list, low = r.splitTop(max(min(len(m.look.Upstreams)+3, r.h-10), 6))
-		if u, ok := m.selectedUpstream(); ok {
-			past := rect{}
-			if low.h >= 19 {
-				low, past = low.splitTop(9)
-			}
-			f.put(low, append([]line{titled(u.Name, low.w)}, m.upstreamLines(u, low.w)...))
-			f.put(past, m.chart("Latency of "+u.Name, control.UnitSeconds, []plotted{
-				{name: "p50", panel: "upstream_p50", label: u.Name, ink: inkChart1},
-				{name: "p99", panel: "upstream_p99", label: u.Name, ink: inkChart2, heavy: true},
-			}, past.w, past.h))
-		}
+// upstreamPanels show every provider, the selected one at length, and what they do
+// together.
+func (m *model) upstreamPanels(r rect) []panel {
+	list := panel{id: "providers", at: r, draw: m.upstreamTable, list: true}
+	if r.h < 16 {
+		return []panel{list}
 	}
-	f.put(list, m.upstreamTable(list.w, list.h))
+	var low rect
+	list.at, low = r.splitTop(max(min(len(m.look.Upstreams)+3, r.h-10), 6))
+	work := panel{id: "work", plots: m.providerPlots(), draw: m.providersAtWork}
+	u, ok := m.selectedUpstream()
+	if !ok {
+		work.at, low = low.splitTop(min(11, low.h))
+		return append([]panel{list, work}, m.charts(low, m.providerPlots()...)...)
+	}
+	past := rect{}
+	if low.h >= 19 {
+		low, past = low.splitTop(11)
+		low.h--
+	}
+	plots := append([]plot{{"Latency of " + u.Name, control.UnitSeconds, []plotted{
+		{name: "p50", panel: "upstream_p50", label: u.Name, ink: inkChart1},
+		{name: "p99", panel: "upstream_p99", label: u.Name, ink: inkChart2, heavy: true},
+	}}}, m.providerPlots()...)
+	one := panel{id: "provider", at: low, plots: plots[:1], draw: func(w, _ int) []line {
+		return append([]line{titled(u.Name, w)}, m.upstreamLines(u, w)...)
+	}}
+	if low.w >= 100 {
+		halves := low.split(2, 3)
+		one.at, work.at = halves[0], halves[1]
+	}
+	return append([]panel{list, one, work}, m.charts(past, plots...)...)
+}
+
+// providerPlots are what the providers do together.
+func (m *model) providerPlots() []plot {
+	return []plot{
+		{"Calls by provider", control.UnitPerSecond, m.each("upstream_rate")},
+		{"Failures by kind", control.UnitPerSecond, m.each("upstream_failures")},
+		{"Retries and hedges", control.UnitPerSecond, []plotted{
+			{name: "hedges won", panel: "upstream_hedge_wins", ink: inkChart3},
+			{name: "hedges", panel: "upstream_hedges", ink: inkChart1},
+			{name: "retries", panel: "upstream_retries", ink: inkChart2, heavy: true},
+		}},
+		{"Latency p99", control.UnitSeconds, m.each("upstream_p99")},
+		{"Blocks behind", control.UnitBlocks, m.each("upstream_lag")},
+	}
+}
+
+// providersAtWork says what fails and what it costs.
+func (m *model) providersAtWork(w, h int) []line {
+	lies := m.sum("lies")
+	out := []line{titled("All providers", w),
+		m.vital("retries", "upstream_retries", control.UnitPerSecond, w, 0, inkChart2, inkText),
+		m.vital("hedges", "upstream_hedges", control.UnitPerSecond, w, 0, inkChart1, inkText),
+		m.vital("won", "upstream_hedge_wins", control.UnitPerSecond, w, 0, inkChart3, inkText),
+		labelled("lies", number(control.UnitCount, lies), nonzero(lies, inkBad), note(w-19, "answers proved false since the start", "proved false")),
+	}
+	kinds := m.look.Panels["upstream_failures"]
+	if len(kinds) == 0 {
+		return append(out, labelled("failures", noData, inkMuted, note(w-19, "by kind")))
+	}
+	for _, v := range bounded(kinds, max(h-len(out), 0)) {
+		n := m.value("upstream_failures", v.Label)
+		out = append(out, cat(txt(inkMuted, pad(v.Label, 11)), txt(nonzero(n, inkWarn), lead(number(control.UnitPerSecond, n), 6)), txt(inkText, "  "),
+			m.trend("upstream_failures", v.Label, w-19, 0, inkBad)))
+	}
+	return out
 }
 
 func (m *model) selectedUpstream() (control.Upstream, bool) {
@@ -39,14 +88,14 @@ func (m *model) selectedUpstream() (control.Upstream, bool) {
 
 func (m *model) upstreamTable(w, h int) []line {
 	cols := []column{
-		{title: "#", w: 2, right: true, drop: 6}, {title: "provider", w: 10, grow: 1}, {title: "state", w: 15},
-		{title: "calls", w: 8, right: true}, {title: "recent", w: 12, grow: 1, drop: 7},
+		{title: "#", w: 2, right: true, drop: 7}, {title: "provider", w: 10, grow: 1}, {title: "state", w: 15},
+		{title: "calls", w: 8, right: true, drop: 1}, {title: "recent", w: 12, grow: 1, drop: 8},
 		{title: "failed", w: 6, right: true},
-		{title: "p50", w: 7, right: true, drop: 3}, {title: "p95", w: 7, right: true, drop: 8}, {title: "p99", w: 7, right: true},
-		{title: "head", w: 9, right: true, drop: 2}, {title: "lag", w: 4, right: true},
-		{title: "flying", w: 6, right: true, drop: 9}, {title: "lies", w: 4, right: true, drop: 1},
-		{title: "failures", w: 8, right: true, drop: 10},
-		{title: "host", w: 16, grow: 2, drop: 11},
+		{title: "p50", w: 7, right: true, drop: 6}, {title: "p95", w: 7, right: true, drop: 9}, {title: "p99", w: 7, right: true, drop: 2},
+		{title: "head", w: 9, right: true, drop: 5}, {title: "lag", w: 4, right: true, drop: 3},
+		{title: "flying", w: 6, right: true, drop: 10}, {title: "lies", w: 4, right: true, drop: 4},
+		{title: "failures", w: 8, right: true, drop: 11},
+		{title: "host", w: 16, grow: 2, drop: 12},
 	}
 	widths := columnWidths(cols, w)
 	var rows []row

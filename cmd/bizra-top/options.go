@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -25,7 +26,7 @@ type options struct {
 	config, listen, stateDir, socket string
 	headless, once, json             bool
 	bell, notify, slow               bool
-	theme                            string
+	theme, panels                    string
 	loaded                           string // version of the configuration that was loaded
 	node, tlsCert, tlsKey, tlsCA     string
 	fleet                            fleet
@@ -78,8 +79,20 @@ func (o *options) registerLook(cmd *cobra.Command) {
 	f.BoolVar(&o.slow, "slow", false, "the link to the terminal is slow: write half as much (one that is found to be slow is spared by itself)")
 	f.BoolVar(&o.bell, "bell", false, "ring the terminal's bell when a critical alert begins to fire")
 	f.BoolVar(&o.notify, "notify", false, "send a notification to the desktop then, where the terminal knows OSC 9")
-	f.StringVar(&o.theme, "theme", "", "colours: one of "+themeNames())
+	f.StringVar(&o.theme, "theme", "", "colours: one of "+themeNames()+",\nor one of your own in "+ownFiles("themes"))
+	f.StringVar(&o.panels, "panels", "", "your own views and panels (YAML; default "+ownFiles("panels.yaml")+")")
+	_ = cmd.MarkFlagFilename("panels", "yaml", "yml")
 	_ = cmd.RegisterFlagCompletionFunc("theme", cobra.FixedCompletions(themeList(), cobra.ShellCompDirectiveNoFileComp))
+}
+
+// ownFiles is a place in the operator's own configuration folder, or "" where there is
+// none.
+func ownFiles(name string) string {
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "bizra-top", name)
 }
 
 func themeList() []string {
@@ -225,7 +238,13 @@ func (o *options) check() error {
 	if err := o.fleet.check(); err != nil {
 		return err
 	}
-	if o.theme != "" {
+	if o.panels == "" {
+		o.panels = ownFiles("panels.yaml")
+	} else if _, err := os.Stat(o.panels); err != nil {
+		return fmt.Errorf("--panels: %w", err)
+	}
+	own := func(f themes.File) bool { return f.Err == nil && f.Theme.Name == o.theme }
+	if o.theme != "" && !slices.ContainsFunc(themes.Folder(ownFiles("themes")), own) {
 		if _, err := themes.Get(o.theme); err != nil {
 			return err
 		}

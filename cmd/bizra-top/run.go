@@ -159,7 +159,8 @@ func (o *options) show(ctx context.Context, out io.Writer, client tui.Door, how 
 		fmt.Fprintln(os.Stderr, "bizra-top: this is no terminal that can show the live screen; this was one look (--once). --headless runs a node without a screen.")
 		return nil
 	}
-	how.Theme, how.Bell, how.Desktop, how.Slow = o.theme, o.bell, o.notify, o.slow
+	how.Theme, how.Themes, how.Panels = o.theme, ownFiles("themes"), o.panels
+	how.Bell, how.Desktop, how.Slow = o.bell, o.notify, o.slow
 	how.CrashDir, how.Version = filepath.Join(defaultStateDir(), "crashes"), versionText()
 	return tui.Run(ctx, client, how)
 }

@@ -189,6 +189,12 @@ func (c *Client) Transitions(ctx context.Context, breaker string) ([]Transition,
 	return call[[]Transition](ctx, c, http.MethodGet, "/v1/transitions?"+url.Values{"breaker": {breaker}}.Encode(), nil)
 }
 
+// Outcomes returns what is in a breaker's window now. A node of an older version
+// answers with a [Problem] of status 404.
+func (c *Client) Outcomes(ctx context.Context, breaker string) (Outcomes, error) {
+	return call[Outcomes](ctx, c, http.MethodGet, "/v1/outcomes?"+url.Values{"breaker": {breaker}}.Encode(), nil)
+}
+
 // Events returns the events after since, oldest first.
 func (c *Client) Events(ctx context.Context, since uint64) ([]Event, error) {
 	return call[[]Event](ctx, c, http.MethodGet, "/v1/events?since="+strconv.FormatUint(since, 10), nil)
@@ -234,11 +240,14 @@ func call[T any](ctx context.Context, c *Client, method, path string, body any) 
 		return out, fmt.Errorf("read answer from %s: %w", c.socket, err)
 	}
 	if resp.StatusCode >= 300 {
-		p := &Problem{Status: resp.StatusCode}
-		if json.Unmarshal(data, p) != nil || p.Text == "" {
-			p.Text = "the node answered " + resp.Status
+		// Not into a Problem: the Prometheus API has a status that is a word.
+		var said struct {
+			Text string `json:"error"`
 		}
-		return out, p
+		if json.Unmarshal(data, &said) != nil || said.Text == "" {
+			said.Text = "the node answered " + resp.Status
+		}
+		return out, &Problem{Status: resp.StatusCode, Text: said.Text}
 	}
 	if err := json.Unmarshal(data, &out); err != nil {
 		return out, fmt.Errorf("answer from %s is of another version of bizra-top: %w", c.socket, err)

@@ -84,6 +84,9 @@ func serve(t *testing.T) *rig {
 		Node:     func() control.Node { return control.Node{Name: "n"} },
 		Breakers: func() []control.Breaker { return nil }, Upstreams: func() []control.Upstream { return nil },
 		Pool: func() control.Pool { return control.Pool{} }, Tiers: func() []control.Tier { return nil }, Warming: func() control.Warming { return control.Warming{} },
+		Outcomes: func(name string) (control.Outcomes, bool) {
+			return control.Outcomes{Span: time.Second, Cells: []control.Cell{{Calls: 3, Failures: 1}}}, name == "upstream/a"
+		},
 		Transitions: func(name string) ([]control.Transition, bool) {
 			return []control.Transition{{From: "closed", To: "open", Reason: "r"}}, name == "upstream/a"
 		},

@@ -36,6 +36,12 @@ func TestThePast(t *testing.T) {
 	if _, err := r.Transitions(t.Context(), "b"); err == nil {
 		t.Error("a breaker that is not there has transitions")
 	}
+	if o, err := r.Outcomes(t.Context(), "upstream/a"); err != nil || o.Span != time.Second || len(o.Cells) != 1 || o.Cells[0].Failures != 1 {
+		t.Errorf("outcomes: %+v, %v", o, err)
+	}
+	if _, err := r.Outcomes(t.Context(), "b"); err == nil {
+		t.Error("a breaker that is not there has outcomes")
+	}
 	// The present has no past yet.
 	var p *control.Problem
 	if _, err := r.Comparison(t.Context(), "B", at, time.Minute, time.Second); !errors.As(err, &p) || p.Status != http.StatusNotFound {

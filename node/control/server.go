@@ -45,10 +45,12 @@ type Host struct {
 	Breakers   func() []Breaker
 	// Transitions returns what a breaker did lately, oldest first.
 	Transitions func(breaker string) (list []Transition, known bool)
-	Upstreams   func() []Upstream
-	Pool        func() Pool
-	Tiers       func() []Tier
-	Warming     func() Warming
+	// Outcomes returns what is in a breaker's window now.
+	Outcomes  func(breaker string) (o Outcomes, known bool)
+	Upstreams func() []Upstream
+	Pool      func() Pool
+	Tiers     func() []Tier
+	Warming   func() Warming
 	// Warn says what is doubtful about a change.
 	Warn func(context.Context, Changed) []string
 	// Condition says whether a guard holds: an alert fires, or PromQL has a result.
@@ -208,6 +210,7 @@ func (s *Server) verbs() []verb {
 		{"GET /v1/actions", Viewer, s.actions},
 		{"POST /v1/actions", Operator, s.act},
 		{"GET /v1/transitions", Viewer, s.transitions},
+		{"GET /v1/outcomes", Viewer, s.outcomes},
 		{"GET /v1/events", Viewer, s.events},
 		{"GET /v1/alerts", Viewer, func(http.ResponseWriter, *http.Request) (any, error) { return s.host.Alerts(), nil }},
 		{"GET /v1/alerts/{name}/history", Viewer, s.comparison},
@@ -326,12 +329,21 @@ func (s *Server) look(_ http.ResponseWriter, r *http.Request) (any, error) {
 }
 
 func (s *Server) transitions(_ http.ResponseWriter, r *http.Request) (any, error) {
+	return ofBreaker(r, s.host.Transitions)
+}
+
+func (s *Server) outcomes(_ http.ResponseWriter, r *http.Request) (any, error) {
+	return ofBreaker(r, s.host.Outcomes)
+}
+
+// ofBreaker answers what is told of the breaker that is asked for.
+func ofBreaker[T any](r *http.Request, tell func(string) (T, bool)) (any, error) {
 	name := r.URL.Query().Get("breaker")
-	list, known := s.host.Transitions(name)
+	told, known := tell(name)
 	if !known {
 		return nil, &Problem{http.StatusNotFound, fmt.Sprintf("there is no breaker %q", name)}
 	}
-	return list, nil
+	return told, nil
 }
 
 func (s *Server) events(_ http.ResponseWriter, r *http.Request) (any, error) {

@@ -23,6 +23,7 @@
 //	GET  /v1/actions              what can be done by hand
 //	POST /v1/actions              do it
 //	GET  /v1/transitions?breaker=NAME  what a breaker did lately, oldest first
+//	GET  /v1/outcomes?breaker=NAME     what is in a breaker's window, oldest first
 //	GET  /v1/events?since=N       the event list
 //	GET  /v1/alerts               rules and their state
 //	GET  /v1/alerts/{name}/history?span=15m&step=5s&end=MS
@@ -101,6 +102,7 @@ const (
 	ShapeGauge  Shape = "gauge" // a bar from 0 to 1
 	ShapeSpark  Shape = "spark"
 	ShapeChart  Shape = "chart"
+	ShapeTable  Shape = "table" // a row for each series; none of the node's own panels is one
 )
 
 // Value is the current point of one series of a panel.
@@ -174,6 +176,31 @@ type Transition struct {
 	Reason string    `json:"reason"`
 	At     time.Time `json:"at"`
 }
+
+// Labelled is a series of a PromQL expression with its labels.
+type Labelled struct {
+	Labels map[string]string
+	Points []Point
+}
+
+// Outcomes are a breaker's window in at most [MaxCells] parts, the oldest first. Each
+// is as long as Span, or as many calls as Each, whichever is not 0.
+type Outcomes struct {
+	Span  time.Duration `json:"span,omitempty"` // in nanoseconds
+	Each  uint64        `json:"each,omitempty"`
+	Cells []Cell        `json:"cells"`
+}
+
+// Cell counts the outcomes of a part of a window. A call that was slow and failed is in
+// both.
+type Cell struct {
+	Calls    uint64 `json:"calls"`
+	Failures uint64 `json:"failures,omitempty"`
+	Slow     uint64 `json:"slow,omitempty"`
+}
+
+// MaxCells bounds the cells of [Outcomes].
+const MaxCells = 60
 
 // Upstream is one JSON-RPC provider.
 type Upstream struct {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/prometheus/promql"
+
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/printable"
 	"github.com/bizra/bizra-top/probes"
@@ -64,4 +66,24 @@ func (d *Door) Comparison(ctx context.Context, alert string, end time.Time, span
 // SettingsAt returns the settings with a number, as they were at a moment.
 func (d *Door) SettingsAt(ctx context.Context, at time.Time) ([]control.Setting, error) {
 	return d.settingsAt(ctx, at)
+}
+
+// Evaluate returns the series of a PromQL expression over the samples of the node,
+// between two moments.
+func (d *Door) Evaluate(ctx context.Context, expr string, start, end time.Time, step time.Duration) ([]control.Labelled, error) {
+	d.looking.Lock()
+	defer d.looking.Unlock()
+	n, err := d.measuredNode(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []control.Labelled
+	err = n.Range(ctx, expr, start, end, step, func(s promql.Series) {
+		one := control.Labelled{Labels: s.Metric.Map()}
+		for _, f := range s.Floats {
+			one.Points = append(one.Points, control.Point{T: f.T, V: control.Number(f.F)})
+		}
+		out = append(out, one)
+	})
+	return out, err
 }

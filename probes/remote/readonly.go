@@ -50,6 +50,11 @@ func (readOnly) Transitions(context.Context, string) ([]control.Transition, erro
 	return nil, errors.New("a Prometheus does not know why a breaker moved")
 }
 
+// Outcomes is refused: a Prometheus knows their ratios only.
+func (readOnly) Outcomes(context.Context, string) (control.Outcomes, error) {
+	return control.Outcomes{}, errors.New("a Prometheus knows the ratios, not the outcomes")
+}
+
 // Explain is refused: no metric tells where a value comes from.
 func (readOnly) Explain(context.Context, string) ([]settings.Layer, error) {
 	return nil, errors.New("a Prometheus knows the values, not where they come from")
