@@ -242,10 +242,15 @@ const (
 	briefly   = time.Minute
 )
 
-func newProgress(out, notes io.Writer, c load.Config) *progress {
+// liveTerminal says whether what is written to out can be written over.
+func liveTerminal(out io.Writer) bool {
 	f, isFile := out.(*os.File)
+	return isFile && term.IsTerminal(f.Fd()) && cmp.Or(os.Getenv("TERM"), "dumb") != "dumb"
+}
+
+func newProgress(out, notes io.Writer, c load.Config) *progress {
 	p := &progress{out: out, notes: notes, length: c.Pattern.Duration, said: -c.WarmUp.Seconds(),
-		terminal: isFile && term.IsTerminal(f.Fd()) && cmp.Or(os.Getenv("TERM"), "dumb") != "dumb"}
+		terminal: liveTerminal(out)}
 	if p.length > briefly {
 		p.every = lineEvery.Seconds() - 0.5
 	}

@@ -132,6 +132,6 @@ bizra-top --prometheus http://prometheus:9090 --instance 10.0.0.1:3000`,
 	o.fleet.register(root)
 	root.AddCommand(demoCommand(o), getCommand(o), setCommand(o), confirmCommand(o), revertCommand(o), undoCommand(o), redoCommand(o),
 		saveCommand(o), explainCommand(o), actionsCommand(o), actCommand(o), auditCommand(o), alertsCommand(o), ackCommand(o), silenceCommand(o),
-		configCommand(o), exportCommand(), queryCommand(o), loadCommand(o))
+		configCommand(o), exportCommand(), queryCommand(o), loadCommand(o), benchCommand(o))
 	return root
 }
