@@ -30,7 +30,7 @@ func TestBenchReportsEveryPromise(t *testing.T) {
 		}
 	}
 	if !slices.Equal(names, promises.Names()) || len(r.Memory) < 10 || !strings.Contains(r.Parts, "SQLite") {
-		t.Errorf("rows %v, %d samples of memory, on %s", names, len(r.Memory), r.Parts)
+		t.Errorf("rows %v, %d samples of memory, on %s\n%s", names, len(r.Memory), r.Parts, errs)
 	}
 	if missed := len(r.Missed()) > 0; missed != (code == exitMissed) || !missed && code != exitDone {
 		t.Errorf("exit %d with %d missed", code, len(r.Missed()))

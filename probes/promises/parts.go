@@ -110,7 +110,8 @@ const (
 	l2Keys       = 2_000
 	l2Body       = 4 << 10
 	l2Chunk      = 256 // written before the next are: the queue to Redis is bounded
-	l2WriteWait  = 10 * time.Second
+	l2WriteWait  = 30 * time.Second
+	l2Timeout    = "2s"   // so that a long wait is measured and not cut
 	smallL1      = "1MiB" // which is an eighth of what is in Redis; its hits are not counted
 )
 
@@ -245,7 +246,7 @@ func (s *stage) openL2(ctx context.Context) (_ *cache.Cache, end func() error, e
 	d := cache.Declare(registry)
 	if err := registry.Load(settings.SourceDefault, []settings.Change{{Key: "cache.l2.url", Value: s.Settings.Cache.URL.Get()},
 		{Key: "cache.l2.mode", Value: s.Settings.Cache.Mode.Get()}, {Key: "cache.l2.prefix", Value: redisPrefix},
-		{Key: "cache.l2.timeout", Value: s.Settings.Cache.L2Timeout.Get().String()}}); err != nil {
+		{Key: "cache.l2.timeout", Value: l2Timeout}}); err != nil {
 		return nil, nil, err
 	}
 	l2, err := cache.OpenRedis(d, s.chainID, breaker.New("redis", "redis", cache.DeclareBreaker(registry, "redis")))

@@ -17,6 +17,8 @@ import (
 // connectionsPerCore is how many connections the pool has for each core.
 const connectionsPerCore = 8
 
+const columns = "id, kind, subject, outcome, chain_id, at, body"
+
 // Pool is a database with the ledger's table and no gate in front of it.
 type Pool struct {
 	DB     *sql.DB
@@ -42,13 +44,13 @@ func OpenPool(address string) (*Pool, error) {
 	}
 	db.SetMaxOpenConns(connectionsPerCore * runtime.NumCPU())
 	db.SetMaxIdleConns(connectionsPerCore * runtime.NumCPU())
-	marks := make([]any, 7)
-	for i := range marks {
-		marks[i] = fmt.Sprintf(mark, i+1)
+	var marks []string
+	for n := range strings.Count(columns, ",") + 1 {
+		marks = append(marks, fmt.Sprintf(mark, n+1))
 	}
 	p.DB = db
-	p.insert = fmt.Sprintf("INSERT INTO verdicts (id, kind, subject, outcome, chain_id, at, body) VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (id) DO NOTHING", marks...)
-	p.find = fmt.Sprintf("SELECT id, body FROM verdicts WHERE subject = %s ORDER BY at DESC LIMIT 10", marks[0])
+	p.insert = "INSERT INTO verdicts (" + columns + ") VALUES (" + strings.Join(marks, ", ") + ") ON CONFLICT (id) DO NOTHING"
+	p.find = "SELECT id, body FROM verdicts WHERE subject = " + marks[0] + " ORDER BY at DESC LIMIT 10"
 	return p, nil
 }
 
