@@ -136,7 +136,7 @@ func (n *Node) Open(ctx context.Context, o Opening) (err error) {
 	if err := n.openCache(); err != nil {
 		return err
 	}
-	v := validation.New(source{n.upstreams}, n.chainID, n.settings.Validation, n.metrics)
+	v := validation.New(NewSource(n.upstreams), n.chainID, n.settings.Validation, n.metrics)
 	n.server, err = api.New(n.settings.API, api.Parts{
 		Validator: v, Cache: n.cache, Upstreams: n.upstreams, Ledger: n.ledger,
 		Finalised: n.finalised, Canonical: n.canonical.Hash, Health: n.health, Registry: n.metrics, Observer: o.Observer,
@@ -393,7 +393,9 @@ func (n *Node) finalised(block uint64) bool {
 	return n.upstreams.Head() >= block+uint64(n.settings.Validation.ConfirmationsFinal.Get())
 }
 
-// source lets the validator ask the providers.
+// NewSource lets a validator ask the providers of a set.
+func NewSource(set *upstream.Set) validation.Source { return source{set} }
+
 type source struct{ set *upstream.Set }
 
 func (s source) Call(ctx context.Context, method string, params ...any) (validation.Answer, error) {

@@ -17,15 +17,33 @@ import (
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/devchain"
 	"github.com/bizra/bizra-top/node/settings"
+	"github.com/bizra/bizra-top/probes/load"
 )
 
 // demoProviders are the names of the demo's providers. The second is the faulty
 // one.
 var demoProviders = []string{"alpha", "bravo", "charlie"}
 
-// demoRate is the demo's load in requests a second: enough to move every panel,
-// little enough for a laptop on battery.
-const demoRate = 80
+// The demo's loads: one that goes up and down, 80 requests a second on average, which
+// is enough to move every panel and little enough for a laptop on battery; and now
+// and then several clients that read the ledger at once, enough to fill a small pool
+// for a moment.
+var demoLoads = []load.Config{
+	{
+		Pattern: load.Pattern{Shape: load.Wave, Rate: 120, Period: 40 * time.Second, Poisson: true},
+		Mix: load.Mix{{Kind: "transaction", Weight: 200}, {Kind: "block", Weight: 100}, {Kind: "address", Weight: 100}, {Kind: "ledger", Weight: 100},
+			{Kind: "rpc.block", Weight: 200}, {Kind: "rpc.receipt", Weight: 150}, {Kind: "rpc.address", Weight: 70}, {Kind: "rpc.head", Weight: 70},
+			{Kind: "absent", Weight: 7}, {Kind: "malformed", Weight: 3}},
+		Skew: 1, Follow: demoBlocks, Timeout: 5 * time.Second, Concurrency: 24,
+	},
+	{
+		Pattern: load.Pattern{Shape: load.Burst, Rate: 400, Period: 15 * time.Second},
+		Mix:     load.Mix{{Kind: "ledger", Weight: 1}}, Timeout: time.Second, Concurrency: 6,
+	},
+}
+
+// demoBlocks is how many of the newest blocks the demo's load asks about.
+const demoBlocks = 60
 
 // demoSchedule is what happens to the faulty provider, over and over.
 var demoSchedule = []devchain.Phase{
@@ -87,7 +105,7 @@ func runDemo(cmd *cobra.Command, o *options) error {
 	}
 	return o.serve(ctx, cmd, d, p, func(ctx context.Context, address string) {
 		var wg sync.WaitGroup
-		wg.Go(func() { devchain.Load{Chain: chain.Chain, Node: "http://" + address, Rate: demoRate}.Run(ctx) })
+		wg.Go(func() { demoLoad(ctx, "http://"+address) })
 		wg.Go(func() {
 			// It ends with the context, which is no error.
 			_ = chain.Providers[1].RunSchedule(ctx, demoSchedule)
@@ -95,6 +113,30 @@ func runDemo(cmd *cobra.Command, o *options) error {
 		wg.Go(func() { ageKeys(ctx, redis) })
 		wg.Wait()
 	})
+}
+
+// demoLoad asks a node about its chain as its clients would, until ctx ends.
+func demoLoad(ctx context.Context, address string) {
+	target, err := load.NewTarget(address, false)
+	if err != nil {
+		return // the node's own address is a good one
+	}
+	defer target.Close()
+	subjects, err := load.Find(ctx, target, demoBlocks)
+	for err != nil { // the node begins to answer in a moment
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(100 * time.Millisecond):
+		}
+		subjects, err = load.Find(ctx, target, demoBlocks)
+	}
+	var wg sync.WaitGroup
+	for _, c := range demoLoads {
+		c.Target, c.Subjects = target, subjects
+		wg.Go(func() { _, _ = load.Run(ctx, c) }) // what came of it is the node's to count
+	}
+	wg.Wait()
 }
 
 // ageKeys moves miniredis's clock, which does not move by itself.

@@ -164,8 +164,8 @@ func (s *site) stop() {
 	}
 }
 
-// load sends requests at a steady rate, whether or not earlier ones are answered.
-type load struct {
+// steadyLoad sends requests at a steady rate, whether or not earlier ones are answered.
+type steadyLoad struct {
 	url             string
 	verdict, answer string // what is right
 	sent, again     atomic.Int64
@@ -179,7 +179,7 @@ const cachedCall = `{"jsonrpc":"2.0","id":7,"method":"eth_getBlockByNumber","par
 // run sends rate requests a second until ctx ends: verdicts and JSON-RPC calls, each
 // half on connections that are kept and half on new ones, besides the patient, who
 // send on a connection of their own that is idle between.
-func (l *load) run(ctx context.Context, rate int) {
+func (l *steadyLoad) run(ctx context.Context, rate int) {
 	kept := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 200}}
 	fresh := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	defer kept.CloseIdleConnections()
@@ -211,7 +211,7 @@ func (l *load) run(ctx context.Context, rate int) {
 }
 
 // ask sends one request, once: a POST is not repeated by the client.
-func (l *load) ask(client *http.Client, post bool) {
+func (l *steadyLoad) ask(client *http.Client, post bool) {
 	req, _ := http.NewRequest(http.MethodGet, l.url+"/v1/blocks/5", nil)
 	want := l.verdict
 	if post {
@@ -260,7 +260,7 @@ func TestAHandoverLosesNoRequest(t *testing.T) {
 	if _, err := s.Change(t.Context(), control.ChangeRequest{Changes: []control.Change{{Key: "api.max_batch", Value: "55"}}}); err != nil {
 		t.Fatal(err)
 	}
-	l := &load{url: s.url, verdict: verdict, answer: string(answer)}
+	l := &steadyLoad{url: s.url, verdict: verdict, answer: string(answer)}
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { l.run(ctx, 500) })

@@ -55,6 +55,7 @@ const (
 	exitRefused
 	exitConflict
 	exitNoAnswer
+	exitMissed
 )
 
 // exitCode returns what a script can tell failures apart by. ran says whether the
@@ -70,6 +71,8 @@ func exitCode(err error, ran bool) int {
 		return exitRefused
 	case errors.Is(err, control.ErrNoAnswer):
 		return exitNoAnswer
+	case errors.Is(err, errMissed):
+		return exitMissed
 	case !ran:
 		return exitUsage
 	}
@@ -78,7 +81,7 @@ func exitCode(err error, ran bool) int {
 
 const exitCodes = `Exit codes: 0 done; 1 failed; 2 the command line is wrong; 3 the node refused; 4 it
 is another operator's change, or something else that has changed meanwhile; 5 no
-node answers.`
+node answers; 6 an objective of load, or a promise of bench, was missed.`
 
 // maxErrorLine bounds one line of an error that is printed.
 const maxErrorLine = 1000
@@ -134,6 +137,6 @@ bizra-top --prometheus http://prometheus:9090 --instance 10.0.0.1:3000`,
 	o.fleet.register(root)
 	root.AddCommand(demoCommand(o), getCommand(o), setCommand(o), confirmCommand(o), revertCommand(o), undoCommand(o), redoCommand(o),
 		saveCommand(o), explainCommand(o), actionsCommand(o), actCommand(o), auditCommand(o), alertsCommand(o), ackCommand(o), silenceCommand(o),
-		configCommand(o), exportCommand(), queryCommand(o))
+		configCommand(o), exportCommand(), queryCommand(o), loadCommand(o), benchCommand(o))
 	return root
 }

@@ -1,0 +1,4 @@
+package promises
+
+// Growth is what the rule makes of samples.
+var Growth = growth
