@@ -1,5 +1,5 @@
 # bizra-top's chores. `make test` needs only Go: it installs and starts the rest.
-.PHONY: run build test unit bench lint generate
+.PHONY: run build test unit faults fuzz cover bench lint generate
 
 run: ## the demo
 	go run ./cmd/bizra-top demo
@@ -14,6 +14,18 @@ test: ## every test, with the race detector, on private PostgreSQL, Redis and Et
 
 unit: ## the tests that need nothing but Go
 	go test -race ./...
+
+# BIZRA_TEST_LONG=1 asks for the long form; ROWS=2,16 for some rows.
+faults: ## what damages, starves and attacks a node: one line a fault
+	go build -race -tags integration,faults ./...
+	.ci/services go run ./cmd/faults -rows '$(ROWS)'
+
+FUZZTIME ?= 60s
+fuzz: ## every fuzz target, FUZZTIME each
+	.ci/fuzz $(FUZZTIME)
+
+cover: ## coverage by package; fails below what is asked of node, probes, alerts, themes and tui
+	.ci/services .ci/cover
 
 bench: ## benchmarks of the hot paths, then a table of ratios to other libraries
 	go test -run '^$$' -bench . -benchmem ./node/... ./tui/...

@@ -165,6 +165,7 @@ func TestParseYAML(t *testing.T) {
 		{"not a mapping", "- 1", "", "expected keys"},
 		{"syntax", "pool: [", "", "f.yaml"},
 		{"list in list", "upstream.providers: [[a]]", "", "single values"},
+		{"too large", strings.Repeat("#\n", 1<<19+1), "", "bytes are more than"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r, _ := declare()

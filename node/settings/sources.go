@@ -46,13 +46,19 @@ func (r *Registry) ParseEnvironment(environ []string) ([]Change, error) {
 	return changes, errors.Join(problems...)
 }
 
-// maxYAMLDepth bounds the nesting of a configuration file.
-const maxYAMLDepth = 8
+// Bounds of a configuration file; the reference of all settings has 30 KiB.
+const (
+	maxYAMLDepth = 8
+	maxYAML      = 1 << 20 // bytes
+)
 
 // ParseYAML returns the changes that a configuration file asks for. Keys are
 // dotted or nested, as the writer likes. Every mistake is reported, joined, with
 // the file's name, line and column.
 func (r *Registry) ParseYAML(name string, data []byte) ([]Change, error) {
+	if len(data) > maxYAML {
+		return nil, fmt.Errorf("%s: %d bytes are more than the %d of a configuration file", name, len(data), maxYAML)
+	}
 	file, err := parser.ParseBytes(data, 0)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %s", name, strings.TrimSpace(err.Error()))

@@ -1,0 +1,140 @@
+// Command faults runs the tests that damage, starve and attack a node, and prints one
+// line a fault: number, name, passed or failed, how long it took, and the last figure
+// that its tests logged. `make faults` starts what the tests need; BIZRA_TEST_LONG=1
+// asks for their long forms. It runs in the module's root and exits 1 when a row failed.
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	only := flag.String("rows", "", "numbers of the rows to run, such as 2,16; all by default")
+	limit := flag.Duration("timeout", 30*time.Minute, "how long one package's tests of a row may take")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	chosen, err := choose(*only)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "faults:", err)
+		os.Exit(2)
+	}
+	failed := 0
+	for _, r := range chosen {
+		began, outcome := time.Now(), "passed"
+		figure, err := r.run(ctx, *limit)
+		if err != nil {
+			outcome = "FAILED"
+			failed++
+		}
+		fmt.Printf("%2d  %-48s %s  %6s  %s\n", r.number, r.name, outcome, time.Since(began).Round(time.Second), figure)
+		if err != nil {
+			fmt.Println(err)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	fmt.Printf("%d of %d rows passed\n", len(chosen)-failed, len(chosen))
+	if failed > 0 {
+		os.Exit(1)
+	}
+}
+
+func choose(only string) ([]row, error) {
+	if only == "" {
+		return rows, nil
+	}
+	var out []row
+	for text := range strings.SplitSeq(only, ",") {
+		number, err := strconv.Atoi(strings.TrimSpace(text))
+		i := slices.IndexFunc(rows, func(r row) bool { return r.number == number })
+		if err != nil || i < 0 {
+			return nil, fmt.Errorf("there is no row %q", text)
+		}
+		out = append(out, rows[i])
+	}
+	return out, nil
+}
+
+// run runs the row's tests and returns the last figure that they logged.
+func (r row) run(ctx context.Context, limit time.Duration) (figure string, err error) {
+	for _, t := range r.tests {
+		logged, failed := t.run(ctx, limit)
+		figure, err = cmp.Or(logged, figure), errors.Join(err, failed)
+	}
+	return figure, err
+}
+
+// event is a line of go test -json.
+type event struct{ Action, Test, Output string }
+
+// logLine is what t.Log writes.
+var logLine = regexp.MustCompile(`^\s+\w+_test\.go:\d+: (.*)\n$`)
+
+func (t tests) run(ctx context.Context, limit time.Duration) (figure string, err error) {
+	cmd := exec.CommandContext(ctx, "go", "test", "-race", "-tags", "integration,faults", "-json", "-count=1", "-timeout", limit.String(),
+		"-run", "^("+strings.Join(t.names, "|")+")$", "./"+t.pkg)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 10 * time.Second
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return "", err
+	}
+	var errs strings.Builder
+	cmd.Stderr = &errs
+	if err := cmd.Start(); err != nil {
+		return "", err
+	}
+	said, passed, figure := follow(out)
+	if err := cmd.Wait(); err != nil {
+		return figure, fmt.Errorf("%s: %w\n%s%s", t.pkg, err, said, errs.String())
+	}
+	for _, name := range t.names {
+		if !slices.Contains(passed, name) {
+			err = errors.Join(err, fmt.Errorf("%s has no test %s: mend cmd/faults/rows.go", t.pkg, name))
+		}
+	}
+	return figure, err
+}
+
+// follow reads what go test says until it ends: all of it, the tests that passed and
+// the last figure that was logged.
+func follow(in io.Reader) (said string, passed []string, figure string) {
+	var all strings.Builder
+	lines := bufio.NewReader(in)
+	for {
+		line, err := lines.ReadString('\n')
+		var e event
+		if json.Unmarshal([]byte(line), &e) == nil {
+			all.WriteString(e.Output)
+			if m := logLine.FindStringSubmatch(e.Output); m != nil {
+				figure = m[1]
+			}
+			if e.Action == "pass" {
+				passed = append(passed, e.Test)
+			}
+		} else {
+			all.WriteString(line) // what the compiler says
+		}
+		if err != nil {
+			return all.String(), passed, figure
+		}
+	}
+}

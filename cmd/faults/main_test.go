@@ -1,0 +1,59 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// Every test of a row is there; what was renamed would fail only in the long suite.
+func TestRowsNameTestsThatExist(t *testing.T) {
+	for i, r := range rows {
+		if i > 0 && r.number <= rows[i-1].number || r.name == "" || len(r.tests) == 0 {
+			t.Errorf("row %+v", r)
+		}
+		for _, of := range r.tests {
+			var source strings.Builder
+			files, err := filepath.Glob(filepath.Join("../..", of.pkg, "*_test.go"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range files {
+				data, err := os.ReadFile(f)
+				if err != nil {
+					t.Fatal(err)
+				}
+				source.Write(data)
+			}
+			for _, name := range of.names {
+				if !regexp.MustCompile(`(?m)^func ` + name + `\(`).MatchString(source.String()) {
+					t.Errorf("row %d: %s has no %s", r.number, of.pkg, name)
+				}
+			}
+		}
+	}
+}
+
+func TestWhatGoTestSaysIsRead(t *testing.T) {
+	said, passed, figure := follow(strings.NewReader(`{"Action":"output","Test":"TestA","Output":"    a_test.go:7: p99 3 ms\n"}
+{"Action":"output","Test":"TestA","Output":"--- PASS: TestA (0.00s)\n"}
+{"Action":"pass","Test":"TestA"}
+{"Action":"fail","Test":"TestB"}
+# a compiler's error`))
+	if figure != "p99 3 ms" || len(passed) != 1 || passed[0] != "TestA" || !strings.Contains(said, "compiler") {
+		t.Errorf("%q %q %q", said, passed, figure)
+	}
+}
+
+func TestRowsAreChosen(t *testing.T) {
+	if got, err := choose("21, 3"); err != nil || len(got) != 2 || got[0].number != 21 {
+		t.Errorf("%v %v", got, err)
+	}
+	for _, wrong := range []string{"0", "x", "3,"} {
+		if got, err := choose(wrong); err == nil {
+			t.Errorf("%q chose %v", wrong, got)
+		}
+	}
+}

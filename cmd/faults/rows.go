@@ -1,0 +1,49 @@
+package main
+
+// row is one fault and the tests that hold what the node promises under it.
+type row struct {
+	number int
+	name   string
+	tests  []tests
+}
+
+// tests are some of one package.
+type tests struct {
+	pkg   string // below the module
+	names []string
+}
+
+// rows are the faults, by the numbers that issues and SECURITY.md call them by. A
+// number without a row has no test yet.
+var rows = []row{
+	{2, "three times the capacity", []tests{{"cmd/bizra-top", []string{"TestFaultOverload"}}}},
+	{3, "one provider of several fails", []tests{
+		{"node/upstream", []string{"TestOneProviderOfTwoFails", "TestAProviderThatFlapsComesBack"}},
+		{"node/api", []string{"TestOneHungProviderIsNotNoticed"}}}},
+	{5, "all providers are down", []tests{
+		{"node/api", []string{"TestOpenBreakersAnswerAtOnce", "TestImmutableAnswersOutliveTheProviders"}},
+		{"node/upstream", []string{"TestASingleProviderFails"}}}},
+	{6, "calls fail: retries keep to their budget", []tests{{"node/upstream", []string{"TestTheBudgetIsWaitedForAndNeverOverspent"}}}},
+	{7, "kill -9 under writes", []tests{{"cmd/bizra-top", []string{"TestKilledNodesLoseNoAnsweredVerdict"}}}},
+	{8, "database backends are terminated", []tests{{"node/store", []string{"TestTerminatedConnectionsLoseNothing"}}}},
+	{9, "all database connections are held", []tests{
+		{"node/store", []string{"TestAServerWithoutFreeConnections"}},
+		{"node/pool", []string{"TestDeadlinesWhileOthersHoldEveryConnection"}},
+		{"cmd/bizra-top", []string{"TestCachedReadsGoOnWhileEveryConnectionIsHeld"}}}},
+	{10, "Redis hangs, dies, comes back", []tests{{"node/cache", []string{"TestRedisInTroubleCostsOnlyHits", "TestRedisGoneCostsOnlyHits"}}}},
+	{11, "cancelled calls", []tests{{"node/upstream", []string{"TestCancelledCalls"}}}},
+	{12, "corrupt values in L2", []tests{{"node/cache", []string{"TestTenThousandCorruptValues", "TestCorruptValuesAreMisses"}}}},
+	{13, "stampede", []tests{
+		{"node/cache", []string{"TestStampedeMakesOneLoad"}},
+		{"node/api", []string{"TestIdenticalColdRequestsBecomeOne", "TestIdenticalColdVerdictsBecomeOne"}}}},
+	{15, "the disk is full: ledger, outbox, history", []tests{
+		{"node/store", []string{"TestAFullDiskRefusesWritesAndReadsGoOn", "TestAFullOutboxRefusesWrites", "TestAFullDiskOfPostgres"}},
+		{"probes", []string{"TestSamplingStopsBeforeTheDiskIsFull"}}}},
+	{16, "slowloris", []tests{{"node/api", []string{"TestFaultSlowloris"}}}},
+	{17, "hostile bodies are refused", []tests{
+		{"node/api", []string{"TestBadInputOfTheGateway"}},
+		{"cmd/bizra-top", []string{"TestFaultHostileBodies"}}}},
+	{19, "a reorganisation of twelve blocks while serving", []tests{{"node/api", []string{"TestFaultDeepReorg"}}}},
+	{20, "broken files", []tests{{"cmd/bizra-top", []string{"TestFaultBrokenFiles"}}}},
+	{21, "handover under load", []tests{{"cmd/bizra-top", []string{"TestAHandoverLosesNoRequest"}}}},
+}
