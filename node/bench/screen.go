@@ -62,7 +62,7 @@ func screens() error {
 	time.Sleep(settleFor)
 	ours := monitor{"bizra-top", []string{binary, "--socket", socket}, [2]string{"2", "1"}, "q"}
 	slow := monitor{"bizra-top --slow", append(slices.Clone(ours.args), "--slow"), ours.keys, "q"}
-	list := []monitor{ours, slow, {"htop", []string{"htop"}, [2]string{"\x1b[B", "\x1b[A"}, "q"}, {"btop", []string{"btop", "--force-utf"}, [2]string{"1", "1"}, "q"}}
+	list := []monitor{ours, slow, {"htop", []string{"htop"}, [2]string{"\x1b[B", "\x1b[A"}, "q"}, {"btop", []string{"btop", "--utf-force"}, [2]string{"1", "1"}, "q"}}
 	fmt.Printf("\nA screen on a node of the demo, %s of it, as each program comes: bytes to the terminal, CPU of its process, and\n"+
 		"from a key to the first byte of what it changes (%d keys). Memory: RSS, and how much of it is files (the program itself).\n\n", watchFor, presses)
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
