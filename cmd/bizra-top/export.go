@@ -15,13 +15,15 @@ import (
 func exportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export",
-		Short: "Print files for Grafana, Prometheus and Alertmanager",
+		Short: "Print files for Grafana, Prometheus, Alertmanager, systemd and Kubernetes",
 		Long: `export prints what the tools beside a node need to know of it, made from the
-same panels and rules that the node itself uses.`,
+same panels and rules that the node itself uses, and the files that deploy it.`,
 		Example: `bizra-top export grafana > dashboard.json
 bizra-top export rules > bizra-top-rules.yaml
 bizra-top export prometheus --nodes 10.0.0.1:3000,10.0.0.2:3000 > prometheus.yaml
-bizra-top export alertmanager --webhook https://hooks.example.com/alerts > alertmanager.yaml`,
+bizra-top export alertmanager --webhook https://hooks.example.com/alerts > alertmanager.yaml
+bizra-top export systemd > /etc/systemd/system/bizra-top.service
+bizra-top export kubernetes --image registry.example.com/bizra-top:1.0.0 | kubectl apply -f -`,
 	}
 	cmd.AddCommand(&cobra.Command{
 		Use:   "grafana",
@@ -39,7 +41,7 @@ bizra-top export alertmanager --webhook https://hooks.example.com/alerts > alert
 		Short: "Print the alert rules as a Prometheus rule file",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return show(cmd, alerts.RuleFile()) },
-	}, exportPrometheusCommand(), exportAlertmanagerCommand())
+	}, exportPrometheusCommand(), exportAlertmanagerCommand(), exportSystemdCommand(), exportKubernetesCommand())
 	return cmd
 }
 
@@ -52,12 +54,11 @@ func exportPrometheusCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, a := range append(nodes[:len(nodes):len(nodes)], alertmanager) {
-				_, port, err := net.SplitHostPort(a)
-				if err == nil {
-					_, err = strconv.ParseUint(port, 10, 16)
+				if a == "" {
+					continue
 				}
-				if err != nil && a != "" {
-					return fmt.Errorf("%q is not an address such as 10.0.0.1:3000: %w", a, err)
+				if err := checkAddress(a); err != nil {
+					return err
 				}
 			}
 			return show(cmd, alerts.PrometheusConfig(nodes, ruleFile, alertmanager))
@@ -85,6 +86,17 @@ func exportAlertmanagerCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&webhook, "webhook", "", "URL that is told of alerts")
 	return cmd
+}
+
+func checkAddress(address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return fmt.Errorf("%q is not an address such as 10.0.0.1:3000: %w", address, err)
+	}
+	return nil
 }
 
 func show(cmd *cobra.Command, out []byte) error {

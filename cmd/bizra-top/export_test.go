@@ -23,6 +23,9 @@ func TestExportsAreUpToDate(t *testing.T) {
 		"rules.yaml":        {"export", "rules"},
 		"prometheus.yaml":   {"export", "prometheus", "--rules", "rules.yaml", "--nodes", "10.0.0.1:3000,10.0.0.2:3000", "--alertmanager", "127.0.0.1:9093"},
 		"alertmanager.yaml": {"export", "alertmanager", "--webhook", "https://hooks.example.com/alerts"},
+		"bizra-top.service": {"export", "systemd"},
+		"bizra-top.socket":  {"export", "systemd", "--socket-unit"},
+		"kubernetes.yaml":   {"export", "kubernetes", "--image", "registry.example.com/bizra-top:1.0.0"},
 	} {
 		got, err := execute(t, args...)
 		if err != nil {
@@ -88,9 +91,11 @@ func TestExportedPrometheusConfigScrapesTheNodes(t *testing.T) {
 	}
 }
 
-func TestExportRefusesWhatIsNoAddress(t *testing.T) {
+func TestExportRefusesWhatDoesNotFit(t *testing.T) {
 	for _, args := range [][]string{
 		{"prometheus", "--nodes", "http://a"}, {"prometheus", "--alertmanager", "a"}, {"alertmanager", "--webhook", "ftp://a/b"}, {"rules", "more"},
+		{"systemd", "--binary", "bizra-top"}, {"systemd", "--binary", "/a b"}, {"systemd", "--socket-unit", "--api", "3000"},
+		{"kubernetes", "--image", "a b"}, {"kubernetes", "--image", "a: b"}, {"kubernetes", "--replicas", "-1"},
 	} {
 		if out, err := execute(t, append([]string{"export"}, args...)...); err == nil {
 			t.Errorf("%v printed %s", args, out)

@@ -14,8 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/bizra/bizra-top/node/printable"
 	"github.com/bizra/bizra-top/node/settings"
 )
@@ -60,19 +58,20 @@ func (s *Server) withPeer(ctx context.Context, conn net.Conn) context.Context {
 	if err != nil {
 		return ctx
 	}
-	var cred *unix.Ucred
-	if raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }) != nil || err != nil {
+	var uid, gid uint32
+	var pid int
+	if raw.Control(func(fd uintptr) { uid, gid, pid, err = credentials(int(fd)) }) != nil || err != nil {
 		return ctx
 	}
-	p := peer{uid: int64(cred.Uid), pid: int(cred.Pid), name: "uid " + strconv.Itoa(int(cred.Uid))}
-	groups := []string{strconv.Itoa(int(cred.Gid))}
-	if u, err := user.LookupId(strconv.Itoa(int(cred.Uid))); err == nil {
+	p := peer{uid: int64(uid), pid: pid, name: "uid " + strconv.Itoa(int(uid))}
+	groups := []string{strconv.Itoa(int(gid))}
+	if u, err := user.LookupId(strconv.Itoa(int(uid))); err == nil {
 		p.name = printable.Clean(u.Username, 60)
 		if more, err := u.GroupIds(); err == nil {
 			groups = append(groups, more...)
 		}
 	}
-	p.role = s.roleOf(cred.Uid, groups)
+	p.role = s.roleOf(uid, groups)
 	p.command, p.terminal = ofProcess(p.pid)
 	return context.WithValue(ctx, peerKey{}, p)
 }

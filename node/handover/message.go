@@ -47,7 +47,7 @@ type channel struct{ *net.UnixConn }
 
 // pair returns a channel and the other end of it, for the new process.
 func pair() (channel, *os.File, error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	fds, err := packetPair()
 	if err != nil {
 		return channel{}, nil, fmt.Errorf("open a conversation: %w", err)
 	}
