@@ -74,7 +74,7 @@ func worthEvery(p parser.Parser, expr string) time.Duration {
 }
 
 func (m *Sampler) sharing() *sharing {
-	return &sharing{Evaluator: m.history, quantiles: m.shared, sums: map[string]promql.Vector{}}
+	return &sharing{m.history, m.shared, map[string]promql.Vector{}, map[string][]promql.Series{}}
 }
 
 // moment returns when the present is, in Unix milliseconds: at the newest sample,
@@ -93,7 +93,7 @@ func (m *Sampler) History(ctx context.Context, span, step time.Duration) (map[st
 	end := time.UnixMilli(m.moment())
 	// Steps stand at whole multiples, so that two looks a moment apart agree.
 	start := end.Add(-span).Truncate(step)
-	return HistoryBetween(ctx, m.history, start, end, step, 1)
+	return HistoryBetween(ctx, m.sharing(), start, end, step, 1)
 }
 
 // LookAt derives one tick from what was measured, as it was at a moment.
@@ -103,7 +103,7 @@ func (m *Sampler) LookAt(ctx context.Context, at time.Time) (control.Look, error
 
 // HistoryUntil returns every panel's series over a span that ends at a moment.
 func (m *Sampler) HistoryUntil(ctx context.Context, end time.Time, span, step time.Duration) (map[string][]control.Series, error) {
-	return HistoryBetween(ctx, m.history, end.Add(-span).Truncate(step), end, step, 1)
+	return HistoryBetween(ctx, m.sharing(), end.Add(-span).Truncate(step), end, step, 1)
 }
 
 // Comparison returns what the condition of a rule compares, over a span that ends at a

@@ -3,10 +3,14 @@ package probes_test
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/promql"
+
+	"github.com/bizra/bizra-top/node/control"
 )
 
 // Panels that are quantiles of one sum share it: they show what the engine answers
@@ -63,6 +67,39 @@ func TestSharedQuantilesAreThoseOfTheEngine(t *testing.T) {
 		}
 		return compared == 6
 	})
+	for range 16 {
+		observe()
+		time.Sleep(200 * time.Millisecond)
+	}
+	end, start := r.Latest(), r.Latest().Add(-3*time.Second)
+	over, err := r.HistoryUntil(t.Context(), end, 3*time.Second, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compared = 0
+	for _, p := range r.Panels() {
+		n := 0
+		if err := r.history.Range(t.Context(), p.Expr, start.Truncate(time.Second), end, time.Second, func(want promql.Series) {
+			i := slices.IndexFunc(over[p.ID], func(s control.Series) bool { return p.Legend == "" || s.Label == want.Metric.Get(p.Legend) })
+			if n++; i < 0 || len(over[p.ID][i].Points) != len(want.Floats) {
+				t.Fatalf("%s: %v, the engine has %v", p.ID, over[p.ID], want)
+			}
+			for j, w := range want.Floats {
+				if got := over[p.ID][i].Points[j]; got.T != w.T || float64(got.V) != w.F && !math.IsNaN(w.F) {
+					t.Errorf("%s: %v, the engine has %v", p.ID, got, w)
+				}
+				compared++
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if n != len(over[p.ID]) {
+			t.Errorf("%s: %d series, the engine has %d", p.ID, len(over[p.ID]), n)
+		}
+	}
+	if compared < 10 {
+		t.Errorf("only %d points were compared", compared)
+	}
 }
 
 // A panel that looks back over half a minute is not evaluated at every sample, and

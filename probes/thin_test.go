@@ -234,11 +234,10 @@ func TestHistoryStaysWithinItsBound(t *testing.T) {
 	fill(t, h, now.Add(-12*time.Hour), now)
 	waitFor(t, "the head has become blocks", func() bool { return len(h.raw().db.Blocks()) > 3 })
 	blocks := h.raw().db.Blocks()
-	if gone := h.expired(h.raw(), blocks); len(gone) != 0 {
+	if gone := h.expired(h.raw(), blocks, 64<<20); len(gone) != 0 {
 		t.Fatalf("%d blocks go from %d bytes", len(gone), h.raw().bytes())
 	}
-	h.settings.MaxBytes = settings.Bytes(settings.NewRegistry(), settings.Spec{Key: "test.bytes", Max: 1 << 40, Step: 1, Doc: "A bound."}, h.raw().bytes()-1)
-	gone := h.expired(h.raw(), blocks)
+	gone := h.expired(h.raw(), blocks, h.raw().bytes()-1)
 	if _, oldest := gone[blocks[0].Meta().ULID]; !oldest || len(gone) == len(blocks) {
 		t.Errorf("%d of %d blocks go, the oldest %v", len(gone), len(blocks), oldest)
 	}

@@ -46,7 +46,9 @@ func (h *History) options(t *tier) *tsdb.Options {
 	// Blocks no longer than a tenth of the retention, as Prometheus does, so
 	// that what is dropped at once is a tenth at most.
 	o.MaxBlockDuration = max(t.retention().Milliseconds()/10, o.MinBlockDuration)
-	o.BlocksToDelete = func(blocks []*tsdb.Block) map[ulid.ULID]struct{} { return h.expired(t, blocks) }
+	o.BlocksToDelete = func(blocks []*tsdb.Block) map[ulid.ULID]struct{} {
+		return h.expired(t, blocks, h.settings.MaxBytes.Get())
+	}
 	o.BlockReloadInterval = reloadEvery
 	return o
 }
@@ -82,17 +84,17 @@ func (t *tier) bytes() int64 {
 
 // expired returns the blocks that go: those out of retention, counted from the
 // newest sample as Prometheus does, and the oldest ones while the tier takes more
-// than its part of the bound. Each thinned tier may take a third; the raw one
+// than its part of bound, in bytes. Each thinned tier may take a third; the raw one
 // has what they leave. Raw blocks stay until they were thinned.
-func (h *History) expired(t *tier, blocks []*tsdb.Block) map[ulid.ULID]struct{} {
+func (h *History) expired(t *tier, blocks []*tsdb.Block, bound int64) map[ulid.ULID]struct{} {
 	gone := map[ulid.ULID]struct{}{}
 	if !h.opened.Load() {
 		return gone
 	}
-	budget := h.settings.MaxBytes.Get() / 3
+	budget := bound / 3
 	var newest, size int64
 	if t.resolution == 0 {
-		budget = h.settings.MaxBytes.Get()
+		budget = bound
 		for _, other := range h.tiers[1:] {
 			budget -= other.bytes()
 		}

@@ -117,6 +117,7 @@ func (m *model) run(ctx context.Context, end context.CancelCauseFunc, o Options,
 	select {
 	case err = <-ended:
 	case <-ctx.Done():
+		go p.Quit() // which waits, as long as the program does
 		// A terminal that takes nothing would hold the program, and with it a node, for ever.
 		select {
 		case <-ended:

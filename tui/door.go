@@ -69,7 +69,7 @@ func (m *model) program(o Options, end context.CancelCauseFunc, more ...tea.Prog
 	}}
 	// The renderer writes at its next frame, so frames bound how long a key
 	// waits; a frame in which nothing changed writes nothing.
-	opts := []tea.ProgramOption{tea.WithContext(m.ctx), tea.WithFPS(60)}
+	opts := []tea.ProgramOption{tea.WithFPS(60)}
 	if m.mono {
 		opts = append(opts, tea.WithEnvironment(append(os.Environ(), "NO_COLOR=1")))
 	}

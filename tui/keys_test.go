@@ -2,7 +2,6 @@ package tui
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"reflect"
 	"strings"
@@ -306,61 +305,6 @@ func TestTheKeyMap(t *testing.T) {
 	}
 	s.keys("?").typed("force").shows2("force open", "in breakers")
 	s.keys("esc", "4", "?").typed("force").shows2("locked: press ctrl+u to unlock")
-}
-
-// No string of the node brings an escape code to the terminal.
-func TestEscapeCodesStayOut(t *testing.T) {
-	for _, e := range payloads {
-		s := newScreen(t, 160, 50, func(d *fakeDoor, _ *Options) {
-			for i := range d.settings {
-				p := &d.settings[i]
-				p.Doc, p.Unit, p.Value, p.Choices = e, e, e, []string{e}
-			}
-			d.settings = append(d.settings, control.Setting{Key: "x." + e, Part: e, Kind: e, Risk: e, Source: e, Default: e, Started: e})
-			for i := range d.events {
-				v := &d.events[i]
-				v.Kind, v.Severity, v.Subject, v.Text, v.Actor = e, e, e, e, e
-			}
-			d.spoil = func(l *control.Look) {
-				l.Undoable = e
-				l.Node = control.Node{Name: e, Version: e, Mode: e, Listen: e, StateDir: e, Socket: e, Ledger: e, L2: e, ChainID: 1}
-				l.Pool.Backend, l.Pool.LastError, l.Pool.Reachable = e, e, false
-				for i := range l.Breakers {
-					b := &l.Breakers[i]
-					b.Name, b.Class, b.State, b.Reason, b.LastError = e, e, e, e, e
-				}
-				for i := range l.Upstreams {
-					u := &l.Upstreams[i]
-					u.Name, u.Host, u.Breaker, u.State, u.LastError = e, e, e, e, e
-				}
-				for i := range l.Tiers {
-					l.Tiers[i] = control.Tier{Tier: e, Class: e, TTL: e}
-				}
-				for i := range l.Alerts {
-					l.Alerts[i] = control.Alert{Name: e, Part: e, State: e, Severity: e, Summary: e, WhatToDo: e, Expr: e, For: e, Labels: map[string]string{e: e}, Thresholds: []string{e}}
-				}
-				for id := range l.Panels {
-					l.Panels[id][0].Label = e
-				}
-			}
-		})
-		s.say(inkBad, cleanError(errors.New(e)))
-		check := func(what string) { t.Helper(); checkClean(t, s, fmt.Sprintf("%q: %s", e, what)) }
-		for v := viewOverview; v < viewEnd; v++ {
-			s.show(v)
-			s.move(1)
-			check(viewNames[v])
-			s.enter()
-			check(viewNames[v] + " details")
-			s.overlay = nil
-		}
-		s.openPalette()
-		check("palette")
-		look, _ := s.door.Look(t.Context(), 0)
-		if text := Text(look, nil, 120); strings.ContainsAny(text, "\x1b\x07\x00\r\u202e") || strings.ContainsRune(text, '\u009b') {
-			t.Errorf("%q: the plain text is not clean", e)
-		}
-	}
 }
 
 func TestPasteIsCleanedAndNeverPressesKeys(t *testing.T) {

@@ -10,10 +10,9 @@ import (
 )
 
 const (
-	// slowRefresh is the least time between two looks on a slow link. Most of what a
-	// tick writes is numbers that have changed, so that half as many ticks write
-	// half as much.
-	slowRefresh = 2 * time.Second
+	// slowRefresh is the least time between two looks on a slow link: so few write
+	// half as much, since what moves in a chart is written however few there are.
+	slowRefresh = 4 * time.Second
 	// unseenRefresh is the least time between two looks while the terminal has no
 	// focus. Alerts still ring in that time.
 	unseenRefresh = 5 * time.Second

@@ -1,6 +1,8 @@
 package tui
 
 import (
+	"context"
+	"errors"
 	"io"
 	"testing"
 	"testing/synctest"
@@ -90,5 +92,44 @@ func TestFocus(t *testing.T) {
 	}
 	if _, cmd := m.Update(tea.FocusMsg{}); cmd != nil {
 		t.Error("a focus it had is news")
+	}
+}
+
+// A slow link is written half as much to.
+func TestASlowLinkTakesHalf(t *testing.T) {
+	took := func(slow bool, w, h int) int {
+		out := &tape{}
+		synctest.Test(t, func(t *testing.T) {
+			ctx, end := context.WithCancelCause(t.Context())
+			in, keys := io.Pipe()
+			o := Options{Theme: "dark", Slow: slow, Input: in, Output: out}
+			door, begun := newFakeDoor(), time.Now()
+			door.now = func() time.Time { return fakeStart.Add(time.Since(begun)) }
+			m, err := newModel(ctx, door, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- m.run(ctx, end, o, tea.WithWindowSize(w, h), tea.WithoutSignalHandler()) }()
+			time.Sleep(5 * time.Second)
+			settled := len(out.String())
+			time.Sleep(2 * time.Minute)
+			out.mu.Lock()
+			out.buf.Next(settled)
+			out.mu.Unlock()
+			end(nil)
+			if err := errors.Join(<-ended, keys.Close()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute) // ticks under way end
+		})
+		return len(out.String())
+	}
+	for _, size := range [][2]int{{80, 24}, {120, 40}, {200, 50}} {
+		all, half := took(false, size[0], size[1]), took(true, size[0], size[1])
+		t.Logf("%dx%d: %d bytes a second, on a slow link %d", size[0], size[1], all/120, half/120)
+		if 2*half > all {
+			t.Errorf("%dx%d: %d of %d bytes", size[0], size[1], half, all)
+		}
 	}
 }

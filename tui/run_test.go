@@ -46,7 +46,7 @@ func (t *tape) has(part string) bool {
 func start(t *testing.T, o Options) (out *tape, keys io.Writer, ended chan error) {
 	t.Helper()
 	in, w := io.Pipe()
-	out, ended = &tape{}, make(chan error, 1)
+	out = &tape{}
 	o.Input, o.Output = in, out
 	ended = startModel(t, o, func(*model) {})
 	t.Cleanup(func() { w.Close() })

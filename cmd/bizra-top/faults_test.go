@@ -237,6 +237,9 @@ func TestFaultHostileBodies(t *testing.T) {
 		wg.Wait()
 		highest = max(highest, rss(t, p.Process.Pid))
 	}
+	if highest-before > 32<<20 {
+		t.Errorf("memory grew by %d MiB", (highest-before)>>20)
+	}
 	t.Logf("%d bodies refused; memory %.1f MiB, %+.1f MiB at most", 20*8*len(bodies), float64(before)/(1<<20), float64(highest-before)/(1<<20))
 	p.stop(t)
 }

@@ -33,11 +33,12 @@ type terminal struct {
 	pressed int           // keys so far
 }
 
-// onTerminal runs the program on a terminal of w by h cells.
+// onTerminal runs the program on a terminal of w by h cells, in an empty folder.
 func onTerminal(t *testing.T, w, h int, program string, args ...string) *terminal {
 	t.Helper()
 	cmd := exec.Command(program, args...)
 	cmd.Env = append(os.Environ(), "TERM=xterm-256color", "COLORTERM=truecolor", "NO_COLOR=", "XDG_STATE_HOME="+t.TempDir())
+	cmd.Dir = t.TempDir()
 	master, err := pty.StartWithSize(cmd, &pty.Winsize{Cols: uint16(w), Rows: uint16(h)})
 	if err != nil {
 		t.Fatal(err)
@@ -127,6 +128,17 @@ func (x *terminal) seeWithin(limit time.Duration, expr string) []string {
 		}
 		if time.Now().After(deadline) {
 			x.t.Fatalf("within %s the screen never showed %q:\n%s", limit, expr, x.text())
+		}
+	}
+}
+
+// hides waits until nothing on the screen matches an expression.
+func (x *terminal) hides(expr string) {
+	x.t.Helper()
+	matches := regexp.MustCompile(expr)
+	for deadline := time.Now().Add(time.Minute); matches.MatchString(x.text()); time.Sleep(25 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			x.t.Fatalf("the screen went on to show %q:\n%s", expr, x.text())
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -242,4 +243,24 @@ func (r *rig) listed(query string) []validation.Verdict {
 		r.Errorf("%s: %d %s", query, a.status, a.body)
 	}
 	return out.Validations
+}
+
+// A body of a hundred thousand values took eighty times the memory of its bytes before
+// it was refused.
+func TestABodyOfTooManyValuesIsNotParsed(t *testing.T) {
+	r := start(t, options{})
+	for name, c := range map[string]struct {
+		body   string
+		status int
+	}{
+		"a batch":          {"[" + strings.Repeat("1,", 30_000) + "1]", http.StatusRequestEntityTooLarge},
+		"parameters":       {request("eth_call", make([]int, 30_000)), http.StatusRequestEntityTooLarge},
+		"empty lists":      {request("eth_call", slices.Repeat([]any{[]int{}}, 15_000)), http.StatusRequestEntityTooLarge},
+		"commas in a text": {request("eth_chainId", strings.Repeat(",", 30_000)), http.StatusOK},
+	} {
+		got := r.send(http.MethodPost, "/", c.body)
+		if got.status != c.status || c.status != http.StatusOK && !strings.Contains(string(got.body), "too many values") {
+			t.Errorf("%s: %d %.200s", name, got.status, got.body)
+		}
+	}
 }

@@ -83,20 +83,31 @@ func (x *exchange) read(r *http.Request, s Settings) *requestProblem {
 		}
 	}
 	body := bytes.TrimSpace(x.in)
+	deep, many := overgrown(body, s.MaxDepth.Get(), max(leastValues, valuesOfAMember*s.MaxBatch.Get()))
 	switch {
 	case len(body) == 0:
 		return &requestProblem{http.StatusBadRequest, codeInvalid, "the body is empty: send a JSON-RPC request"}
-	case tooDeep(body, s.MaxDepth.Get()):
+	case deep:
 		return &requestProblem{http.StatusBadRequest, codeInvalid, "the JSON is nested deeper than api.max_depth"}
+	case many:
+		return &requestProblem{http.StatusRequestEntityTooLarge, codeLimit, "the JSON has too many values for what api.max_batch allows"}
 	case !utf8.Valid(body) || fastjson.ValidateBytes(body) != nil:
 		return &requestProblem{http.StatusBadRequest, codeParse, "the body is not JSON"}
 	}
 	return nil
 }
 
-// tooDeep says whether JSON nests deeper than limit, without parsing it.
-func tooDeep(data []byte, limit int) bool {
-	depth, quoted := 0, false
+// A parsed value takes some 80 bytes, however short it was, so that a body of a
+// mebibyte would take forty: values are counted before any is parsed.
+const (
+	leastValues     = 20_000 // a call with thousands of addresses and topics has fewer
+	valuesOfAMember = 20     // of a batch, on average
+)
+
+// overgrown says whether JSON nests deeper than limit or has more values than most,
+// without parsing it.
+func overgrown(data []byte, limit, most int) (deep, many bool) {
+	depth, values, quoted := 0, 0, false
 	for i := 0; i < len(data); i++ {
 		switch c := data[i]; {
 		case quoted && c == '\\':
@@ -105,14 +116,20 @@ func tooDeep(data []byte, limit int) bool {
 			quoted = !quoted
 		case quoted:
 		case c == '[' || c == '{':
+			values++
 			if depth++; depth > limit {
-				return true
+				return true, false
 			}
+		case c == ',':
+			values++
 		case c == ']' || c == '}':
 			depth--
 		}
+		if values > most {
+			return false, true
+		}
 	}
-	return false
+	return false, false
 }
 
 // request is one JSON-RPC request, taken apart. Its slices point into the

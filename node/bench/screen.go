@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"text/tabwriter"
 	"time"
 
 	"github.com/charmbracelet/x/vt"
@@ -23,8 +22,8 @@ import (
 
 const (
 	settleFor = 6 * time.Second // before anything is measured
-	watchFor  = 20 * time.Second
-	presses   = 40
+	watchFor  = 12 * time.Second
+	presses   = 24
 )
 
 // monitor is a program that draws, and a key that changes what it draws.
@@ -62,26 +61,25 @@ func screens() error {
 	time.Sleep(settleFor)
 	ours := monitor{"bizra-top", []string{binary, "--socket", socket}, [2]string{"2", "1"}, "q"}
 	slow := monitor{"bizra-top --slow", append(slices.Clone(ours.args), "--slow"), ours.keys, "q"}
-	list := []monitor{ours, slow, {"htop", []string{"htop"}, [2]string{"\x1b[B", "\x1b[A"}, "q"}, {"btop", []string{"btop", "--force-utf"}, [2]string{"1", "1"}, "q"}}
+	list := []monitor{ours, slow, {"htop", []string{"htop"}, [2]string{"\x1b[B", "\x1b[A"}, "q"}, {"btop", []string{"btop", "--utf-force"}, [2]string{"1", "1"}, "q"}}
 	fmt.Printf("\nA screen on a node of the demo, %s of it, as each program comes: bytes to the terminal, CPU of its process, and\n"+
 		"from a key to the first byte of what it changes (%d keys). Memory: RSS, and how much of it is files (the program itself).\n\n", watchFor, presses)
-	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(out, "terminal\tscreen\tfirst full\tbytes/s\tCPU %\tkey p50\tkey p95\tRSS MiB\tof files\t\n")
-	for _, size := range []pty.Winsize{{Cols: 80, Rows: 24}, {Cols: 120, Rows: 40}, {Cols: 200, Rows: 50}} {
+	fmt.Println("terminal  screen            first full  bytes/s  CPU %   key p50   key p95  RSS MiB  of files")
+	for _, size := range []pty.Winsize{{Cols: 120, Rows: 40}, {Cols: 200, Rows: 50}} {
 		for _, m := range list {
 			if _, err := exec.LookPath(m.args[0]); err != nil {
-				fmt.Fprintf(out, "%dx%d\t%s\tnot installed\t\t\t\t\t\t\t\n", size.Cols, size.Rows, m.name)
+				fmt.Printf("%3dx%-2d    %-16s  not installed\n", size.Cols, size.Rows, m.name)
 				continue
 			}
 			c, err := m.measure(size)
 			if err != nil {
 				return fmt.Errorf("%s: %w", m.name, err)
 			}
-			fmt.Fprintf(out, "%dx%d\t%s\t%s\t%.0f\t%.2f\t%s\t%s\t%.1f\t%.1f\t\n", size.Cols, size.Rows, m.name, c.first.Round(time.Millisecond),
+			fmt.Printf("%3dx%-2d    %-16s  %10s  %7.0f  %5.2f  %8s  %8s  %7.1f  %8.1f\n", size.Cols, size.Rows, m.name, c.first.Round(time.Millisecond),
 				c.bytes, 100*c.cpu, c.p50.Round(100*time.Microsecond), c.p95.Round(100*time.Microsecond), c.rss, c.shared)
 		}
 	}
-	return out.Flush()
+	return nil
 }
 
 // drawing is what came to a terminal, and when.
