@@ -23,6 +23,7 @@ type Door interface {
 	Comparison(ctx context.Context, alert string, end time.Time, span, step time.Duration) (control.Comparison, error)
 	Transitions(ctx context.Context, breaker string) ([]control.Transition, error)
 	Outcomes(ctx context.Context, breaker string) (control.Outcomes, error)
+	HotKeys(ctx context.Context, limit int) ([]control.HotKey, error)
 	Evaluate(ctx context.Context, expr string, start, end time.Time, step time.Duration) ([]control.Labelled, error)
 	SettingsAt(ctx context.Context, at time.Time) ([]control.Setting, error)
 	Change(ctx context.Context, r control.ChangeRequest) (control.ChangeResult, error)

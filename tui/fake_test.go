@@ -42,6 +42,9 @@ type fakeDoor struct {
 	visited  []time.Time // moments that were asked for
 }
 
+// tooOld is what every version answers to what it does not know.
+var tooOld = &control.Problem{Status: 404, Text: "there is nothing here; see GET /v1/node"}
+
 var fakeStart = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 func newFakeDoor() *fakeDoor {
@@ -131,6 +134,7 @@ func fakeValues(t time.Time, limit int) map[string][]control.Series {
 	set("cache_evictions", "expired", wave(t, 30, 12, 4))
 	set("cache_evictions", "size", max(0, wave(t, 30, 0.5, 2)))
 	set("cache_l2_p99", "", wave(t, 66, 0.0009, 0.0002))
+	set("cache_l2_compression", "", wave(t, 90, 3.8, 0.2))
 	set("cache_hit_rate", "l1", wave(t, 60, 1130, 150))
 	set("cache_hit_rate", "l2", wave(t, 60, 62, 20))
 	set("breakers_open", "", 1)
@@ -552,12 +556,29 @@ func (d *fakeDoor) Evaluate(_ context.Context, expr string, start, end time.Time
 	return out, nil
 }
 
+func (d *fakeDoor) HotKeys(_ context.Context, limit int) ([]control.HotKey, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked = append(d.asked, "hot keys")
+	if d.old {
+		return nil, tooOld
+	}
+	list := []control.HotKey{
+		{Key: `eth_getBlockByNumber["0x145b3ce",true]`, Class: "block", Share: 0.183, Bytes: 148_320},
+		{Key: "transaction 0x5c504ed432cb51138bcf09aa5e8a410dd4a1e204ef84bfed1be16dfba1b22060", Class: "transaction", Share: 0.0712, Bytes: 4210},
+		{Key: "address 0x00000000219ab540356cBB839Cbe05303d7705Fa", Class: "address", Share: 0.0441, Bytes: 2904},
+		{Key: `eth_getTransactionReceipt["0x5c504ed432cb51138bcf09aa5e8a410dd4a1e204ef84bfed1be16dfba1b22060"]`, Class: "transaction", Share: 0.0309, Bytes: 3122},
+		{Key: "eth_chainId[]", Class: "rpc", Share: 0.012},
+	}
+	return bounded(list, limit), d.err
+}
+
 func (d *fakeDoor) Outcomes(_ context.Context, breaker string) (control.Outcomes, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.asked = append(d.asked, "outcomes "+breaker)
 	if d.old {
-		return control.Outcomes{}, &control.Problem{Status: 404, Text: "there is nothing here"}
+		return control.Outcomes{}, tooOld
 	}
 	o := control.Outcomes{Span: 10 * time.Second}
 	for i := range uint64(10) {

@@ -158,6 +158,11 @@ func (d *hostileDoor) Outcomes(ctx context.Context, breaker string) (control.Out
 	return answered(d, v, err)
 }
 
+func (d *hostileDoor) HotKeys(ctx context.Context, limit int) ([]control.HotKey, error) {
+	v, err := d.fakeDoor.HotKeys(ctx, limit)
+	return answered(d, v, err)
+}
+
 func (d *hostileDoor) Change(ctx context.Context, r control.ChangeRequest) (control.ChangeResult, error) {
 	v, _ := d.fakeDoor.Change(ctx, r)
 	return answered(d, v, nil)

@@ -139,6 +139,7 @@ func keymap(own []panelfile.View) []command {
 		command{group: "Screen", bind: bind("slower", "-", "-"), run: func(m *model) tea.Cmd { return m.setRate(false) }},
 		command{group: "Screen", bind: bind("next theme", "t", "t"), run: (*model).nextTheme},
 		command{group: "Screen", bind: bind("save the screen", "S", "S"), run: (*model).save},
+		command{group: "Screen", bind: key.NewBinding(key.WithHelp("", "versions of node and screen")), run: (*model).openVersions},
 		command{group: "Screen", bind: bind("suspend", "ctrl+z", "ctrl+z"), run: func(*model) tea.Cmd { return tea.Suspend }},
 		command{group: "Screen", bind: bind("quit", "q", "q"), footer: true, run: (*model).quit},
 		command{group: "Screen", bind: bind("quit at once", "ctrl+c ctrl+c", "ctrl+c"), run: (*model).quit},
@@ -196,7 +197,7 @@ func (m *model) command(k tea.KeyPressMsg) tea.Cmd {
 
 func (m *model) show(v viewID) tea.Cmd {
 	m.view, m.zoomed = v, false
-	return m.fetchOwn()
+	return tea.Batch(m.fetchOwn(), m.fetchHot())
 }
 
 func (m *model) turn(by int) tea.Cmd {

@@ -8,6 +8,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/bizra/bizra-top/node/control"
+	"github.com/bizra/bizra-top/node/printable"
 	"github.com/bizra/bizra-top/probes/panelfile"
 	"github.com/charmbracelet/x/ansi"
 )
@@ -66,6 +67,8 @@ type model struct {
 	settings   []control.Setting
 	revision   uint64
 	actions    []control.Action
+	hot        hot
+	versions   versions
 	events     []control.Event
 
 	ahead time.Duration // the node's clock against ours, at the last look
@@ -116,6 +119,7 @@ func newModel(ctx context.Context, door Door, o Options) (*model, error) {
 		mine: map[uint64]bool{}, firstSeen: map[uint64]time.Time{},
 		view: viewOverview, owner: o.Owner, forever: o.Unlocked,
 		link: &link{}, slow: o.Slow, alwaysSlow: o.Slow,
+		versions: versions{screen: printable.Clean(o.Version, nameLength)},
 		bell: o.Bell, desktop: o.Desktop, tmux: os.Getenv("TMUX") != "",
 		refresh: max(cmp.Or(o.Refresh, time.Second), 100*time.Millisecond),
 	}

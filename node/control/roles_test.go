@@ -53,6 +53,7 @@ func door(t *testing.T) *Server {
 	do := func(context.Context, string, string) error { return nil }
 	state := func(string) string { return "" }
 	return NewServer(l, Host{Registry: r, Gatherer: prometheus.NewRegistry(), Events: NewEvents(nil), Audit: trail, Overrides: filepath.Join(dir, "overrides.yaml"),
+		HotKeys:     func(int) []HotKey { return nil },
 		Transitions: func(string) ([]Transition, bool) { return nil, true }, Outcomes: func(string) (Outcomes, bool) { return Outcomes{}, true }, Observer: blind{}, Prometheus: http.NotFoundHandler(), Node: func() Node { return Node{} }, Breakers: func() []Breaker { return nil }, Upstreams: func() []Upstream { return nil },
 		Pool: func() Pool { return Pool{} }, Tiers: func() []Tier { return nil }, Warming: func() Warming { return Warming{} }, Alerts: func() []Alert { return nil },
 		Silencer: noSilences{}, Changed: func() {}, Warn: func(context.Context, Changed) []string { return nil },

@@ -55,6 +55,11 @@ func (readOnly) Outcomes(context.Context, string) (control.Outcomes, error) {
 	return control.Outcomes{}, errors.New("a Prometheus knows the ratios, not the outcomes")
 }
 
+// HotKeys is refused: keys are no labels.
+func (readOnly) HotKeys(context.Context, int) ([]control.HotKey, error) {
+	return nil, errors.New("a Prometheus does not know the keys")
+}
+
 // Explain is refused: no metric tells where a value comes from.
 func (readOnly) Explain(context.Context, string) ([]settings.Layer, error) {
 	return nil, errors.New("a Prometheus knows the values, not where they come from")
