@@ -120,7 +120,7 @@ func newModel(ctx context.Context, door Door, o Options) (*model, error) {
 		view: viewOverview, owner: o.Owner, forever: o.Unlocked,
 		link: &link{}, slow: o.Slow, alwaysSlow: o.Slow,
 		versions: versions{screen: printable.Clean(o.Version, nameLength)},
-		bell: o.Bell, desktop: o.Desktop, tmux: os.Getenv("TMUX") != "",
+		bell:     o.Bell, desktop: o.Desktop, tmux: os.Getenv("TMUX") != "",
 		refresh: max(cmp.Or(o.Refresh, time.Second), 100*time.Millisecond),
 	}
 	m.cursor[viewOverview] = -1

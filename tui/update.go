@@ -162,7 +162,7 @@ func (m *model) looked(msg lookMsg) tea.Cmd {
 	}
 	if restarted {
 		m.hot, m.versions.lacking = hot{}, nil // it may be of another version
-		m.mine = map[uint64]bool{} // another process counts its changes anew
+		m.mine = map[uint64]bool{}             // another process counts its changes anew
 	}
 	m.look, m.lookAt = msg.look, msg.at
 	m.sighted(msg.at)

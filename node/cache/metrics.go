@@ -66,7 +66,7 @@ func newMetrics() *metrics {
 		l2Errors: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_cache_l2_errors_total",
 			Help: "Redis calls and values that were counted as a miss, by kind: call, corrupt."}, []string{"kind"}),
 		l2Dropped: count("bizra_cache_l2_dropped_total", "Values not written to Redis because the queue was full."),
-		l2Raw: count("bizra_cache_l2_uncompressed_bytes_total", "Bytes of the bodies written to Redis, before they were compressed."),
+		l2Raw:     count("bizra_cache_l2_uncompressed_bytes_total", "Bytes of the bodies written to Redis, before they were compressed."),
 		l2Written: count("bizra_cache_l2_compressed_bytes_total",
 			"Bytes of the bodies written to Redis, as they were written: compressed where they are large enough."),
 		evictions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_cache_evictions_total",
