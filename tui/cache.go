@@ -41,7 +41,7 @@ func (m *model) cachePanels(r rect) []panel {
 	hottest := panel{id: "hottest", draw: m.hotTable}
 	if rest.h < 15 {
 		if r.w >= 76 {
-			rest, hottest.at = rest.splitLeft(r.w-max(36, r.w/3)-3, 3)
+			rest, hottest.at = rest.splitLeft(r.w-max(36, r.w/2-10)-3, 3)
 		}
 		return append(out, m.settingsPanel(viewCache, rest), hottest)
 	}

@@ -23,6 +23,11 @@ type Door interface {
 	Comparison(ctx context.Context, alert string, end time.Time, span, step time.Duration) (control.Comparison, error)
 	Transitions(ctx context.Context, breaker string) ([]control.Transition, error)
 	Outcomes(ctx context.Context, breaker string) (control.Outcomes, error)
+	Drill(ctx context.Context) (control.Drill, error)
+	StartLoad(ctx context.Context, r control.LoadRequest) (control.Drill, error)
+	StopLoad(ctx context.Context) (control.Drill, error)
+	SetFault(ctx context.Context, id string) (control.Drill, error)
+	Lift(ctx context.Context, id string) (control.Drill, error)
 	HotKeys(ctx context.Context, limit int) ([]control.HotKey, error)
 	Evaluate(ctx context.Context, expr string, start, end time.Time, step time.Duration) ([]control.Labelled, error)
 	SettingsAt(ctx context.Context, at time.Time) ([]control.Setting, error)
@@ -66,7 +71,7 @@ type Options struct {
 func (m *model) program(o Options, end context.CancelCauseFunc, more ...tea.ProgramOption) *tea.Program {
 	m.crashes = &crashes{dir: o.CrashDir, end: end, at: func() string {
 		return fmt.Sprintf("version: %s\nTERM: %q\nsize: %dx%d\nview: %s\nnode: %q %s", o.Version, os.Getenv("TERM"), m.w, m.h,
-			viewNames[m.view], m.look.Node.Name, m.look.Node.Version)
+			m.nameOf(m.view), m.look.Node.Name, m.look.Node.Version)
 	}}
 	// The renderer writes at its next frame, so frames bound how long a key
 	// waits; a frame in which nothing changed writes nothing.

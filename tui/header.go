@@ -122,9 +122,12 @@ func (m *model) liveness() line {
 
 // tabs names the views; one with something wrong in it carries a mark.
 func (m *model) tabs(w int) line {
-	build := func(gap string, names bool) line {
+	build := func(gap string, names, all bool) line {
 		var l line
 		for v := viewOverview; v < m.lastView(); v++ {
+			if v == viewDrill && v != m.view && !all && m.trouble(v) == inkMuted {
+				continue
+			}
 			name := m.nameOf(v)
 			if !names && v != m.view {
 				name = ""
@@ -141,12 +144,14 @@ func (m *model) tabs(w int) line {
 		}
 		return l
 	}
-	l := build(" ", true)
-	if l.width() > w {
-		l = build("", true)
-	}
-	if l.width() > w {
-		l = build("", false)
+	// The drill is the first to go where there is no room for all.
+	l := build(" ", true, true)
+	for _, narrower := range []func() line{
+		func() line { return build("", true, true) }, func() line { return build("", true, false) }, func() line { return build("", false, true) },
+	} {
+		if l.width() > w {
+			l = narrower()
+		}
 	}
 	return l.fit(w)
 }
@@ -180,6 +185,10 @@ func (m *model) trouble(v viewID) ink {
 	case viewAlerts:
 		for _, a := range m.look.Alerts {
 			note(alertMark(a).ink)
+		}
+	case viewDrill:
+		if m.drilling() {
+			note(inkWarn)
 		}
 	case viewSettings:
 		if len(m.drafts) > 0 {

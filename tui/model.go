@@ -13,7 +13,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 )
 
-// viewID is one of the eight views; its number is its key.
+// viewID is one of the screen's views, or of the operator's own.
 type viewID int
 
 const (
@@ -25,6 +25,7 @@ const (
 	viewAlerts
 	viewSettings
 	viewEvents
+	viewDrill
 	viewEnd // from here on are the operator's own
 
 	viewLimit = viewEnd + panelfile.MaxViews
@@ -33,6 +34,7 @@ const (
 var viewNames = [viewEnd]string{
 	viewOverview: "overview", viewPool: "pool", viewCache: "cache", viewBreakers: "breakers",
 	viewUpstreams: "upstreams", viewAlerts: "alerts", viewSettings: "settings", viewEvents: "events",
+	viewDrill: "drill",
 }
 
 // model is the whole screen. bubbletea calls it from one goroutine.
@@ -69,6 +71,7 @@ type model struct {
 	actions    []control.Action
 	hot        hot
 	versions   versions
+	practice   practice
 	events     []control.Event
 
 	ahead time.Duration // the node's clock against ours, at the last look
@@ -119,8 +122,8 @@ func newModel(ctx context.Context, door Door, o Options) (*model, error) {
 		mine: map[uint64]bool{}, firstSeen: map[uint64]time.Time{},
 		view: viewOverview, owner: o.Owner, forever: o.Unlocked,
 		link: &link{}, slow: o.Slow, alwaysSlow: o.Slow,
-		versions: versions{screen: printable.Clean(o.Version, nameLength)},
-		bell:     o.Bell, desktop: o.Desktop, tmux: os.Getenv("TMUX") != "",
+		practice: newPractice(), versions: versions{screen: printable.Clean(o.Version, nameLength)},
+		bell: o.Bell, desktop: o.Desktop, tmux: os.Getenv("TMUX") != "",
 		refresh: max(cmp.Or(o.Refresh, time.Second), 100*time.Millisecond),
 	}
 	m.cursor[viewOverview] = -1

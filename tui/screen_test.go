@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -135,7 +134,7 @@ func TestGoldenViews(t *testing.T) {
 	for v := viewOverview; v < viewEnd; v++ {
 		for size, wh := range sizes {
 			t.Run(viewNames[v]+"-"+size, func(t *testing.T) {
-				s := newScreen(t, wh[0], wh[1]).keys(fmt.Sprint(int(v)))
+				s := newScreen(t, wh[0], wh[1]).keys(keyOf(v))
 				if v == viewBreakers || v == viewUpstreams {
 					s.keys("j")
 				}

@@ -92,6 +92,8 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		}
 	case lackMsg:
 		m.lack(msg.what)
+	case drillMsg:
+		return m, m.tookDrill(msg)
 	case hotMsg:
 		m.tookHot(msg)
 	case explainedMsg:
@@ -161,8 +163,8 @@ func (m *model) looked(msg lookMsg) tea.Cmd {
 		cmds = append(cmds, m.attend(m.look, msg.look))
 	}
 	if restarted {
-		m.hot, m.versions.lacking = hot{}, nil // it may be of another version
-		m.mine = map[uint64]bool{}             // another process counts its changes anew
+		m.hot, m.practice.lacking, m.versions.lacking = hot{}, false, nil // it may be of another version
+		m.mine = map[uint64]bool{}                                        // another process counts its changes anew
 	}
 	m.look, m.lookAt = msg.look, msg.at
 	m.sighted(msg.at)
@@ -176,7 +178,7 @@ func (m *model) looked(msg lookMsg) tea.Cmd {
 		m.takeEvents(msg.look)
 	}
 	m.reseat()
-	return tea.Batch(append(cmds, m.refreshDrill(), m.fetchOwn(), m.fetchHot())...)
+	return tea.Batch(append(cmds, m.refreshDrill(), m.fetchOwn(), m.fetchHot(), m.fetchDrill())...)
 }
 
 // takeEvents appends a look's events to those that are kept.

@@ -73,6 +73,7 @@ type Host struct {
 	Prometheus http.Handler
 	Alerts     func() []Alert
 	Silencer   Silencer // writes to disk before it answers
+	Driller    Driller
 }
 
 // maxRequest bounds a request body.
@@ -225,6 +226,12 @@ func (s *Server) verbs() []verb {
 		{"POST /v1/acknowledgements", Operator, s.acknowledge},
 		{"DELETE /v1/acknowledgements/{fingerprint}", Operator, s.withdraw},
 		{"GET /v1/audit", Operator, s.audit},
+		{"GET /v1/drill", Viewer, s.drill},
+		{"POST /v1/drill/load", Operator, s.startLoad},
+		{"DELETE /v1/drill/load", Operator, s.stopLoad},
+		{"POST /v1/drill/faults", Operator, s.setFault},
+		{"DELETE /v1/drill/faults", Operator, s.liftFault},
+		{"DELETE /v1/drill/faults/{id}", Operator, s.liftFault},
 	}
 }
 

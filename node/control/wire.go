@@ -33,6 +33,12 @@
 //	DELETE /v1/silences/{id}      end a silence
 //	POST /v1/acknowledgements     look after an alert
 //	DELETE /v1/acknowledgements/{fingerprint}
+//	GET  /v1/drill                what is practised on the node, and what can be
+//	POST /v1/drill/load           put a load on it
+//	DELETE /v1/drill/load         end it
+//	POST /v1/drill/faults         have a part of a demo fail
+//	DELETE /v1/drill/faults       lift all faults
+//	DELETE /v1/drill/faults/{id}
 //	GET  /api/v1/…                the Prometheus HTTP API: query, query_range, series,
 //	                              labels, label/{name}/values, metadata, rules, alerts,
 //	                              format_query, status/buildinfo
