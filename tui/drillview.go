@@ -314,13 +314,16 @@ func (m *model) drillTable(w, h int) []line {
 // loadNow says how the newest load is answered, second by second.
 func (m *model) loadNow(w, _ int) []line {
 	d := m.practice.drill
-	if m.inPast() || d.Load == nil {
+	switch {
+	case m.inPast():
+		return []line{titled("Load", w), txt(inkMuted, noData+" no metric tells of it")}
+	case d.Load == nil:
 		return []line{titled("Load", w), txt(inkMuted, noData+" none was started here")}
 	}
 	l := d.Load
 	state := cat(txt(inkMuted, "ended "+since(m.nodeNow(), l.Ends)+" ago"))
 	if l.Running {
-		state = cat(txt(inkGood, "● "), txt(inkText, "running, "+age(l.Ends.Sub(m.nodeNow()))+" left"))
+		state = cat(txt(inkGood, "● "), txt(inkText, age(l.Ends.Sub(m.nodeNow()))+" left"))
 	}
 	out := []line{titledRight("Load: "+l.Pattern+" "+perSecond(l.Rate), state, w)}
 	if l.Problem != "" {

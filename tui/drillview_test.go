@@ -51,7 +51,7 @@ func TestALoadIsStartedAndStopped(t *testing.T) {
 	if got := s.door.steps(); len(got) > 0 {
 		t.Fatalf("asked for %v", got)
 	}
-	s.keys("s", "y").shows("Load: burst 200/s", "● running", "■ stop", "most fail with transaction: undecided", "D drill!")
+	s.keys("s", "y").shows("Load: burst 200/s", "● 30s left", "■ stop", "most fail with transaction: undecided", "D drill!")
 	s.after(time.Second)
 	s.keys("s")
 	if got := s.door.steps(); !slices.Equal(got, []string{"load burst 200 30s", "stop"}) {
