@@ -8,14 +8,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/devchain"
+	"github.com/bizra/bizra-top/probes"
 )
 
 // operated is a node whose second provider has begun to fail, as an operator comes to it.
@@ -49,6 +53,7 @@ func operatedNode(t *testing.T) *operated {
 		t.Fatal(err)
 	}
 	state := t.TempDir()
+	tenMinutesBefore(t, state)
 	p := start(t, asReleased(t), "--headless", "--config", conf, "--state-dir", state, "--listen", "127.0.0.1:0", "--upstream.hedge_floor", "30ms")
 	n := &operated{process: p, client: control.NewClient(p.socket), state: state}
 	t.Cleanup(n.client.Close)
@@ -56,6 +61,40 @@ func operatedNode(t *testing.T) *operated {
 	chain.Providers[1].SetFault(devchain.Fault{ErrorRate: 1, Status: 503})
 	n.until(t, "that bravo's breaker is open", func(l control.Look) bool { return bravo(l).State == "open" })
 	return n
+}
+
+// tenMinutesBefore writes the history that a node before this one left in the state
+// folder, from twenty to three minutes ago: then pool.limit was 3, all three places were
+// in use and seven callers waited, and the breaker of a provider that is gone was open.
+func tenMinutesBefore(t *testing.T, state string) {
+	t.Helper()
+	h, err := probes.OpenHistory(filepath.Join(state, "history"), declareAll().history, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, to, _ := h.Storage()
+	now := time.Now()
+	app := to.Appender(t.Context())
+	for at := now.Add(-20 * time.Minute); at.Before(now.Add(-3 * time.Minute)); at = at.Add(time.Second) {
+		for _, one := range []struct {
+			value  float64
+			labels []string
+		}{
+			{1, []string{"__name__", "bizra_node_info", "version", "0.0.9", "mode", "node"}},
+			{float64(now.Add(-30 * time.Minute).Unix()), []string{"__name__", "process_start_time_seconds"}},
+			{3, []string{"__name__", "bizra_setting", "key", "pool.limit"}},
+			{3, []string{"__name__", "bizra_db_pool_limit"}}, {3, []string{"__name__", "bizra_db_pool_in_use"}}, {7, []string{"__name__", "bizra_db_pool_waiting"}},
+			{1, []string{"__name__", "bizra_circuit_breaker_state", "name", "upstream/zulu", "class", "upstream", "state", "open"}},
+			{0.75, []string{"__name__", "bizra_circuit_breaker_failure_ratio", "name", "upstream/zulu", "class", "upstream"}},
+		} {
+			if _, err := app.Append(0, labels.FromStrings(one.labels...), at.UnixMilli(), one.value); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := errors.Join(app.Commit(), h.Close()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // until waits until the node is as it should be.
@@ -136,6 +175,7 @@ func TestOperatorStories(t *testing.T) {
 		{"find the failing provider and take it out", 5, nil, takeOutTheFailingProvider},
 		{"raise a threshold from the alert's details", 20, nil, raiseAThreshold},
 		{"change the pool limit and let it go back", 6, trialsAreShort, letAChangeGoBack},
+		{"look at what happened ten minutes ago", 7, nil, lookTenMinutesBack},
 		{"look at the moment of a change and return to now", 5, twoChanges, lookBack},
 		{"undo the last change and redo it", 5, anotherChange, undoAndRedo},
 		{"keep a change and save it", 10, trialsAreLong, keepAndSave},
@@ -302,6 +342,20 @@ func lookBack(t *testing.T, x *terminal, n *operated) {
 	x.see(`LIVE`)
 	x.see(`(?m)pool\.limit +9 `)
 	n.setting(t, "pool.limit", "9")
+}
+
+func lookTenMinutesBack(t *testing.T, x *terminal, n *operated) {
+	x.hides(`zulu`)
+	x.press("T10m<enter>2")
+	x.see(` PAST \d\d:\d\d:\d\d -10m`)
+	x.see(`(?m)in use +3 of 3 `)
+	x.see(`(?m)waiting +7 `)
+	x.see(`(?m)pool\.limit +3 `)
+	x.hides(`LIVE`)
+	n.setting(t, "pool.limit", "4")
+	x.press("4")
+	x.see(`(?m)upstream/zulu +○ open.* 75\.0%`)
+	x.hides(`upstream/bravo`) // which was not there then
 }
 
 func anotherChange(t *testing.T, n *operated) { n.change(t, "pool.limit", "11") }
