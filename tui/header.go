@@ -125,11 +125,14 @@ func (m *model) tabs(w int) line {
 	build := func(gap string, names, all bool) line {
 		var l line
 		for v := viewOverview; v < m.lastView(); v++ {
-			if v == viewDrill && v != m.view && !all && m.trouble(v) == inkMuted {
-				continue
+			name, bare := m.nameOf(v), !names
+			if v == viewDrill && !all {
+				if v != m.view && m.trouble(v) == inkMuted {
+					continue
+				}
+				bare = true
 			}
-			name := m.nameOf(v)
-			if !names && v != m.view {
+			if bare && v != m.view {
 				name = ""
 			}
 			key, word := inkKey, inkMuted

@@ -24,7 +24,7 @@ import (
 type Entry struct {
 	Seq      uint64    `json:"seq"`
 	Time     time.Time `json:"time"`
-	Verb     string    `json:"verb"`    // propose, change, keep, revert, undo, redo, save, reload, action, …
+	Verb     string    `json:"verb"`    // propose, change, keep, revert, undo, redo, save, reload, action, drill, …
 	Outcome  string    `json:"outcome"` // done, refused, failed
 	By       string    `json:"by"`      // name of the peer's user, or "node"
 	UID      int64     `json:"uid"`     // -1 for the node itself and for a peer over TCP

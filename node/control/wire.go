@@ -299,7 +299,7 @@ type Alert struct {
 type Event struct {
 	Seq      uint64    `json:"seq"`
 	Time     time.Time `json:"time"`
-	Kind     string    `json:"kind"`     // change, action, breaker, alert, upstream, ledger, history, node
+	Kind     string    `json:"kind"`     // change, action, breaker, alert, drill, upstream, ledger, history, node
 	Severity string    `json:"severity"` // good, info, warn, bad
 	Subject  string    `json:"subject"`
 	Text     string    `json:"text"`

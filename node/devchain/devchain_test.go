@@ -265,6 +265,20 @@ func TestSchedule(t *testing.T) {
 	}
 }
 
+// An override goes before what is set meanwhile, and gives it back.
+func TestOverride(t *testing.T) {
+	p := start(t, devchain.Config{Providers: 1}).Providers[0]
+	p.Override(&devchain.Fault{Reset: true})
+	p.SetFault(devchain.Fault{HTML: true})
+	if f := p.Fault(); f != (devchain.Fault{Reset: true}) {
+		t.Errorf("overridden: %+v", f)
+	}
+	p.Override(nil)
+	if f := p.Fault(); f != (devchain.Fault{HTML: true}) {
+		t.Errorf("given back: %+v", f)
+	}
+}
+
 func TestRunMines(t *testing.T) {
 	n := start(t, devchain.Config{Interval: 10 * time.Millisecond, Traffic: true})
 	deadline := time.Now().Add(5 * time.Second)

@@ -217,3 +217,38 @@ func BenchmarkGate(b *testing.B) {
 		})
 	}
 }
+
+// Hold takes every place, those in use as they come free, and gives all back.
+func TestHoldTakesEveryPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, reg, _ := gate(t)
+		set(t, reg, "pool.limit", "3")
+		free := make(chan struct{})
+		var users sync.WaitGroup
+		use := func(ctx context.Context) error { <-free; return nil }
+		users.Go(func() { _ = g.Do(t.Context(), use) })
+		synctest.Wait()
+		ctx, release := context.WithCancel(t.Context())
+		held := make(chan struct{})
+		go func() { defer close(held); g.Hold(ctx) }()
+		synctest.Wait()
+		close(free) // the one in use comes free
+		users.Wait()
+		synctest.Wait()
+		if s := g.Stat(); s.InUse != 3 || s.Waiting != 0 {
+			t.Errorf("held: %+v", s)
+		}
+		waited := errors.New("not yet")
+		users.Go(func() { waited = g.Do(t.Context(), func(context.Context) error { return nil }) })
+		synctest.Wait()
+		if s := g.Stat(); s.Waiting != 1 {
+			t.Errorf("a caller does not wait: %+v", s)
+		}
+		release()
+		<-held
+		users.Wait()
+		if s := g.Stat(); waited != nil || s.InUse != 0 || s.Waiting != 0 {
+			t.Errorf("after it: %+v, %v", s, waited)
+		}
+	})
+}
