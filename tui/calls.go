@@ -84,7 +84,7 @@ func (m *model) lookNow() tea.Cmd {
 	since, now := m.sinceEvent, m.now
 	return m.call(lookDeadline, func(ctx context.Context) tea.Msg {
 		l, err := m.door.Look(ctx, since)
-		err, partly := understood(err)
+		partly, err := understood(err)
 		return lookMsg{cleanLook(l), now(), partly, cleanError(err)}
 	})
 }
@@ -92,7 +92,7 @@ func (m *model) lookNow() tea.Cmd {
 func (m *model) fetchPanels() tea.Cmd {
 	return m.call(callDeadline, func(ctx context.Context) tea.Msg {
 		list, err := m.door.Panels(ctx)
-		if err, _ = understood(err); err != nil {
+		if _, err = understood(err); err != nil {
 			return lacks(err, "its panels")
 		}
 		return panelsMsg{cleanPanels(list)}
@@ -102,7 +102,7 @@ func (m *model) fetchPanels() tea.Cmd {
 func (m *model) fetchHistory() tea.Cmd {
 	return m.call(callDeadline, func(ctx context.Context) tea.Msg {
 		past, err := m.door.History(ctx, seedSpan, seedStep)
-		if err, _ = understood(err); err != nil {
+		if _, err = understood(err); err != nil {
 			return lacks(err, "its recent past")
 		}
 		return historyMsg{cleanHistory(past)}
@@ -112,7 +112,7 @@ func (m *model) fetchHistory() tea.Cmd {
 func (m *model) fetchSettings() tea.Cmd {
 	return m.call(callDeadline, func(ctx context.Context) tea.Msg {
 		list, err := m.door.Settings(ctx)
-		err, _ = understood(err)
+		_, err = understood(err)
 		return settingsMsg{cleanSettings(list), cleanError(err)}
 	})
 }
@@ -120,7 +120,7 @@ func (m *model) fetchSettings() tea.Cmd {
 func (m *model) fetchActions() tea.Cmd {
 	return m.call(callDeadline, func(ctx context.Context) tea.Msg {
 		list, err := m.door.Actions(ctx)
-		if err, _ = understood(err); err != nil {
+		if _, err = understood(err); err != nil {
 			return lacks(err, "its actions")
 		}
 		return actionsMsg{cleanActions(list)}

@@ -35,11 +35,11 @@ func notOffered(err error) bool { return errors.Is(err, control.ErrNotOffered) }
 
 // understood takes the error of an answer that was understood in part apart: what of
 // it came is worth showing.
-func understood(err error) (failed error, partly string) {
+func understood(err error) (partly string, failed error) {
 	if errors.Is(err, control.ErrOtherVersion) {
-		return nil, cleanError(err)
+		return cleanError(err), nil
 	}
-	return err, ""
+	return "", err
 }
 
 // lack says once that the node does not tell something.
