@@ -10,6 +10,7 @@ import (
 
 // Update handles one message. It never blocks.
 func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	m.awaiting = false
 	switch msg := msg.(type) {
 	case ofNode:
 		if msg.era == m.era {
@@ -19,7 +20,11 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		return m, m.nodesFound(msg)
 	case tea.WindowSizeMsg:
 		m.w, m.h = msg.Width, msg.Height
+		m.canvas.resize(m.w, m.h)
+	case tea.ModeReportMsg:
+		m.canvas.answered(msg.Mode, msg.Value)
 	case tea.ColorProfileMsg:
+		m.canvas.colours(msg.Profile)
 		if name := msg.String(); !m.mono && (name == "Ascii" || name == "NoTTY") {
 			m.mono = true
 			m.useTheme(m.palettes.name)
@@ -35,6 +40,7 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case tea.PasteMsg:
 		m.paste(printable.Clean(msg.Content, nameLength*2))
 	case tea.ResumeMsg:
+		m.canvas.enter()
 		return m, m.lookNow()
 	case tea.BlurMsg:
 		m.unseen = true
@@ -109,6 +115,7 @@ func (m *model) ticked(msg tickMsg) tea.Cmd {
 	case m.unchosen:
 		return tea.Batch(m.tick(), m.fetchNodes())
 	}
+	m.awaiting = !m.inflight && m.lost == ""
 	return tea.Batch(m.tick(), m.lookNow())
 }
 
@@ -148,7 +155,7 @@ func (m *model) looked(msg lookMsg) tea.Cmd {
 	}
 	m.lost = ""
 	if !m.lookAt.IsZero() && !restarted {
-		cmds = append(cmds, m.attend(m.look, msg.look))
+		m.attend(m.look, msg.look)
 	}
 	if restarted {
 		m.mine = map[uint64]bool{} // another process counts its changes anew
