@@ -166,6 +166,9 @@ func (c *canvas) begin() {
 	_, _ = c.screen.WriteString(ansi.ResetModeTextCursorEnable + ansi.SetModeBracketedPaste + ansi.SetModeFocusEvent +
 		ansi.SetModifyOtherKeys2 + ansi.PushKittyKeyboard(ansi.KittyDisambiguateEscapeCodes))
 	c.emit("")
+	// The first glyph beyond ASCII has the library make its table of widths, which takes
+	// longer than a frame: it is made while there is no frame yet.
+	ansi.WcWidth.StringWidth("─")
 }
 
 // end gives the terminal back.

@@ -84,11 +84,10 @@ func (g guarded) Update(msg tea.Msg) (next tea.Model, cmd tea.Cmd) {
 	return next, cmd
 }
 
-// View implements tea.Model. What a look that was just asked for is about to change is
-// not drawn twice.
+// View implements tea.Model. What has not changed, or is about to, is not drawn.
 func (g guarded) View() (v tea.View) {
 	defer g.crashes.caught()
-	if g.awaiting {
+	if g.unchanged || g.expecting {
 		return v
 	}
 	return g.model.View()

@@ -60,7 +60,8 @@ type model struct {
 	lookAt     time.Time // when the last look arrived; zero before the first
 	lost       string    // why the last look failed; empty when it did not
 	inflight   bool
-	awaiting   bool // nothing has changed but that a look was asked for
+	expecting  bool // the first look may come at any moment
+	unchanged  bool // the last message changed nothing that is drawn, or a look is about to
 	sinceEvent uint64
 	panels     map[string]control.Panel
 	history    *history
@@ -140,13 +141,21 @@ func newModel(ctx context.Context, door Door, o Options) (*model, error) {
 	return m, nil
 }
 
-// Init starts the ticks and asks the node for everything once.
+// firstWithin is how long a first look is waited for with nothing on the screen: one
+// that comes in time is drawn alone, and sooner for it.
+const firstWithin = 100 * time.Millisecond
+
+// firstMsg says that the first look takes its time.
+type firstMsg struct{}
+
+// Init starts the ticks and asks the node for what the first look does not ask for.
 func (m *model) Init() tea.Cmd {
 	cmds := []tea.Cmd{m.tick(), m.fetchPanels(), m.watchFiles()}
 	if m.unchosen {
 		cmds = append(cmds, m.fetchNodes())
 	} else {
-		cmds = append(cmds, m.lookNow(), m.fetchHistory(), m.fetchSettings(), m.fetchActions())
+		m.expecting = true
+		cmds = append(cmds, m.lookNow(), m.fetchHistory(), tea.Tick(firstWithin, func(time.Time) tea.Msg { return firstMsg{} }))
 	}
 	if m.sync {
 		// A terminal that does not know a mode does not answer, and then nothing changes.

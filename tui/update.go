@@ -10,7 +10,7 @@ import (
 
 // Update handles one message. It never blocks.
 func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
-	m.awaiting = false
+	m.unchanged = false
 	switch msg := msg.(type) {
 	case ofNode:
 		if msg.era == m.era {
@@ -52,6 +52,8 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		}
 	case tickMsg:
 		return m, m.ticked(msg)
+	case firstMsg:
+		m.expecting = false
 	case lookMsg:
 		return m, m.looked(msg)
 	case panelsMsg:
@@ -115,13 +117,13 @@ func (m *model) ticked(msg tickMsg) tea.Cmd {
 	case m.unchosen:
 		return tea.Batch(m.tick(), m.fetchNodes())
 	}
-	m.awaiting = !m.inflight && m.lost == ""
+	m.unchanged = !m.inflight && m.lost == ""
 	return tea.Batch(m.tick(), m.lookNow())
 }
 
 // looked takes in one look.
 func (m *model) looked(msg lookMsg) tea.Cmd {
-	m.inflight = false
+	m.inflight, m.expecting = false, false
 	if msg.err != "" {
 		m.lost = msg.err
 		return nil
@@ -150,7 +152,7 @@ func (m *model) looked(msg lookMsg) tea.Cmd {
 		m.revision = msg.look.Revision
 		cmds = append(cmds, m.fetchSettings())
 	}
-	if m.targetsMoved(msg) {
+	if m.lookAt.IsZero() || m.targetsMoved(msg) {
 		cmds = append(cmds, m.fetchActions())
 	}
 	m.lost = ""
