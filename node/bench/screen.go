@@ -36,10 +36,10 @@ type monitor struct {
 
 // cost is what a monitor took.
 type cost struct {
-	first       time.Duration // from start to the first full screen
-	bytes, cpu  float64       // a second; cpu as a share of a core
-	p50, p95    time.Duration // from a key to the first byte that it changes
-	rss, pss    float64       // MiB; pss counts what other processes have too by its share
+	first      time.Duration // from start to the first full screen
+	bytes, cpu float64       // a second; cpu as a share of a core
+	p50, p95   time.Duration // from a key to the first byte that it changes
+	rss, pss   float64       // MiB; pss counts what other processes have too by its share
 }
 
 func screens() error {
