@@ -16,10 +16,12 @@ type tests struct {
 // rows are the faults, by the numbers that issues and SECURITY.md call them by. A
 // number without a row has no test yet.
 var rows = []row{
+	{1, "steady load", []tests{{"cmd/bizra-top", []string{"TestFaultSteadyLoad"}}}},
 	{2, "three times the capacity", []tests{{"cmd/bizra-top", []string{"TestFaultOverload"}}}},
 	{3, "one provider of several fails", []tests{
-		{"node/upstream", []string{"TestOneProviderOfTwoFails", "TestAProviderThatFlapsComesBack"}},
+		{"node/upstream", []string{"TestOneProviderOfTwoFails", "TestAProviderThatFlapsComesBack", "TestHedgingLowersTheTail"}},
 		{"node/api", []string{"TestOneHungProviderIsNotNoticed"}}}},
+	{4, "eight toxics before providers, PostgreSQL, Redis", []tests{{"cmd/bizra-top", []string{"TestFaultToxics"}}}},
 	{5, "all providers are down", []tests{
 		{"node/api", []string{"TestOpenBreakersAnswerAtOnce", "TestImmutableAnswersOutliveTheProviders"}},
 		{"node/upstream", []string{"TestASingleProviderFails"}}}},
