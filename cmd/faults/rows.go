@@ -25,7 +25,9 @@ var rows = []row{
 	{5, "all providers are down", []tests{
 		{"node/api", []string{"TestOpenBreakersAnswerAtOnce", "TestImmutableAnswersOutliveTheProviders"}},
 		{"node/upstream", []string{"TestASingleProviderFails"}}}},
-	{6, "calls fail: retries keep to their budget", []tests{{"node/upstream", []string{"TestTheBudgetIsWaitedForAndNeverOverspent"}}}},
+	{6, "half of all calls fail", []tests{
+		{"node/upstream", []string{"TestTheBudgetIsWaitedForAndNeverOverspent"}},
+		{"node/api", []string{"TestFaultHalfOfAllCallsFail"}}}},
 	{7, "kill -9 under writes", []tests{{"cmd/bizra-top", []string{"TestKilledNodesLoseNoAnsweredVerdict"}}}},
 	{8, "database backends are terminated", []tests{{"node/store", []string{"TestTerminatedConnectionsLoseNothing"}}}},
 	{9, "all database connections are held", []tests{
