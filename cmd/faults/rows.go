@@ -47,6 +47,9 @@ var rows = []row{
 	{17, "hostile bodies are refused", []tests{
 		{"node/api", []string{"TestBadInputOfTheGateway"}},
 		{"cmd/bizra-top", []string{"TestFaultHostileBodies"}}}},
+	{18, "providers that answer anything else", []tests{
+		{"node/upstream", []string{"TestADeepAnswerIsRefused", "TestAnswersThatAreNoneAreRefused"}},
+		{"node/api", []string{"TestProvidersThatServeWebPages", "TestSecretsOfProvidersAppearNowhere"}}}},
 	{19, "a reorganisation of twelve blocks while serving", []tests{{"node/api", []string{"TestFaultDeepReorg"}}}},
 	{20, "broken files", []tests{{"cmd/bizra-top", []string{"TestFaultBrokenFiles"}}}},
 	{21, "handover under load", []tests{{"cmd/bizra-top", []string{"TestAHandoverLosesNoRequest"}}}},

@@ -7,14 +7,15 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/bizra/bizra-top/node/monotonic"
 )
 
 func sealed(t testing.TB, key, body string) []byte {
 	t.Helper()
-	now := time.Now().UnixNano()
+	now := monotonic.Now()
 	value, err := seal(&entry{key: key, class: Block, immutable: true, block: BlockRef{7, [32]byte{9}}, body: []byte(body), stored: now, expires: now + 1e9})
 	if err != nil {
 		t.Fatal(err)
