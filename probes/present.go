@@ -9,7 +9,8 @@ import (
 // anchor is a moment of the history and when that was by the monotonic clock.
 type anchor struct{ at, monotonic int64 } // Unix milliseconds; nanoseconds
 
-// anchor makes a moment, that of now, the newest of the history.
+// anchor makes at, in Unix milliseconds, the newest moment of the history; now is when that
+// is by the host's clock.
 func (h *History) anchor(at int64, now time.Time) { h.newest.Store(&anchor{at, monotonic.Of(now)}) }
 
 // Present returns what time it is in the history: that of the host's clock, unless it was
@@ -17,7 +18,7 @@ func (h *History) anchor(at int64, now time.Time) { h.newest.Store(&anchor{at, m
 // the history goes on as time passes, so that rates stay true, until the clock has caught up.
 func (h *History) Present() time.Time {
 	now := time.Now()
-	return now.Add(h.leadAt(now))
+	return now.Add(h.leadAt(now)).Round(0) // the monotonic clock has no lead
 }
 
 // Lead returns by how much the history is ahead of the host's clock because that was set

@@ -136,8 +136,8 @@ func (m *Sampler) sample(ctx context.Context) error {
 	if len(families) == 0 {
 		return err
 	}
-	now := m.history.Present()
-	at := max(now.UnixMilli(), m.last.Load()+1)
+	now := time.Now()
+	at := max(now.Add(m.history.leadAt(now)).UnixMilli(), m.last.Load()+1)
 	a := appender{AppenderV2: m.history.raw().db.AppenderV2(ctx), at: at, known: m.known}
 	for _, f := range families {
 		for _, metric := range f.Metric {

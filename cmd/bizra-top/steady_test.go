@@ -46,22 +46,26 @@ func middle(samples []resources) resources {
 	return resources{of(func(s resources) int { return s.memory }), of(func(s resources) int { return s.goroutines }), of(func(s resources) int { return s.files })}
 }
 
+// value reads a series of the program's metrics; name is a regular expression.
+func (p *process) value(t *testing.T, name string) float64 {
+	t.Helper()
+	_, text := fetch(t, p.url+"/metrics")
+	m := regexp.MustCompile(`(?m)^` + name + ` (\S+)$`).FindStringSubmatch(text)
+	if m == nil {
+		t.Errorf("no metric %s", name)
+		return 0
+	}
+	v, err := strconv.ParseFloat(m[1], 64)
+	if err != nil {
+		t.Error(err)
+	}
+	return v
+}
+
 // resources reads what the program holds from its own metrics.
 func (p *process) resources(t *testing.T) resources {
 	t.Helper()
-	_, text := fetch(t, p.url+"/metrics")
-	read := func(name string) int {
-		m := regexp.MustCompile(`(?m)^` + name + ` (\S+)$`).FindStringSubmatch(text)
-		if m == nil {
-			t.Errorf("no metric %s", name)
-			return 0
-		}
-		v, err := strconv.ParseFloat(m[1], 64)
-		if err != nil {
-			t.Error(err)
-		}
-		return int(v)
-	}
+	read := func(name string) int { return int(p.value(t, name)) }
 	return resources{read("process_resident_memory_bytes"), read("go_goroutines"), read("process_open_fds")}
 }
 
@@ -69,10 +73,10 @@ func (p *process) resources(t *testing.T) resources {
 // load of everything it can be asked, of what it knows and of what it does not: no request
 // fails, and after the warm-up neither its memory nor its goroutines grow, but for the two
 // of each connection that is kept for the next burst. Its L1 is small enough to be full by
-// then. Two minutes after a warm-up of one; half an hour after five with BIZRA_TEST_LONG=1.
-// In CI the warm-up is half a minute.
+// then. Two minutes after a warm-up of two, in CI of one; half an hour after ten with
+// BIZRA_TEST_LONG=1: what rules record every five seconds fills its first chunks until then.
 func TestFaultSteadyLoad(t *testing.T) {
-	warmUp := lasting(30*time.Second, time.Minute, 5*time.Minute)
+	warmUp := lasting(time.Minute, 2*time.Minute, 10*time.Minute)
 	lasts := lasting(2*time.Minute, 2*time.Minute, 30*time.Minute)
 	chain, err := devchain.Start(t.Context(), devchain.Config{Seed: 3, Prefill: 60, Traffic: true, MinTx: 3, MaxTx: 10, Interval: 2 * time.Second})
 	if err != nil {

@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -142,20 +141,6 @@ func poison(t *testing.T) *poisoned {
 	return n
 }
 
-// metric reads one series of the node; series is a regular expression.
-func (n *poisoned) metric(series string) float64 {
-	_, text := fetch(n.T, n.url+"/metrics")
-	m := regexp.MustCompile(`(?m)^` + series + ` (\S+)$`).FindStringSubmatch(text)
-	if m == nil {
-		n.Fatalf("no metric %s", series)
-	}
-	v, err := strconv.ParseFloat(m[1], 64)
-	if err != nil {
-		n.Fatal(err)
-	}
-	return v
-}
-
 // healthy waits until every breaker is closed, no verdict waits for PostgreSQL, and a
 // balance that nobody knows is found. It returns how long that took.
 func (n *poisoned) healthy() time.Duration {
@@ -167,7 +152,7 @@ func (n *poisoned) healthy() time.Duration {
 		why := strings.Join(notClosed.FindAllString(text, -1), ", ")
 		if why == "" {
 			if why = n.ask(true, true); why == "" {
-				if waiting := n.metric("bizra_ledger_outbox_verdicts"); waiting == 0 {
+				if waiting := n.value(n.T, "bizra_ledger_outbox_verdicts"); waiting == 0 {
 					return time.Since(began)
 				} else {
 					why = fmt.Sprintf("%g verdicts wait for PostgreSQL", waiting)
@@ -299,7 +284,7 @@ func (n *poisoned) settled(before int) int {
 	const kept = 12
 	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
 		n.client.CloseIdleConnections()
-		more := int(n.metric("go_goroutines")) - before
+		more := int(n.value(n.T, "go_goroutines")) - before
 		if more <= kept {
 			return more
 		}
@@ -325,7 +310,7 @@ func TestFaultToxics(t *testing.T) {
 				n := poison(t)
 				n.under(time.Second)
 				n.client.CloseIdleConnections()
-				before := int(n.metric("go_goroutines"))
+				before := int(n.value(n.T, "go_goroutines"))
 				for _, toxic := range toxics {
 					t.Run(toxic.name, func(t *testing.T) {
 						n.T, n.answered, n.slowest = t, map[string]int{}, 0
