@@ -47,7 +47,18 @@ require github.com/grafana/grafana-foundation-sdk/go v0.0.18
 
 require github.com/coreos/go-systemd/v22 v22.7.0
 
-require github.com/creack/pty v1.1.24
+require (
+	github.com/Shopify/toxiproxy/v2 v2.5.0
+	github.com/creack/pty v1.1.24
+	github.com/rs/zerolog v1.28.0
+)
+
+require (
+	github.com/gorilla/mux v1.8.0 // indirect
+	github.com/mattn/go-colorable v0.1.15 // indirect
+	github.com/rs/xid v1.4.0 // indirect
+	gopkg.in/tomb.v1 v1.0.0-20141024135613-dd632973f1e7 // indirect
+)
 
 require (
 	charm.land/lipgloss/v2 v2.0.6 // indirect
