@@ -281,9 +281,14 @@ func (e *Evaluator) rule(r *rules.AlertingRule) control.Alert {
 	return out
 }
 
+// maxLabel bounds what is told of a name or a label: rule files may be the operator's,
+// and label values are what the node measured.
+const maxLabel = 200
+
 func atRest(r *rules.AlertingRule) control.Alert {
 	out := control.Alert{
-		Name: r.Name(), State: "inactive", Part: r.Labels().Get("part"), Severity: r.Labels().Get("severity"),
+		Name: printable.Clean(r.Name(), maxLabel), State: "inactive",
+		Part: printable.Clean(r.Labels().Get("part"), maxLabel), Severity: printable.Clean(r.Labels().Get("severity"), maxLabel),
 		Summary: printable.Clean(r.Annotations().Get("description"), 200),
 		Expr:    r.Query().String(), For: model.Duration(r.HoldDuration()).String(),
 		WhatToDo: printable.Clean(r.Annotations().Get("what_to_do"), 500),
@@ -305,7 +310,10 @@ func (e *Evaluator) active(r *rules.AlertingRule, a *rules.Alert) control.Alert 
 	}
 	out.Since = out.Since.Add(-e.history.Lead())
 	out.Summary = printable.Clean(a.Annotations.Get("summary"), 200)
-	out.Labels = labels.NewBuilder(a.Labels).Del(labels.AlertName, "severity", "part").Labels().Map()
+	out.Labels = map[string]string{}
+	labels.NewBuilder(a.Labels).Del(labels.AlertName, "severity", "part").Labels().Range(func(l labels.Label) {
+		out.Labels[printable.Clean(l.Name, maxLabel)] = printable.Clean(l.Value, maxLabel)
+	})
 	set := delivery.LabelSet(a.Labels)
 	out.Fingerprint = set.Fingerprint().String()
 	if s, ok := e.silences.Silenced(set); ok {

@@ -2,9 +2,11 @@ package alerts_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +19,7 @@ import (
 	"github.com/bizra/bizra-top/alerts/silence"
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/latency"
+	"github.com/bizra/bizra-top/node/printable/printabletest"
 	"github.com/bizra/bizra-top/node/settings"
 	"github.com/bizra/bizra-top/probes"
 )
@@ -316,6 +319,36 @@ func TestRuleFilesAreReloaded(t *testing.T) {
 			t.Fatal("a rule outlives its file")
 		}
 		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// Whatever the files of the operator's rules say, it is clean where the screen and the
+// door get it.
+func TestOwnRulesAreCleaned(t *testing.T) {
+	var rules strings.Builder
+	rules.WriteString("groups:\n- name: x\n  rules:\n")
+	for i, payload := range printabletest.Payloads {
+		text := strconv.QuoteToASCII(payload) // which YAML reads as well
+		fmt.Fprintf(&rules, "  - alert: Mine%d\n    expr: bizra_setting{key=\"alerts.pool_waiting.threshold\"} == 5\n"+
+			"    labels: {severity: %s, part: %s, team: %s}\n    annotations: {summary: %s, description: %s, what_to_do: %s, other: %s}\n", i, text, text, text, text, text, text, text)
+	}
+	path := filepath.Join(t.TempDir(), "mine.yaml")
+	if err := os.WriteFile(path, []byte(rules.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := build(t, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, payload := range printabletest.Payloads {
+		a := r.eventually(t, fmt.Sprint("Mine", i), "firing")
+		all := a.Name + a.Part + a.Severity + a.Summary + a.WhatToDo + a.Expr + a.Fingerprint
+		for name, value := range a.Labels {
+			all += name + value
+		}
+		if bad := printabletest.Unsafe(all); bad != 0 {
+			t.Errorf("%q gives %q in %q", payload, bad, all)
+		}
 	}
 }
 

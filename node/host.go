@@ -11,6 +11,7 @@ import (
 	"github.com/bizra/bizra-top/node/breaker"
 	"github.com/bizra/bizra-top/node/cache"
 	"github.com/bizra/bizra-top/node/control"
+	"github.com/bizra/bizra-top/node/printable"
 	"github.com/bizra/bizra-top/node/settings"
 )
 
@@ -19,7 +20,7 @@ import (
 func (n *Node) Host() control.Host {
 	return control.Host{
 		Registry: n.options.Registry, Gatherer: n.metrics, Events: n.events, Operations: n.operations(),
-		Node: n.describe, Breakers: n.breakerList, Transitions: n.transitions, Outcomes: n.outcomes, Upstreams: n.upstreamList, Pool: n.poolState, Tiers: n.tiers, Warming: n.warming, Warn: n.warn,
+		Node: n.describe, Breakers: n.breakerList, Transitions: n.transitions, Outcomes: n.outcomes, Upstreams: n.upstreamList, Pool: n.poolState, Tiers: n.tiers, Warming: n.warming, HotKeys: n.hotKeys, Warn: n.warn,
 	}
 }
 
@@ -120,6 +121,18 @@ func (n *Node) tiers() []control.Tier {
 func (n *Node) warming() control.Warming {
 	w := n.warmer.Warming()
 	return control.Warming{Running: w.Running, Done: w.Done, Failed: w.Failed, Total: w.Total, Since: w.Since}
+}
+
+// hotKeyLength bounds what is told of a key: as much as a terminal shows of it.
+const hotKeyLength = 160
+
+func (n *Node) hotKeys(limit int) []control.HotKey {
+	list := n.cache.HotKeys(limit)
+	out := make([]control.HotKey, len(list))
+	for i, k := range list {
+		out[i] = control.HotKey{Key: printable.Clean(k.Key, hotKeyLength), Class: k.Class.String(), Share: control.Number(k.Share), Bytes: uint64(k.Bytes)}
+	}
+	return out
 }
 
 // warn says what is doubtful about a change.

@@ -379,6 +379,9 @@ func (n *Node) Address() string { return n.server.Address() }
 // Listens returns where the API listens, as it is dialled.
 func (n *Node) Listens() net.Addr { return n.server.Listens() }
 
+// HoldConnections takes every place of the database gate and keeps it until ctx ends.
+func (n *Node) HoldConnections(ctx context.Context) { n.gate.Hold(ctx) }
+
 // Closing says whether Run has begun to drain.
 func (n *Node) Closing() bool { return n.closing.Load() }
 

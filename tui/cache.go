@@ -15,7 +15,7 @@ func (m *model) cachePanels(r rect) []panel {
 	head, rest := r.splitTop(6)
 	beside := []panel{
 		{id: "ratios", plots: m.cachePlots()[:2], draw: func(w, _ int) []line { return m.cacheRatios(w) }},
-		{id: "size", plots: m.cachePlots()[1:3], draw: func(w, _ int) []line { return m.cacheSize(w) }},
+		{id: "size", plots: m.cachePlots()[1:3], draw: m.cacheSize},
 		{id: "l2", plots: m.cachePlots()[3:], draw: func(w, _ int) []line { return m.cacheL2(w) }}}
 	switch {
 	case r.w < 76:
@@ -38,13 +38,21 @@ func (m *model) cachePanels(r rect) []panel {
 	tiers.at, rest = rest.splitTop(n)
 	tiers.at.h--
 	out = append(out, tiers)
-	if rest.h >= 15 {
-		var over rect
-		over, rest = rest.splitTop(rest.h - min(len(m.settingsOf(viewCache))+2, rest.h/2))
-		over.h--
-		out = append(out, m.charts(over, m.cachePlots()...)...)
+	hottest := panel{id: "hottest", draw: m.hotTable}
+	if rest.h < 15 {
+		if r.w >= 76 {
+			rest, hottest.at = rest.splitLeft(r.w-max(36, r.w/2-10)-3, 3)
+		}
+		return append(out, m.settingsPanel(viewCache, rest), hottest)
 	}
-	return append(out, m.settingsPanel(viewCache, rest))
+	over, rest := rest.splitTop(rest.h - min(len(m.settingsOf(viewCache))+2, rest.h/2))
+	over.h--
+	if r.w >= 110 {
+		across := max(1, (r.w-hotWidth)/(chartWidth+3))
+		over, hottest.at = over.splitLeft(min(across*(chartWidth+3)-3, r.w-hotWidth-3), 3)
+		hottest.at.w = min(hottest.at.w, 72)
+	}
+	return append(append(out, m.charts(over, m.cachePlots()...)...), hottest, m.settingsPanel(viewCache, rest))
 }
 
 // cachePlots are hits, size, evictions, and how L2 is.
@@ -60,6 +68,7 @@ func (m *model) cachePlots() []plot {
 			{name: "L2", panel: "cache_hit_rate", label: "l2", ink: inkChart2},
 			{name: "L1", panel: "cache_hit_rate", label: "l1", ink: inkChart1, heavy: true},
 		}},
+		{"L2 compression", control.UnitCount, []plotted{{name: "times smaller", panel: "cache_l2_compression", ink: inkChart2, heavy: true}}},
 		{"Redis calls", control.UnitSeconds, []plotted{{name: "p99", panel: "cache_l2_p99", ink: inkChart2, heavy: true}}},
 	}
 }
@@ -74,7 +83,7 @@ func (m *model) cacheRatios(w int) []line {
 	}
 }
 
-func (m *model) cacheSize(w int) []line {
+func (m *model) cacheSize(w, h int) []line {
 	evictions := m.sum("cache_evictions")
 	var causes line
 	for _, v := range m.look.Panels["cache_evictions"] {
@@ -86,11 +95,24 @@ func (m *model) cacheSize(w int) []line {
 			causes = cat(causes, part)
 		}
 	}
-	return []line{titled("Size and evictions", w),
+	out := []line{titled("Size and evictions", w),
 		m.vital("L1 size", "cache_l1_bytes", control.UnitBytes, w, 0, inkChart1, inkStrong),
 		labelled("evicted", number(control.UnitPerSecond, evictions), inkStrong, causes),
 		m.vital("L2 p99", "cache_l2_p99", control.UnitSeconds, w, 0, inkChart2, inkStrong),
+		labelled("L2 zstd", timesSmaller(m.value("cache_l2_compression", "")), inkText, m.trend("cache_l2_compression", "", w-19, 0, inkChart2)),
 	}
+	if h < 6 {
+		out = out[:4] // the last row is air
+	}
+	return out
+}
+
+// timesSmaller formats a compression ratio.
+func timesSmaller(v float64) string {
+	if text := number(control.UnitCount, v); text != noData {
+		return text + "×"
+	}
+	return noData
 }
 
 // cacheL2 says how Redis is.

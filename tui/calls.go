@@ -21,9 +21,10 @@ const (
 type (
 	tickMsg struct{ generation int }
 	lookMsg struct {
-		look control.Look
-		at   time.Time // when it arrived
-		err  string
+		look   control.Look
+		at     time.Time // when it arrived
+		partly string    // why it was understood in part
+		err    string
 	}
 	panelsMsg   struct{ panels map[string]control.Panel }
 	historyMsg  struct{ past map[string][]control.Series }
@@ -83,15 +84,16 @@ func (m *model) lookNow() tea.Cmd {
 	since, now := m.sinceEvent, m.now
 	return m.call(lookDeadline, func(ctx context.Context) tea.Msg {
 		l, err := m.door.Look(ctx, since)
-		return lookMsg{cleanLook(l), now(), cleanError(err)}
+		err, partly := understood(err)
+		return lookMsg{cleanLook(l), now(), partly, cleanError(err)}
 	})
 }
 
 func (m *model) fetchPanels() tea.Cmd {
 	return m.call(callDeadline, func(ctx context.Context) tea.Msg {
 		list, err := m.door.Panels(ctx)
-		if err != nil {
-			return nil
+		if err, _ = understood(err); err != nil {
+			return lacks(err, "its panels")
 		}
 		return panelsMsg{cleanPanels(list)}
 	})
@@ -100,8 +102,8 @@ func (m *model) fetchPanels() tea.Cmd {
 func (m *model) fetchHistory() tea.Cmd {
 	return m.call(callDeadline, func(ctx context.Context) tea.Msg {
 		past, err := m.door.History(ctx, seedSpan, seedStep)
-		if err != nil {
-			return nil
+		if err, _ = understood(err); err != nil {
+			return lacks(err, "its recent past")
 		}
 		return historyMsg{cleanHistory(past)}
 	})
@@ -110,6 +112,7 @@ func (m *model) fetchHistory() tea.Cmd {
 func (m *model) fetchSettings() tea.Cmd {
 	return m.call(callDeadline, func(ctx context.Context) tea.Msg {
 		list, err := m.door.Settings(ctx)
+		err, _ = understood(err)
 		return settingsMsg{cleanSettings(list), cleanError(err)}
 	})
 }
@@ -117,8 +120,8 @@ func (m *model) fetchSettings() tea.Cmd {
 func (m *model) fetchActions() tea.Cmd {
 	return m.call(callDeadline, func(ctx context.Context) tea.Msg {
 		list, err := m.door.Actions(ctx)
-		if err != nil {
-			return nil
+		if err, _ = understood(err); err != nil {
+			return lacks(err, "its actions")
 		}
 		return actionsMsg{cleanActions(list)}
 	})

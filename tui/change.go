@@ -336,6 +336,8 @@ func (m *model) enter() tea.Cmd {
 		if a, ok := m.selectedAlert(); ok {
 			return m.drillAlert(a)
 		}
+	case viewDrill:
+		return m.enterDrill()
 	default:
 		if title, lines := m.details(); title != "" {
 			m.overlay = &detail{title: title, lines: lines}

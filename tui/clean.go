@@ -177,8 +177,11 @@ func cleanHistory(past map[string][]control.Series) map[string][]control.Series 
 
 // cleanError returns an error's text in one safe line.
 func cleanError(err error) string {
-	if err == nil {
+	switch {
+	case err == nil:
 		return ""
+	case notOffered(err):
+		err = control.ErrNotOffered // what an old node says helps nobody here
 	}
 	return printable.Clean(err.Error(), textLength)
 }

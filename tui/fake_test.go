@@ -40,13 +40,19 @@ type fakeDoor struct {
 	evil     string      // in the labels of what is evaluated
 	old      bool        // it does not know what was added later
 	visited  []time.Time // moments that were asked for
+	load     *control.DrillLoad
+	faults   map[string]bool
+	real     bool // no demo
 }
+
+// tooOld is what every version answers to what it does not know.
+var tooOld = &control.Problem{Status: 404, Text: "there is nothing here; see GET /v1/node"}
 
 var fakeStart = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 func newFakeDoor() *fakeDoor {
 	d := &fakeDoor{now: func() time.Time { return fakeStart }, states: map[string]string{}, revision: 7,
-		silenced: map[string]control.SilenceRequest{}, acked: map[string]string{}}
+		silenced: map[string]control.SilenceRequest{}, acked: map[string]string{}, faults: map[string]bool{}}
 	num := func(key, kind, unit, value, def string, n, lo, hi, step float64, doc, risk string) {
 		d.settings = append(d.settings, control.Setting{Key: key, Part: key[:slices.Index([]byte(key), '.')], Kind: kind, Unit: unit, Value: value, Default: def,
 			Started: def, Number: n, Numeric: true, Min: lo, Max: hi, Step: step, Doc: doc, Risk: risk, Source: "default"})
@@ -131,6 +137,7 @@ func fakeValues(t time.Time, limit int) map[string][]control.Series {
 	set("cache_evictions", "expired", wave(t, 30, 12, 4))
 	set("cache_evictions", "size", max(0, wave(t, 30, 0.5, 2)))
 	set("cache_l2_p99", "", wave(t, 66, 0.0009, 0.0002))
+	set("cache_l2_compression", "", wave(t, 90, 3.8, 0.2))
 	set("cache_hit_rate", "l1", wave(t, 60, 1130, 150))
 	set("cache_hit_rate", "l2", wave(t, 60, 62, 20))
 	set("breakers_open", "", 1)
@@ -552,12 +559,106 @@ func (d *fakeDoor) Evaluate(_ context.Context, expr string, start, end time.Time
 	return out, nil
 }
 
+func (d *fakeDoor) Drill(context.Context) (control.Drill, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.drill("how it goes")
+}
+
+// drill is how the drill goes after a step. The lock is held.
+func (d *fakeDoor) drill(step string) (control.Drill, error) {
+	d.asked = append(d.asked, "drill "+step)
+	if d.old {
+		return control.Drill{}, tooOld
+	}
+	out := control.Drill{Patterns: []string{"constant", "ramp", "spike", "wave", "burst"}, MaxRate: 1000, MaxLength: "10m0s", FaultFor: 2 * time.Minute}
+	if d.real {
+		out.Word, out.Without = "load", "this node is no demo: nothing of it is made to fail"
+	} else {
+		for _, f := range [][2]string{{"alpha.slow", "answers take 700 ms"}, {"alpha.down", "connections are cut without an answer"}, {"redis.gone", "connections are closed and refused"}, {"database.held", "every connection of the pool is taken"}} {
+			one := control.DrillFault{ID: f[0], Title: strings.Replace(f[0], ".", " ", 1), Doc: f[1], Active: d.faults[f[0]]}
+			if one.Active {
+				one.Until, one.By = d.now().Add(97*time.Second), "uid 0"
+			}
+			out.Faults = append(out.Faults, one)
+		}
+		out.Without = "the ledger's file is not damaged here"
+	}
+	if d.load != nil {
+		l := *d.load
+		for i := range 30 {
+			at := d.now().Add(time.Duration(i-29) * time.Second)
+			l.Timeline = append(l.Timeline, control.DrillSecond{Due: control.Number(wave(at, 15, 70, 30)), Answered: int(wave(at, 15, 68, 30)), Errors: max(0, i-25),
+				P50: control.Number(wave(at, 20, 0.004, 0.001)), P99: control.Number(wave(at, 20, 0.04, 0.01))})
+		}
+		l.Requests, l.Errors, l.P50, l.P99, l.Failure = 2080, 10, 0.004, 0.047, "transaction: undecided"
+		out.Load = &l
+	}
+	return out, d.err
+}
+
+func (d *fakeDoor) StartLoad(_ context.Context, r control.LoadRequest) (control.Drill, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.real && r.Word != "load" {
+		return control.Drill{}, &control.Problem{Status: 422, Text: "this is no demo: confirm the load with the word"}
+	}
+	length, err := time.ParseDuration(r.Length)
+	if err != nil {
+		return control.Drill{}, err
+	}
+	d.load = &control.DrillLoad{Pattern: r.Pattern, Rate: r.Rate, By: "uid 0", Started: d.now(), Ends: d.now().Add(length), Running: true}
+	return d.drill(fmt.Sprintf("load %s %g %s", r.Pattern, r.Rate, r.Length))
+}
+
+func (d *fakeDoor) StopLoad(context.Context) (control.Drill, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.load.Running, d.load.Ends = false, d.now()
+	return d.drill("stop")
+}
+
+func (d *fakeDoor) SetFault(_ context.Context, id string) (control.Drill, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.faults[id] = true
+	return d.drill("fault " + id)
+}
+
+func (d *fakeDoor) Lift(_ context.Context, id string) (control.Drill, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for one := range d.faults {
+		if id == "" || id == one {
+			delete(d.faults, one)
+		}
+	}
+	return d.drill("lift " + id)
+}
+
+func (d *fakeDoor) HotKeys(_ context.Context, limit int) ([]control.HotKey, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked = append(d.asked, "hot keys")
+	if d.old {
+		return nil, tooOld
+	}
+	list := []control.HotKey{
+		{Key: `eth_getBlockByNumber["0x145b3ce",true]`, Class: "block", Share: 0.183, Bytes: 148_320},
+		{Key: "transaction 0x5c504ed432cb51138bcf09aa5e8a410dd4a1e204ef84bfed1be16dfba1b22060", Class: "transaction", Share: 0.0712, Bytes: 4210},
+		{Key: "address 0x00000000219ab540356cBB839Cbe05303d7705Fa", Class: "address", Share: 0.0441, Bytes: 2904},
+		{Key: `eth_getTransactionReceipt["0x5c504ed432cb51138bcf09aa5e8a410dd4a1e204ef84bfed1be16dfba1b22060"]`, Class: "transaction", Share: 0.0309, Bytes: 3122},
+		{Key: "eth_chainId[]", Class: "rpc", Share: 0.012},
+	}
+	return bounded(list, limit), d.err
+}
+
 func (d *fakeDoor) Outcomes(_ context.Context, breaker string) (control.Outcomes, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.asked = append(d.asked, "outcomes "+breaker)
 	if d.old {
-		return control.Outcomes{}, &control.Problem{Status: 404, Text: "there is nothing here"}
+		return control.Outcomes{}, tooOld
 	}
 	o := control.Outcomes{Span: 10 * time.Second}
 	for i := range uint64(10) {

@@ -53,25 +53,6 @@ func (m *model) waiting(w int) []line {
 // header says whose screen this is, how old it is, and what may be done.
 func (m *model) header(w int) line {
 	n := m.look.Node
-	left := txt(inkTitle, "bizra-top")
-	if n.Name != "" {
-		left = cat(left, txt(inkMuted, "  "), txt(inkText, n.Name))
-	}
-	if m.fleet != nil && w >= 60 {
-		left = cat(left, txt(inkMuted, "  via "), txt(inkAccent, m.source()))
-	}
-	if n.Mode == "demo" {
-		left = cat(left, txt(inkAccent, " demo"))
-	}
-	if n.ChainID != 0 && w >= 60 {
-		left = cat(left, txt(inkMuted, "  chain "+strconv.FormatUint(n.ChainID, 10)))
-	}
-	if !n.Started.IsZero() && w >= 72 {
-		left = cat(left, txt(inkMuted, "  up "+coarse(m.nodeNow().Sub(n.Started))))
-	}
-	if w >= 110 {
-		left = cat(left, txt(inkMuted, oneLine("", prefixed("  ledger ", n.Ledger), prefixed("  L2 ", n.L2), prefixed("  on ", n.Listen))))
-	}
 	right := cat(m.liveness(), txt(inkText, " "), m.lock())
 	if m.look.Node.Draining && m.lost == "" {
 		right = cat(txt(inkAlarm, " DRAINED "), txt(inkText, " "), right)
@@ -82,6 +63,33 @@ func (m *model) header(w int) line {
 	room := w - right.width() - 1
 	if room < 9 {
 		return right.fit(w)
+	}
+	left := txt(inkTitle, "bizra-top")
+	if m.otherVersion() && w < 60 {
+		left = m.versionNote(9) // the rest has no room beside it
+	}
+	if n.Name != "" {
+		left = cat(left, txt(inkMuted, "  "), txt(inkText, n.Name))
+	}
+	if m.fleet != nil && w >= 60 {
+		left = cat(left, txt(inkMuted, "  via "), txt(inkAccent, m.source()))
+	}
+	if n.Mode == "demo" {
+		left = cat(left, txt(inkAccent, " demo"))
+	}
+	if w >= 60 {
+		if note := m.versionNote(room - left.width() - 2); note != nil {
+			left = cat(left, txt(inkText, "  "), note)
+		}
+	}
+	if n.ChainID != 0 && w >= 60 {
+		left = cat(left, txt(inkMuted, "  chain "+strconv.FormatUint(n.ChainID, 10)))
+	}
+	if !n.Started.IsZero() && w >= 72 {
+		left = cat(left, txt(inkMuted, "  up "+coarse(m.nodeNow().Sub(n.Started))))
+	}
+	if w >= 110 {
+		left = cat(left, txt(inkMuted, oneLine("", prefixed("  ledger ", n.Ledger), prefixed("  L2 ", n.L2), prefixed("  on ", n.Listen))))
 	}
 	return cat(left.fit(room), txt(inkText, " "), right)
 }
@@ -114,9 +122,12 @@ func (m *model) liveness() line {
 
 // tabs names the views; one with something wrong in it carries a mark.
 func (m *model) tabs(w int) line {
-	build := func(gap string, names bool) line {
+	build := func(gap string, names, all bool) line {
 		var l line
 		for v := viewOverview; v < m.lastView(); v++ {
+			if v == viewDrill && v != m.view && !all && m.trouble(v) == inkMuted {
+				continue
+			}
 			name := m.nameOf(v)
 			if !names && v != m.view {
 				name = ""
@@ -133,12 +144,14 @@ func (m *model) tabs(w int) line {
 		}
 		return l
 	}
-	l := build(" ", true)
-	if l.width() > w {
-		l = build("", true)
-	}
-	if l.width() > w {
-		l = build("", false)
+	// The drill is the first to go where there is no room for all.
+	l := build(" ", true, true)
+	for _, narrower := range []func() line{
+		func() line { return build("", true, true) }, func() line { return build("", true, false) }, func() line { return build("", false, true) },
+	} {
+		if l.width() > w {
+			l = narrower()
+		}
 	}
 	return l.fit(w)
 }
@@ -173,6 +186,10 @@ func (m *model) trouble(v viewID) ink {
 		for _, a := range m.look.Alerts {
 			note(alertMark(a).ink)
 		}
+	case viewDrill:
+		if m.drilling() {
+			note(inkWarn)
+		}
 	case viewSettings:
 		if len(m.drafts) > 0 {
 			note(inkWarn)
@@ -181,15 +198,15 @@ func (m *model) trouble(v viewID) ink {
 	return worst
 }
 
-// loudAlerts returns what is firing or pending, or was resolved a moment ago, and
-// is in nobody's hands.
+// loudAlerts returns what is firing or pending, was resolved a moment ago, or is in a
+// state that this screen does not know, and is in nobody's hands.
 func (m *model) loudAlerts() []control.Alert {
 	var out []control.Alert
 	for _, a := range m.look.Alerts {
 		if handled(a) {
 			continue
 		}
-		if a.State == "firing" || a.State == "pending" || a.State == "resolved" {
+		if a.State != "inactive" && a.State != "" {
 			out = append(out, a)
 		}
 	}
@@ -238,7 +255,7 @@ func (m *model) strip(w, h int) []line {
 			break
 		}
 		s := alertMark(a)
-		l := cat(txt(s.ink, s.glyph+" "+pad(s.word, 9)), txt(inkStrong, a.Name), txt(inkText, "  "+a.Summary))
+		l := cat(txt(s.ink, s.glyph+" "+pad(s.word+" ", 9)), txt(inkStrong, a.Name), txt(inkText, "  "+a.Summary))
 		right := txt(inkMuted, since(m.nodeNow(), a.Since))
 		if more := len(loud) - h; i == h-1 && more > 0 {
 			hint := " more: press 6"

@@ -158,6 +158,43 @@ func (d *hostileDoor) Outcomes(ctx context.Context, breaker string) (control.Out
 	return answered(d, v, err)
 }
 
+func (d *hostileDoor) HotKeys(ctx context.Context, limit int) ([]control.HotKey, error) {
+	v, err := d.fakeDoor.HotKeys(ctx, limit)
+	return answered(d, v, err)
+}
+
+// Drill keeps what the screen finds faults and loads by.
+func (d *hostileDoor) Drill(ctx context.Context) (control.Drill, error) {
+	was, err := d.fakeDoor.Drill(ctx)
+	v, err := answered(d, was, err)
+	for i := range was.Faults {
+		if d.meant && err == nil {
+			v.Faults[i].ID = was.Faults[i].ID
+		}
+	}
+	return v, err
+}
+
+func (d *hostileDoor) StartLoad(ctx context.Context, r control.LoadRequest) (control.Drill, error) {
+	v, err := d.fakeDoor.StartLoad(ctx, r)
+	return answered(d, v, err)
+}
+
+func (d *hostileDoor) StopLoad(ctx context.Context) (control.Drill, error) {
+	v, err := d.fakeDoor.Drill(ctx)
+	return answered(d, v, err)
+}
+
+func (d *hostileDoor) SetFault(ctx context.Context, id string) (control.Drill, error) {
+	v, err := d.fakeDoor.SetFault(ctx, id)
+	return answered(d, v, err)
+}
+
+func (d *hostileDoor) Lift(ctx context.Context, id string) (control.Drill, error) {
+	v, err := d.fakeDoor.Lift(ctx, id)
+	return answered(d, v, err)
+}
+
 func (d *hostileDoor) Change(ctx context.Context, r control.ChangeRequest) (control.ChangeResult, error) {
 	v, _ := d.fakeDoor.Change(ctx, r)
 	return answered(d, v, nil)
@@ -261,6 +298,7 @@ var tours = map[viewID][][]string{
 	viewAlerts:    {{"enter"}, {"j", "enter"}, {"a"}, {"a", "y"}, {"s"}, {"s", "y"}, {"e"}, {"e", "enter"}, {"j", "e"}, {"tab", "z"}},
 	viewSettings:  {{"enter"}, {"j", "enter"}, {"e"}, {"right", "enter"}, {"right", "enter", "y"}, {"G", "enter"}, {"/", "·", "enter"}},
 	viewEvents:    {{"enter"}, {"j", "enter"}, {"E"}, {"/", "·", "enter"}},
+	viewDrill:     {{"right", "j", "left"}, {"s"}, {"s", "y"}, {"j", "j", "j", "enter"}, {"G", "enter"}, {"G", "enter", "y"}, {"x"}, {"tab", "z"}},
 }
 
 // tour shows every view with what can be opened there, after the keys of each of times,
@@ -272,7 +310,7 @@ func (s *screen) tour(times [][]string, look func(what string)) {
 				s.overlay, s.zoomed = nil, false
 				s.run(s.live())
 				s.unlocked = s.at.Add(time.Hour)
-				s.show(v)
+				s.run(s.show(v))
 				s.keys(then...)
 				s.keys(keys...)
 				look(viewNames[v])

@@ -2,7 +2,6 @@ package tui
 
 import (
 	"slices"
-	"strconv"
 
 	"charm.land/bubbles/v2/key"
 	tea "charm.land/bubbletea/v2"
@@ -75,8 +74,7 @@ func every() []viewID {
 func keymap(own []panelfile.View) []command {
 	var all []command
 	for v := viewOverview; v < viewEnd; v++ {
-		n := strconv.Itoa(int(v))
-		all = append(all, command{group: "Views", bind: bind(viewNames[v], n, n), run: func(m *model) tea.Cmd { return m.show(v) }})
+		all = append(all, command{group: "Views", bind: bind(viewNames[v], keyOf(v), keyOf(v)), run: func(m *model) tea.Cmd { return m.show(v) }})
 	}
 	for i, view := range own {
 		v := viewEnd + viewID(i)
@@ -106,6 +104,10 @@ func keymap(own []panelfile.View) []command {
 		command{group: "Change", bind: bind("edit", "e", "e"), views: editing, footer: true, locks: true, why: (*model).whyNoEdit, run: (*model).edit},
 		command{group: "Change", bind: bind("a step less", "← h", "left", "h"), views: stepping, locks: true, why: (*model).whyNoEdit, run: func(m *model) tea.Cmd { return m.step(-1) }},
 		command{group: "Change", bind: bind("a step more", "→ l", "right", "l"), views: stepping, locks: true, why: (*model).whyNoEdit, run: func(m *model) tea.Cmd { return m.step(1) }},
+		command{group: "Drill", bind: bind("less", "← h", "left", "h"), views: []viewID{viewDrill}, why: (*model).whyNoDrill, run: func(m *model) tea.Cmd { return m.stepDrill(-1) }},
+		command{group: "Drill", bind: bind("more", "→ l", "right", "l"), views: []viewID{viewDrill}, why: (*model).whyNoDrill, run: func(m *model) tea.Cmd { return m.stepDrill(1) }},
+		command{group: "Drill", bind: bind("start, stop the load", "s", "s"), views: []viewID{viewDrill}, footer: true, locks: true, why: (*model).whyNoDrill, run: (*model).toggleLoad},
+		command{group: "Drill", bind: bind("lift all faults", "x", "x"), views: []viewID{viewDrill}, footer: true, locks: true, why: (*model).whyNoLift, run: (*model).liftAll},
 		actionKey("force open", "o", viewBreakers, "breaker.force_open"),
 		actionKey("force close", "c", viewBreakers, "breaker.force_close"),
 		actionKey("reset", "r", viewBreakers, "breaker.reset"),
@@ -139,6 +141,7 @@ func keymap(own []panelfile.View) []command {
 		command{group: "Screen", bind: bind("slower", "-", "-"), run: func(m *model) tea.Cmd { return m.setRate(false) }},
 		command{group: "Screen", bind: bind("next theme", "t", "t"), run: (*model).nextTheme},
 		command{group: "Screen", bind: bind("save the screen", "S", "S"), run: (*model).save},
+		command{group: "Screen", bind: key.NewBinding(key.WithHelp("", "versions of node and screen")), run: (*model).openVersions},
 		command{group: "Screen", bind: bind("suspend", "ctrl+z", "ctrl+z"), run: (*model).suspend},
 		command{group: "Screen", bind: bind("quit", "q", "q"), footer: true, run: (*model).quit},
 		command{group: "Screen", bind: bind("quit at once", "ctrl+c ctrl+c", "ctrl+c"), run: (*model).quit},
@@ -196,7 +199,7 @@ func (m *model) command(k tea.KeyPressMsg) tea.Cmd {
 
 func (m *model) show(v viewID) tea.Cmd {
 	m.view, m.zoomed = v, false
-	return m.fetchOwn()
+	return tea.Batch(m.fetchOwn(), m.fetchHot(), m.fetchDrill())
 }
 
 func (m *model) turn(by int) tea.Cmd {

@@ -37,6 +37,8 @@ func (m *model) rowKeys(v viewID) []string {
 		for _, e := range m.eventList() {
 			out = append(out, whole(e.Seq)+e.Time.String())
 		}
+	case viewDrill:
+		out = m.drillRows()
 	}
 	return out
 }

@@ -8,11 +8,12 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/bizra/bizra-top/node/control"
+	"github.com/bizra/bizra-top/node/printable"
 	"github.com/bizra/bizra-top/probes/panelfile"
 	"github.com/charmbracelet/x/ansi"
 )
 
-// viewID is one of the eight views; its number is its key.
+// viewID is one of the screen's views, or of the operator's own.
 type viewID int
 
 const (
@@ -24,6 +25,7 @@ const (
 	viewAlerts
 	viewSettings
 	viewEvents
+	viewDrill
 	viewEnd // from here on are the operator's own
 
 	viewLimit = viewEnd + panelfile.MaxViews
@@ -32,6 +34,7 @@ const (
 var viewNames = [viewEnd]string{
 	viewOverview: "overview", viewPool: "pool", viewCache: "cache", viewBreakers: "breakers",
 	viewUpstreams: "upstreams", viewAlerts: "alerts", viewSettings: "settings", viewEvents: "events",
+	viewDrill: "drill",
 }
 
 // model is the whole screen. bubbletea calls it from one goroutine.
@@ -68,6 +71,9 @@ type model struct {
 	settings   []control.Setting
 	revision   uint64
 	actions    []control.Action
+	hot        hot
+	versions   versions
+	practice   practice
 	events     []control.Event
 
 	ahead time.Duration // the node's clock against ours, at the last look
@@ -119,6 +125,7 @@ func newModel(ctx context.Context, door Door, o Options) (*model, error) {
 		mine: map[uint64]bool{}, firstSeen: map[uint64]time.Time{},
 		view: viewOverview, owner: o.Owner, forever: o.Unlocked,
 		link: &link{}, canvas: newCanvas(), slow: o.Slow, alwaysSlow: o.Slow,
+		practice: newPractice(), versions: versions{screen: printable.Clean(o.Version, nameLength)},
 		bell: o.Bell, desktop: o.Desktop, tmux: os.Getenv("TMUX") != "",
 		refresh: max(cmp.Or(o.Refresh, time.Second), 100*time.Millisecond),
 	}

@@ -2,8 +2,6 @@ package tui
 
 import (
 	"context"
-	"errors"
-	"net/http"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -15,17 +13,14 @@ type outcomesMsg struct {
 	name     string
 	outcomes control.Outcomes
 	err      string
+	lacking  bool // the node is of a version that does not tell
 }
 
 func (m *model) fetchOutcomes(name string) tea.Cmd {
 	return m.call(callDeadline, func(ctx context.Context) tea.Msg {
 		o, err := m.door.Outcomes(ctx, name)
-		var p *control.Problem
-		if errors.As(err, &p) && p.Status == http.StatusNotFound {
-			return outcomesMsg{name: name, err: "this node does not tell: it is of an older version"}
-		}
 		o.Cells = owned(o.Cells, control.MaxCells)
-		return outcomesMsg{name, o, cleanError(err)}
+		return outcomesMsg{name, o, cleanError(err), notOffered(err)}
 	})
 }
 

@@ -53,13 +53,16 @@ func (m *model) nameOf(v viewID) string {
 	return m.own.views[v-viewEnd].Name
 }
 
-// keyOf is the key of a view: its number, 0 for the tenth, none for those after it.
+// keyOf is the key of a view: the number of those before the drill, D for that, then 9
+// and 0 for the first of the operator's, none for those after them.
 func keyOf(v viewID) string {
 	switch {
-	case v < 10:
+	case v < viewDrill:
 		return strconv.Itoa(int(v))
-	case v == 10:
-		return "0"
+	case v == viewDrill:
+		return "D"
+	case v < viewEnd+2:
+		return []string{"9", "0"}[v-viewEnd]
 	}
 	return ""
 }

@@ -130,6 +130,7 @@ func (m *model) viewPanels(r rect) []panel {
 		viewOverview: (*model).overviewPanels, viewPool: (*model).poolPanels, viewCache: (*model).cachePanels,
 		viewBreakers: (*model).breakerPanels, viewUpstreams: (*model).upstreamPanels, viewAlerts: (*model).alertPanels,
 		viewSettings: (*model).settingsPanels, viewEvents: (*model).eventPanels,
+		viewDrill: (*model).drillPanels,
 	}[m.view](m, r))
 }
 

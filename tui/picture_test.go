@@ -2,7 +2,6 @@ package tui
 
 import (
 	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -14,7 +13,7 @@ func TestPictures(t *testing.T) {
 	update := flag.Lookup("update").Value.String() == "true"
 	keys := map[string][]string{"breaker": {"4", "j", "enter"}, "zoom": {"5", "j", "z"}}
 	for v := viewOverview; v < viewEnd; v++ {
-		keys[viewNames[v]] = []string{fmt.Sprint(int(v))}
+		keys[viewNames[v]] = []string{keyOf(v)}
 	}
 	for _, v := range []viewID{viewBreakers, viewUpstreams, viewAlerts} {
 		keys[viewNames[v]] = append(keys[viewNames[v]], "j")

@@ -39,7 +39,7 @@ func (m *model) run(ctx context.Context, end context.CancelCauseFunc, o Options,
 	}
 	m.crashes = &crashes{dir: o.CrashDir, end: end, at: func() string {
 		return fmt.Sprintf("version: %s\nTERM: %q\nsize: %dx%d\nview: %s\nnode: %q %s", o.Version, os.Getenv("TERM"), m.w, m.h,
-			viewNames[m.view], m.look.Node.Name, m.look.Node.Version)
+			m.nameOf(m.view), m.look.Node.Name, m.look.Node.Version)
 	}}
 	environ := os.Environ()
 	if m.mono {

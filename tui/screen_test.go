@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -135,7 +134,7 @@ func TestGoldenViews(t *testing.T) {
 	for v := viewOverview; v < viewEnd; v++ {
 		for size, wh := range sizes {
 			t.Run(viewNames[v]+"-"+size, func(t *testing.T) {
-				s := newScreen(t, wh[0], wh[1]).keys(fmt.Sprint(int(v)))
+				s := newScreen(t, wh[0], wh[1]).keys(keyOf(v))
 				if v == viewBreakers || v == viewUpstreams {
 					s.keys("j")
 				}
@@ -161,10 +160,24 @@ func TestGoldenDialogs(t *testing.T) {
 		"thresholds": {"6", "j", "j", "ctrl+u", "y", "e"},
 		"draft":      {"7", "G", "ctrl+u", "y", "left", "left"},
 		"quit":       {"q"},
+		"event":      {"8", "j", "j", "enter"},
+		"upstream":   {"5", "j", "j", "enter"},
+		"withdraw":   {"6", "ctrl+u", "y", "a", "y", "a"},
+		"unsilence":  {"6", "ctrl+u", "y", "s", "y", "s"},
+		"undo":       {"ctrl+u", "y", "u"},
+		"versions":   {":", "v", "e", "r", "s", "enter"},
+		"nothing":    {":", "q", "q", "q"},
+		"secret":     {"7", "ctrl+u", "y", "/", "d", "s", "n", "enter", "e", "p", "a", "s", "s"},
 	} {
-		for _, size := range []string{"80x24", "120x40"} {
+		for size, wh := range sizes {
 			t.Run(name+"-"+size, func(t *testing.T) {
-				s := newScreen(t, sizes[size][0], sizes[size][1], func(_ *fakeDoor, o *Options) { o.Owner = true }).keys(keys...)
+				s := newScreen(t, wh[0], wh[1], func(d *fakeDoor, o *Options) {
+					o.Owner, o.Version = true, "0.1.0"
+					if name != "secret" {
+						return
+					}
+					d.settings = append(d.settings, control.Setting{Key: "store.dsn", Part: "store", Kind: "string", Secret: true, Value: "set", Risk: "high", Doc: "Where PostgreSQL is."})
+				}).keys(keys...)
 				golden.RequireEqual(t, s.text())
 			})
 		}
@@ -184,8 +197,23 @@ func onTrial(t *testing.T, w, h int, others int) *screen {
 	return s
 }
 
-// Live control: dialogs and states at the two sizes that people have, and the
-// countdown at the smallest too.
+// The list of nodes behind a Prometheus server.
+func TestGoldenNodes(t *testing.T) {
+	for size, wh := range sizes {
+		t.Run(size, func(t *testing.T) {
+			s, _ := newFleet(t, "", "10.0.0.1:3000", "10.0.0.2:3000", "bad\x1b[2J")
+			s.Update(tea.WindowSizeMsg{Width: wh[0], Height: wh[1]})
+			golden.RequireEqual(t, s.text())
+		})
+	}
+}
+
+// controlDialogs are the states of TestGoldenControl in which a dialog is open.
+var controlDialogs = []string{"choose", "conflict", "reason", "guard", "word", "save", "explain", "redo", "others",
+	"alert", "past alert", "no threshold", "breaker", "past breaker", "go to"}
+
+// Live control: dialogs at every size, other states at the two sizes that people have,
+// and the countdown at the smallest too.
 func TestGoldenControl(t *testing.T) {
 	states := map[string]func(s *screen){
 		"trial":    func(s *screen) { s.keys("1") },
@@ -237,7 +265,8 @@ func TestGoldenControl(t *testing.T) {
 	}
 	for name, do := range states {
 		for size, wh := range sizes {
-			if wh[0] > 120 || size == "40x10" && !slices.Contains([]string{"trial", "trials", "lost", "word", "conflict"}, name) {
+			if !slices.Contains(controlDialogs, name) &&
+				(wh[0] > 120 || size == "40x10" && !slices.Contains([]string{"trial", "trials", "lost"}, name)) {
 				continue
 			}
 			t.Run(strings.ReplaceAll(name, " ", "-")+"-"+size, func(t *testing.T) {

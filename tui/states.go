@@ -74,8 +74,10 @@ func alertMark(a control.Alert) mark {
 		return mark{"△", "pending", inkWarn, false}
 	case "resolved":
 		return mark{"✓", "resolved", inkGood, false}
+	case "inactive", "":
+		return mark{"·", "inactive", inkMuted, true}
 	default:
-		return mark{"·", cmp.Or(a.State, "inactive"), inkMuted, true}
+		return mark{"?", a.State, inkWarn, false} // of a newer node: nobody knows that it is calm
 	}
 }
 

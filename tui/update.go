@@ -57,7 +57,7 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case lookMsg:
 		return m, m.looked(msg)
 	case panelsMsg:
-		m.panels = msg.panels
+		m.panelsArrived(msg.panels)
 	case historyMsg:
 		if !m.inPast() {
 			m.history.seed(msg.past)
@@ -95,6 +95,15 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		if d, ok := m.overlay.(*breakerDrill); ok && d.name == msg.name {
 			d.outcomes, d.untold = msg.outcomes, msg.err
 		}
+		if msg.lacking {
+			m.lack("what is in a breaker's window")
+		}
+	case lackMsg:
+		m.lack(msg.what)
+	case drillMsg:
+		return m, m.tookDrill(msg)
+	case hotMsg:
+		m.tookHot(msg)
 	case explainedMsg:
 		if e, ok := m.overlay.(*explanation); ok && e.key == msg.key {
 			e.layers, e.problem, e.told = msg.layers, msg.err, true
@@ -128,7 +137,10 @@ func (m *model) looked(msg lookMsg) tea.Cmd {
 		m.lost = msg.err
 		return nil
 	}
-	m.ahead = msg.look.Time.Sub(msg.at)
+	if m.ahead = msg.look.Time.Sub(msg.at); msg.look.Time.IsZero() {
+		m.ahead, msg.look.Time = 0, msg.at // a form of time that is not known here
+	}
+	m.understoodPartly(msg.partly)
 	if m.paused || m.inPast() {
 		// Frozen is what is measured: a countdown that stands still would lie.
 		m.lost = ""
@@ -160,7 +172,8 @@ func (m *model) looked(msg lookMsg) tea.Cmd {
 		m.attend(m.look, msg.look)
 	}
 	if restarted {
-		m.mine = map[uint64]bool{} // another process counts its changes anew
+		m.hot, m.practice.lacking, m.versions.lacking = hot{}, false, nil // it may be of another version
+		m.mine = map[uint64]bool{}                                        // another process counts its changes anew
 	}
 	m.look, m.lookAt = msg.look, msg.at
 	m.sighted(msg.at)
@@ -174,7 +187,7 @@ func (m *model) looked(msg lookMsg) tea.Cmd {
 		m.takeEvents(msg.look)
 	}
 	m.reseat()
-	return tea.Batch(append(cmds, m.refreshDrill(), m.fetchOwn())...)
+	return tea.Batch(append(cmds, m.refreshDrill(), m.fetchOwn(), m.fetchHot(), m.fetchDrill())...)
 }
 
 // takeEvents appends a look's events to those that are kept.

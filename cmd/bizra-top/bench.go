@@ -138,7 +138,7 @@ func (b *benching) parts(ctx context.Context, o *options) (text string, base []s
 
 // startForBench runs a whole node, as it is deployed, in a folder of its own.
 func startForBench(ctx context.Context, d declared, dir string) (promises.Running, error) {
-	at := place{dir, filepath.Join(dir, "control.sock"), "node"}
+	at := place{stateDir: dir, socket: filepath.Join(dir, "control.sock"), mode: "node"}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return promises.Running{}, err
 	}

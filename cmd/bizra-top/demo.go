@@ -92,6 +92,8 @@ func runDemo(cmd *cobra.Command, o *options) error {
 	}
 	defer redis.Close()
 
+	p.faults = demoFaults(chain, redis)
+
 	d := declareAll()
 	if err := d.registry.Load(settings.SourceDefault, demoSettings(chain, redis.Addr(), o)); err != nil {
 		return fmt.Errorf("demo settings: %w", err)
@@ -189,7 +191,7 @@ func demoSettings(chain *devchain.Net, redis string, o *options) []settings.Chan
 // at the end unless it was asked for.
 func demoPlace(ctx context.Context, o *options) (place, func(), error) {
 	if o.stateDir != "" {
-		return place{o.stateDir, o.socketPath(), "demo"}, func() {}, nil
+		return place{stateDir: o.stateDir, socket: o.socketPath(), mode: "demo"}, func() {}, nil
 	}
 	dir, err := os.MkdirTemp("", "bizra-top-demo-")
 	if err != nil {
@@ -201,5 +203,5 @@ func demoPlace(ctx context.Context, o *options) (place, func(), error) {
 	} else if client := control.NewClient(socket); running(ctx, client) {
 		return place{}, nil, errors.Join(fmt.Errorf("%w: %s; look at it with bizra-top --socket %s", control.ErrRunning, socket, socket), os.RemoveAll(dir))
 	}
-	return place{dir, socket, "demo"}, func() { _ = os.RemoveAll(dir) }, nil
+	return place{stateDir: dir, socket: socket, mode: "demo"}, func() { _ = os.RemoveAll(dir) }, nil
 }

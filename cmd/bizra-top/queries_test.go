@@ -46,7 +46,7 @@ func serveNode(t *testing.T, changes ...settings.Change) (s *service, socket str
 	}
 	dir := t.TempDir()
 	socket = filepath.Join(dir, "s")
-	at := place{dir, socket, "node"}
+	at := place{stateDir: dir, socket: socket, mode: "node"}
 	sockets, err := openSockets(d, at, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -46,7 +46,7 @@ func runRoot(cmd *cobra.Command, o *options) error {
 		return fmt.Errorf("no node answers on %s, and none can be started here: upstream.providers is empty; "+
 			"give a configuration with --config, another node with --socket, or try `bizra-top demo`", o.socketPath())
 	}
-	return o.serve(ctx, cmd, d, place{o.statePath(), o.socketPath(), "node"}, nil)
+	return o.serve(ctx, cmd, d, place{stateDir: o.statePath(), socket: o.socketPath(), mode: "node"}, nil)
 }
 
 // serve runs a node here: without a screen, for one look, or with the screen on

@@ -21,6 +21,7 @@ import (
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/handover"
 	"github.com/bizra/bizra-top/probes"
+	"github.com/bizra/bizra-top/probes/drill"
 	"github.com/bizra/bizra-top/probes/promapi"
 )
 
@@ -33,6 +34,7 @@ type service struct {
 	delivery  *delivery.Dispatcher
 	door      *control.Server
 	trail     *audit.Log
+	drill     *drill.Runner
 	queries   *promapi.Server // nil when it is off
 	log       *slog.Logger
 	manager   *manager
@@ -44,6 +46,8 @@ type service struct {
 // place says where a service keeps its things and what it is.
 type place struct {
 	stateDir, socket, mode string
+	// faults lists what can be made to fail; nil where nothing may.
+	faults func(*node.Node) []drill.Fault
 }
 
 // newService opens everything. After an error nothing stays open but the sockets. A
@@ -174,11 +178,23 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger, sock
 		return out
 	}
 	host.Prometheus = queries
+	s.drill = newDrill(s, p)
+	host.Driller = s.drill
 	s.door = control.NewServer(door, host)
 	if from != nil {
 		tell(control.Event{Kind: "node", Severity: "good", Subject: "handover", Text: before.text(len(adopted))})
 	}
 	return s, nil
+}
+
+// newDrill returns what practises on the node.
+func newDrill(s *service, p place) *drill.Runner {
+	o := drill.Options{Address: s.node.Address(), Demo: p.mode == "demo", Without: "this node is no demo: nothing of it is made to fail",
+		Notify: func(severity, subject, text string) { s.tell("drill", severity, subject, text) }}
+	if p.faults != nil {
+		o.Faults, o.Without = p.faults(s.node), demoFaultsWithout
+	}
+	return drill.New(o)
 }
 
 func (s *service) tell(kind, severity, subject, text string) {
@@ -217,7 +233,13 @@ func (s *service) run(ctx context.Context, serving func(), beside func(ctx conte
 		})
 	}
 	wg.Go(func() { beside(watch) })
+	practising, end := context.WithCancel(ctx)
+	wg.Go(func() {
+		<-practising.Done()
+		s.drill.Close() // while the node drains, which would wait for a load
+	})
 	err := s.node.Run(ctx, serving)
+	end()
 	err = errors.Join(err, s.door.Close())
 	if s.queries != nil {
 		err = errors.Join(err, s.queries.Close())
@@ -230,6 +252,9 @@ func (s *service) run(ctx context.Context, serving func(), beside func(ctx conte
 
 // close closes what the service itself opened.
 func (s *service) close() {
+	if s.drill != nil {
+		s.drill.Close()
+	}
 	if s.history != nil {
 		if err := s.history.Close(); err != nil {
 			s.log.Error("close the history", "error", err)

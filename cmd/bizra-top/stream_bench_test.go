@@ -37,7 +37,7 @@ func BenchmarkRequestsBesideStreams(b *testing.B) {
 		b.Fatal(err)
 	}
 	dir := b.TempDir()
-	at := place{dir, filepath.Join(dir, "s"), "node"}
+	at := place{stateDir: dir, socket: filepath.Join(dir, "s"), mode: "node"}
 	sockets, err := openSockets(d, at, nil)
 	if err != nil {
 		b.Fatal(err)

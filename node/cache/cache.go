@@ -40,6 +40,7 @@ type Cache struct {
 	heads     atomic.Uint64 // how often that moved, from 1 on
 	flights   singleflight.Group
 	metrics   *metrics
+	hot       *hotKeys
 
 	// Loads outlive who started them; Close ends them and waits.
 	base    context.Context
@@ -56,7 +57,7 @@ func New(s Settings, l2 *Redis, canonical Canonical, reg prometheus.Registerer) 
 	if canonical == nil {
 		canonical = func(uint64) ([32]byte, bool) { return [32]byte{}, false }
 	}
-	c := &Cache{settings: s, seed: maphash.MakeSeed(), l2: l2, canonical: canonical, metrics: newMetrics()}
+	c := &Cache{settings: s, seed: maphash.MakeSeed(), l2: l2, canonical: canonical, metrics: newMetrics(), hot: newHotKeys()}
 	c.heads.Store(1)
 	c.base, c.stop = context.WithCancel(context.Background())
 	l1, err := otter.New(&otter.Options[uint64, *entry]{
@@ -150,7 +151,8 @@ func (c *Cache) stands(e *entry) bool {
 // when the entry should be loaded anew ahead of its time, which Get does. It
 // takes the key as bytes, which it does not keep, so that a hit allocates nothing.
 func (c *Cache) Peek(class Class, key []byte) (Answer, bool) {
-	e, ok := c.l1.GetIfPresent(maphash.Bytes(c.seed, key))
+	slot := maphash.Bytes(c.seed, key)
+	e, ok := c.l1.GetIfPresent(slot)
 	if !ok || e.key != string(key) {
 		return Answer{}, false
 	}
@@ -160,6 +162,9 @@ func (c *Cache) Peek(class Class, key []byte) (Answer, bool) {
 		return Answer{}, false
 	}
 	c.metrics.hit(L1, class, began)
+	if drawn(now) {
+		c.hot.saw(slot, e, began)
+	}
 	return e.answer(L1, false), true
 }
 
@@ -176,6 +181,9 @@ func (c *Cache) Get(ctx context.Context, class Class, key string, load Loader) (
 	now := monotonic.Of(began)
 	if e := c.find(slot, key); e != nil && e.fresh(now) && c.stands(e) {
 		c.metrics.hit(L1, class, began)
+		if drawn(now) {
+			c.hot.saw(slot, e, began)
+		}
 		if e.due(now, c.settings.RefreshAhead.Get()) && e.refreshing.CompareAndSwap(false, true) {
 			c.metrics.refreshes.Inc()
 			c.flight(key, func(ctx context.Context) (Answer, error) {

@@ -25,6 +25,7 @@ type rig struct {
 	registry *settings.Registry
 	server   *miniredis.Miniredis
 	breaker  *breaker.Breaker
+	metrics  *prometheus.Registry
 }
 
 // build returns a cache, with a Redis behind it when asked.
@@ -56,7 +57,7 @@ func buildOn(t testing.TB, mode, url string, canonical cache.Canonical) rig {
 	t.Helper()
 	reg := settings.NewRegistry()
 	s, bs := cache.Declare(reg), cache.DeclareBreaker(reg, "redis")
-	r := rig{registry: reg}
+	r := rig{registry: reg, metrics: prometheus.NewRegistry()}
 	var l2 *cache.Redis
 	if url != "" {
 		if err := reg.Load(settings.SourceFile, []settings.Change{{Key: "cache.l2.url", Value: url}, {Key: "cache.l2.mode", Value: mode}}); err != nil {
@@ -70,7 +71,7 @@ func buildOn(t testing.TB, mode, url string, canonical cache.Canonical) rig {
 		t.Cleanup(func() { _ = l2.Close() })
 	}
 	var err error
-	if r.Cache, err = cache.New(s, l2, canonical, prometheus.NewRegistry()); err != nil {
+	if r.Cache, err = cache.New(s, l2, canonical, r.metrics); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.Close)
@@ -400,4 +401,32 @@ func TestEntriesAndBytesAreCountedByClass(t *testing.T) {
 	eventually(t, "as many bytes as L1 says", func() bool { return uint64(blocks().Bytes) == c.Bytes() })
 	c.FlushL1()
 	eventually(t, "all are counted out", func() bool { s := blocks(); return s.Entries == 0 && s.Bytes == 0 })
+}
+
+// What is written to Redis is counted before and after it is compressed; what is small
+// counts the same twice.
+func TestCompressionIsCounted(t *testing.T) {
+	c := build(t, true)
+	counted := func() (before, after float64) {
+		families, err := c.metrics.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			switch f.GetName() {
+			case "bizra_cache_l2_uncompressed_bytes_total":
+				before = f.GetMetric()[0].GetCounter().GetValue()
+			case "bizra_cache_l2_compressed_bytes_total":
+				after = f.GetMetric()[0].GetCounter().GetValue()
+			}
+		}
+		return before, after
+	}
+	get(t, c.Cache, "small", body(strings.Repeat("s", 100)))
+	eventually(t, "the small body is counted", func() bool { before, after := counted(); return before == 100 && after == 100 })
+	get(t, c.Cache, "large", body(strings.Repeat("large ", 10_000)))
+	eventually(t, "the large body is counted", func() bool { before, _ := counted(); return before == 60_100 })
+	if _, after := counted(); after <= 100 || after > 2000 {
+		t.Errorf("60,000 bytes of one word took %.0f bytes", after-100)
+	}
 }

@@ -24,6 +24,8 @@ type metrics struct {
 	l2Latency *latency.Histogram
 	l2Errors  *prometheus.CounterVec
 	l2Dropped prometheus.Counter
+	l2Raw     prometheus.Counter
+	l2Written prometheus.Counter
 	evictions *prometheus.CounterVec
 }
 
@@ -64,6 +66,9 @@ func newMetrics() *metrics {
 		l2Errors: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_cache_l2_errors_total",
 			Help: "Redis calls and values that were counted as a miss, by kind: call, corrupt."}, []string{"kind"}),
 		l2Dropped: count("bizra_cache_l2_dropped_total", "Values not written to Redis because the queue was full."),
+		l2Raw:     count("bizra_cache_l2_uncompressed_bytes_total", "Bytes of the bodies written to Redis, before they were compressed."),
+		l2Written: count("bizra_cache_l2_compressed_bytes_total",
+			"Bytes of the bodies written to Redis, as they were written: compressed where they are large enough."),
 		evictions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_cache_evictions_total",
 			Help: "Entries that left L1, by cause: size, expired, flushed, replaced."}, []string{"cause"}),
 	}
@@ -142,7 +147,7 @@ var (
 type tiers struct{ cache *Cache }
 
 func (m *metrics) collectors(c *Cache) []prometheus.Collector {
-	return []prometheus.Collector{tiers{c}, m.coalesced, m.refreshes, m.stale, m.orphaned, m.refused, m.reads, m.load, m.l2Latency, m.l2Errors, m.l2Dropped, m.evictions}
+	return []prometheus.Collector{tiers{c}, m.coalesced, m.refreshes, m.stale, m.orphaned, m.refused, m.reads, m.load, m.l2Latency, m.l2Errors, m.l2Dropped, m.l2Raw, m.l2Written, m.evictions}
 }
 
 func (t tiers) Describe(ch chan<- *prometheus.Desc) {

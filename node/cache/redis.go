@@ -215,9 +215,13 @@ func (r *Redis) writeLoop(ctx context.Context) {
 				continue
 			}
 			// A write may take longer than a read: nobody waits for it.
-			_ = r.call(ctx, max(r.timeout(), time.Second), func(ctx context.Context) error {
+			err = r.call(ctx, max(r.timeout(), time.Second), func(ctx context.Context) error {
 				return r.client.Set(ctx, r.key(e.key), value, ttl).Err()
-			}) // counted by call; a value not written is only a later miss
+			})
+			if err == nil { // an error is counted by call; a value not written is only a later miss
+				r.metrics.l2Raw.Add(float64(len(e.body)))
+				r.metrics.l2Written.Add(float64(len(value) - headerLength))
+			}
 		}
 	}
 }

@@ -29,6 +29,23 @@ const maxAnswer = 32 << 20
 // ErrNoAnswer says that no node answers.
 var ErrNoAnswer = errors.New("no answer from a node")
 
+// ErrNotOffered says that the node does not know what was asked for, as one of an
+// older version.
+var ErrNotOffered = errors.New("the node does not offer this: it is of another version")
+
+// nothingHere begins the answer to a request that the door does not know, in every
+// version.
+const nothingHere = "there is nothing here"
+
+// Is says whether the refusal is ErrNotOffered.
+func (p *Problem) Is(target error) bool {
+	return target == ErrNotOffered && p.Status == http.StatusNotFound && strings.HasPrefix(p.Text, nothingHere)
+}
+
+// ErrOtherVersion says that an answer was understood in part: some of it has a form
+// that this version does not know. What was understood comes with the error.
+var ErrOtherVersion = errors.New("the answer is of another version of bizra-top")
+
 // Client talks to a node through its control socket. It may be used by any
 // number of goroutines and survives a restart of the node.
 type Client struct {
@@ -189,10 +206,15 @@ func (c *Client) Transitions(ctx context.Context, breaker string) ([]Transition,
 	return call[[]Transition](ctx, c, http.MethodGet, "/v1/transitions?"+url.Values{"breaker": {breaker}}.Encode(), nil)
 }
 
-// Outcomes returns what is in a breaker's window now. A node of an older version
-// answers with a [Problem] of status 404.
+// Outcomes returns what is in a breaker's window now.
 func (c *Client) Outcomes(ctx context.Context, breaker string) (Outcomes, error) {
 	return call[Outcomes](ctx, c, http.MethodGet, "/v1/outcomes?"+url.Values{"breaker": {breaker}}.Encode(), nil)
+}
+
+// HotKeys returns at most limit keys that most of the cache's hits are for, the hottest
+// first.
+func (c *Client) HotKeys(ctx context.Context, limit int) ([]HotKey, error) {
+	return call[[]HotKey](ctx, c, http.MethodGet, "/v1/hotkeys?limit="+strconv.Itoa(limit), nil)
 }
 
 // Events returns the events after since, oldest first.
@@ -250,7 +272,7 @@ func call[T any](ctx context.Context, c *Client, method, path string, body any) 
 		return out, &Problem{Status: resp.StatusCode, Text: said.Text}
 	}
 	if err := json.Unmarshal(data, &out); err != nil {
-		return out, fmt.Errorf("answer from %s is of another version of bizra-top: %w", c.socket, err)
+		return out, fmt.Errorf("%w, from %s: %w", ErrOtherVersion, c.socket, err)
 	}
 	return out, nil
 }

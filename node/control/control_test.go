@@ -89,6 +89,7 @@ func serveIn(t *testing.T, dir string) *rig {
 		Node:     func() control.Node { return control.Node{Name: "n"} },
 		Breakers: func() []control.Breaker { return nil }, Upstreams: func() []control.Upstream { return nil },
 		Pool: func() control.Pool { return control.Pool{} }, Tiers: func() []control.Tier { return nil }, Warming: func() control.Warming { return control.Warming{} },
+		HotKeys: func(n int) []control.HotKey { return make([]control.HotKey, n) },
 		Outcomes: func(name string) (control.Outcomes, bool) {
 			return control.Outcomes{Span: time.Second, Cells: []control.Cell{{Calls: 3, Failures: 1}}}, name == "upstream/a"
 		},
@@ -381,5 +382,47 @@ func TestAGuardIsOneLine(t *testing.T) {
 	c.Guard, c.Reason = "", "why\x1b[2J\n"
 	if result, err := r.Change(t.Context(), c); err != nil || strings.ContainsAny(result.Trial.Reason, "\x1b\n") {
 		t.Errorf("%+v %v", result, err)
+	}
+}
+
+// What the door does not know is told apart from what is not there, and an answer that
+// has another form is taken as far as it is understood.
+func TestOtherVersions(t *testing.T) {
+	r := serve(t)
+	if list, err := r.HotKeys(t.Context(), 7); err != nil || len(list) != 7 {
+		t.Errorf("%d hot keys, %v", len(list), err)
+	}
+	for _, limit := range []int{0, -1, control.MaxHotKeys + 1} {
+		var p *control.Problem
+		if _, err := r.HotKeys(t.Context(), limit); !errors.As(err, &p) || p.Status != http.StatusBadRequest {
+			t.Errorf("%d hot keys: %v", limit, err)
+		}
+	}
+	if _, err := r.Outcomes(t.Context(), "b"); err == nil || errors.Is(err, control.ErrNotOffered) {
+		t.Errorf("a breaker that is not there: %v", err)
+	}
+	socket := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/v1/look" {
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = w.Write([]byte(`{"status": 404, "error": "there is nothing here; see GET /v1/elsewhere"}`))
+			return
+		}
+		_, _ = w.Write([]byte(`{"revision": "seven", "role": "operator", "later": {}, "unsaved": 2}`))
+	})}
+	served := make(chan error, 1)
+	go func() { served <- other.Serve(l) }()
+	client := control.NewClient(socket)
+	t.Cleanup(func() { client.Close(); _ = other.Close(); <-served })
+	if _, err := client.HotKeys(t.Context(), 7); !errors.Is(err, control.ErrNotOffered) {
+		t.Errorf("a node that has no hot keys: %v", err)
+	}
+	look, err := client.Look(t.Context(), 0)
+	if !errors.Is(err, control.ErrOtherVersion) || look.Role != "operator" || look.Unsaved != 2 {
+		t.Errorf("%+v, %v", look, err)
 	}
 }

@@ -11,17 +11,20 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/bizra/bizra-top/node/control"
+	"github.com/bizra/bizra-top/node/printable/printabletest"
 	"github.com/bizra/bizra-top/node/settings"
 )
 
@@ -314,6 +317,44 @@ func TestTheDoorIsNeverOpenOverTCPWithoutCertificates(t *testing.T) {
 			if _, err := fleet(a, map[string]string{key: value}).Certificates(nil); err == nil || !strings.Contains(err.Error(), "control.listen empty") {
 				t.Errorf("%s %q: %v", key, value, err)
 			}
+		}
+	}
+}
+
+// What the certificate of a peer says its name is, is clean in the trail, in the events
+// and in what is on trial.
+func TestPeerNamesAreCleaned(t *testing.T) {
+	r, a := serve(t), newAuthority(t)
+	address := a.door(r, make(chan error, 1))
+	for i, payload := range printabletest.Payloads {
+		payload = strings.ToValidUTF8(payload, "\u009b") // others are no certificate's
+		file := fmt.Sprint("peer", i)
+		a.sign(file, &x509.Certificate{Subject: pkix.Name{CommonName: payload, OrganizationalUnit: []string{"bizra-admin"}},
+			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+		c := a.client(address, file)
+		if _, err := c.Change(t.Context(), control.ChangeRequest{Changes: []control.Change{{Key: "pool.limit", Value: strconv.Itoa(10 + i)}}, RevertAfter: "1h", Reason: payload}); err != nil {
+			t.Fatalf("%q: %v", payload, err)
+		}
+		look, err := c.Look(t.Context(), 0)
+		if err != nil || len(look.Trials) != 1 {
+			t.Fatalf("%q: %+v, %v", payload, look.Trials, err)
+		}
+		said := look.Trials[0].By + look.Trials[0].Reason
+		for _, e := range look.Events {
+			said += e.Actor + e.Text
+		}
+		entries, err := c.Audit(t.Context(), 5)
+		if err != nil || len(entries) == 0 {
+			t.Fatal(entries, err)
+		}
+		for _, e := range entries {
+			said += e.By + e.Reason + e.Subject + e.Command + e.Terminal
+		}
+		if bad := printabletest.Unsafe(said); bad != 0 {
+			t.Errorf("%q gives %q in %q", payload, bad, said)
+		}
+		if _, err := c.Revert(t.Context(), "last"); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -26,6 +26,14 @@ func (noSilences) Acknowledge(AcknowledgeRequest, string) (Alert, error) {
 }
 func (noSilences) Withdraw(string) (Alert, error) { return Alert{}, nil }
 
+type noDrill struct{}
+
+func (noDrill) Drill() Drill                         { return Drill{} }
+func (noDrill) StartLoad(LoadRequest, string) error  { return nil }
+func (noDrill) StopLoad() (what string, err error)   { return "", nil }
+func (noDrill) SetFault(string, string) error        { return nil }
+func (noDrill) Lift(string) (what []string, e error) { return nil, nil }
+
 type blind struct{ Past }
 
 func (blind) Panels() []Panel                        { return nil }
@@ -53,9 +61,10 @@ func door(t *testing.T) *Server {
 	do := func(context.Context, string, string) error { return nil }
 	state := func(string) string { return "" }
 	return NewServer(l, Host{Registry: r, Gatherer: prometheus.NewRegistry(), Events: NewEvents(nil), Audit: trail, Overrides: filepath.Join(dir, "overrides.yaml"),
+		HotKeys:     func(int) []HotKey { return nil },
 		Transitions: func(string) ([]Transition, bool) { return nil, true }, Outcomes: func(string) (Outcomes, bool) { return Outcomes{}, true }, Observer: blind{}, Prometheus: http.NotFoundHandler(), Node: func() Node { return Node{} }, Breakers: func() []Breaker { return nil }, Upstreams: func() []Upstream { return nil },
 		Pool: func() Pool { return Pool{} }, Tiers: func() []Tier { return nil }, Warming: func() Warming { return Warming{} }, Alerts: func() []Alert { return nil },
-		Silencer: noSilences{}, Changed: func() {}, Warn: func(context.Context, Changed) []string { return nil },
+		Silencer: noSilences{}, Driller: noDrill{}, Changed: func() {}, Warn: func(context.Context, Changed) []string { return nil },
 		Condition: func(context.Context, string) (bool, error) { return false, nil },
 		Operations: []Operation{{Action: Action{ID: "low", Risk: "low"}, State: state, Do: do}, {Action: Action{ID: "medium", Risk: "medium"}, State: state, Do: do},
 			{Action: Action{ID: "high", Risk: "high"}, State: state, Do: do}}})
@@ -173,7 +182,7 @@ func FuzzControl(f *testing.F) {
 	for _, seed := range []struct{ path, body string }{
 		{"/v1/changes", `{"changes":[{"key":"a.low","value":"6"}],"revert_after":"1s","guard":"x","revision":0}`},
 		{"/v1/changes/last/keep", `{}`}, {"/v1/actions", `{"id":"low","word":""}`}, {"/v1/save", `{"dry_run":true}`},
-		{"/v1/settings/a.low/explain", ``}, {"/v1/audit?limit=-1", ``}, {"/v1/undo", `{}`}, {"/v1/redo", `[]`},
+		{"/v1/settings/a.low/explain", ``}, {"/v1/audit?limit=-1", ``}, {"/v1/drill/load", `{"pattern":"wave","rate":1e9,"length":"1m"}`}, {"/v1/drill/faults", `{"id":"x"}`}, {"/v1/undo", `{}`}, {"/v1/redo", `[]`},
 	} {
 		f.Add(true, uint8(3), seed.path, seed.body)
 		f.Add(false, uint8(1), seed.path, seed.body)

@@ -2,6 +2,7 @@ package control
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -51,6 +52,9 @@ type Host struct {
 	Pool      func() Pool
 	Tiers     func() []Tier
 	Warming   func() Warming
+	// HotKeys returns at most n keys that most of the cache's hits are for, the
+	// hottest first.
+	HotKeys func(n int) []HotKey
 	// Warn says what is doubtful about a change.
 	Warn func(context.Context, Changed) []string
 	// Condition says whether a guard holds: an alert fires, or PromQL has a result.
@@ -69,6 +73,7 @@ type Host struct {
 	Prometheus http.Handler
 	Alerts     func() []Alert
 	Silencer   Silencer // writes to disk before it answers
+	Driller    Driller
 }
 
 // maxRequest bounds a request body.
@@ -211,6 +216,7 @@ func (s *Server) verbs() []verb {
 		{"POST /v1/actions", Operator, s.act},
 		{"GET /v1/transitions", Viewer, s.transitions},
 		{"GET /v1/outcomes", Viewer, s.outcomes},
+		{"GET /v1/hotkeys", Viewer, s.hotKeys},
 		{"GET /v1/events", Viewer, s.events},
 		{"GET /v1/alerts", Viewer, func(http.ResponseWriter, *http.Request) (any, error) { return s.host.Alerts(), nil }},
 		{"GET /v1/alerts/{name}/history", Viewer, s.comparison},
@@ -220,6 +226,12 @@ func (s *Server) verbs() []verb {
 		{"POST /v1/acknowledgements", Operator, s.acknowledge},
 		{"DELETE /v1/acknowledgements/{fingerprint}", Operator, s.withdraw},
 		{"GET /v1/audit", Operator, s.audit},
+		{"GET /v1/drill", Viewer, s.drill},
+		{"POST /v1/drill/load", Operator, s.startLoad},
+		{"DELETE /v1/drill/load", Operator, s.stopLoad},
+		{"POST /v1/drill/faults", Operator, s.setFault},
+		{"DELETE /v1/drill/faults", Operator, s.liftFault},
+		{"DELETE /v1/drill/faults/{id}", Operator, s.liftFault},
 	}
 }
 
@@ -239,7 +251,7 @@ func (s *Server) routes() http.Handler {
 	}
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.host.Gatherer, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second}))
 	mux.HandleFunc("/", answer(func(http.ResponseWriter, *http.Request) (any, error) {
-		return nil, &Problem{http.StatusNotFound, "there is nothing here; see GET /v1/node, /v1/look, /v1/settings, /v1/actions, /v1/events"}
+		return nil, &Problem{http.StatusNotFound, nothingHere + "; see GET /v1/node, /v1/look, /v1/settings, /v1/actions, /v1/events"}
 	}))
 	return s.guard(mux)
 }
@@ -344,6 +356,14 @@ func ofBreaker[T any](r *http.Request, tell func(string) (T, bool)) (any, error)
 		return nil, &Problem{http.StatusNotFound, fmt.Sprintf("there is no breaker %q", name)}
 	}
 	return told, nil
+}
+
+func (s *Server) hotKeys(_ http.ResponseWriter, r *http.Request) (any, error) {
+	limit, err := strconv.Atoi(cmp.Or(r.URL.Query().Get("limit"), "20"))
+	if err != nil || limit < 1 || limit > MaxHotKeys {
+		return nil, &Problem{http.StatusBadRequest, fmt.Sprintf("limit must be from 1 to %d", MaxHotKeys)}
+	}
+	return s.host.HotKeys(limit), nil
 }
 
 func (s *Server) events(_ http.ResponseWriter, r *http.Request) (any, error) {

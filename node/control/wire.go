@@ -24,6 +24,7 @@
 //	POST /v1/actions              do it
 //	GET  /v1/transitions?breaker=NAME  what a breaker did lately, oldest first
 //	GET  /v1/outcomes?breaker=NAME     what is in a breaker's window, oldest first
+//	GET  /v1/hotkeys?limit=20     what most of the cache's hits are for, the hottest first
 //	GET  /v1/events?since=N       the event list
 //	GET  /v1/alerts               rules and their state
 //	GET  /v1/alerts/{name}/history?span=15m&step=5s&end=MS
@@ -32,6 +33,12 @@
 //	DELETE /v1/silences/{id}      end a silence
 //	POST /v1/acknowledgements     look after an alert
 //	DELETE /v1/acknowledgements/{fingerprint}
+//	GET  /v1/drill                what is practised on the node, and what can be
+//	POST /v1/drill/load           put a load on it
+//	DELETE /v1/drill/load         end it
+//	POST /v1/drill/faults         have a part of a demo fail
+//	DELETE /v1/drill/faults       lift all faults
+//	DELETE /v1/drill/faults/{id}
 //	GET  /api/v1/…                the Prometheus HTTP API: query, query_range, series,
 //	                              labels, label/{name}/values, metadata, rules, alerts,
 //	                              format_query, status/buildinfo
@@ -245,6 +252,17 @@ type Tier struct {
 	Evictions uint64 `json:"evictions"`
 	TTL       string `json:"ttl"`
 }
+
+// HotKey is a key of the cache that is read much.
+type HotKey struct {
+	Key   string `json:"key"` // clean, and cut when it is long
+	Class string `json:"class"`
+	Share Number `json:"share"` // of the hits of L1 in the last minutes, at least
+	Bytes uint64 `json:"bytes"` // in L1; 0 when it is not there now
+}
+
+// MaxHotKeys bounds how many hot keys are told.
+const MaxHotKeys = 100
 
 // Warming is how far the newest round of warming the cache is. Total is 0 before the
 // first.

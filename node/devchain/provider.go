@@ -28,6 +28,7 @@ type Provider struct {
 	listener net.Listener
 	server   *http.Server
 	fault    atomic.Pointer[Fault]
+	override atomic.Pointer[Fault] // in its place, unless it is nil
 	requests atomic.Uint64
 	served   sync.WaitGroup
 	serveErr error         // read after served is done
@@ -69,8 +70,17 @@ func (p *Provider) Requests() uint64 { return p.requests.Load() }
 // SetFault changes how the provider behaves, from the next request on.
 func (p *Provider) SetFault(f Fault) { p.fault.Store(&f) }
 
+// Override has the provider behave as f says whatever SetFault and schedules do, until
+// it is called with nil.
+func (p *Provider) Override(f *Fault) { p.override.Store(f) }
+
 // Fault returns the fault in force.
-func (p *Provider) Fault() Fault { return *p.fault.Load() }
+func (p *Provider) Fault() Fault {
+	if f := p.override.Load(); f != nil {
+		return *f
+	}
+	return *p.fault.Load()
+}
 
 // Close ends the server and waits for its requests.
 func (p *Provider) Close() error {

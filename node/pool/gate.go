@@ -125,6 +125,21 @@ func (g *Gate) Do(ctx context.Context, use func(context.Context) error) error {
 	return use(ctx)
 }
 
+// Hold takes as many places as the limit is now, each as it comes free, and gives them
+// back when ctx ends. It is for drills: what holds them does nothing.
+func (g *Gate) Hold(ctx context.Context) {
+	var held sync.WaitGroup
+	for range g.settings.Limit.Get() {
+		held.Go(func() {
+			if began, err := g.enter(ctx); err == nil {
+				<-ctx.Done()
+				g.leave(began)
+			}
+		})
+	}
+	held.Wait()
+}
+
 // enter waits for a place and returns when it was given.
 func (g *Gate) enter(ctx context.Context) (time.Duration, error) {
 	if err := ctx.Err(); err != nil {

@@ -55,6 +55,32 @@ func (readOnly) Outcomes(context.Context, string) (control.Outcomes, error) {
 	return control.Outcomes{}, errors.New("a Prometheus knows the ratios, not the outcomes")
 }
 
+// HotKeys is refused: keys are no labels.
+func (readOnly) HotKeys(context.Context, int) ([]control.HotKey, error) {
+	return nil, errors.New("a Prometheus does not know the keys")
+}
+
+// Drill is refused.
+func (readOnly) Drill(context.Context) (control.Drill, error) { return control.Drill{}, errReadOnly }
+
+// StartLoad is refused.
+func (readOnly) StartLoad(context.Context, control.LoadRequest) (control.Drill, error) {
+	return control.Drill{}, errReadOnly
+}
+
+// StopLoad is refused.
+func (readOnly) StopLoad(context.Context) (control.Drill, error) { return control.Drill{}, errReadOnly }
+
+// SetFault is refused.
+func (readOnly) SetFault(context.Context, string) (control.Drill, error) {
+	return control.Drill{}, errReadOnly
+}
+
+// Lift is refused.
+func (readOnly) Lift(context.Context, string) (control.Drill, error) {
+	return control.Drill{}, errReadOnly
+}
+
 // Explain is refused: no metric tells where a value comes from.
 func (readOnly) Explain(context.Context, string) ([]settings.Layer, error) {
 	return nil, errors.New("a Prometheus knows the values, not where they come from")
