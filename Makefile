@@ -15,10 +15,11 @@ test: ## every test, with the race detector, on private PostgreSQL, Redis and Et
 unit: ## the tests that need nothing but Go
 	go test -race ./...
 
-# BIZRA_TEST_LONG=1 asks for the long form; ROWS=2,16 for some rows.
+# BIZRA_TEST_LONG=1 asks for the long form, SHORT=1 for what CI runs beside the tests;
+# ROWS=2,16 for some rows.
 faults: ## what damages, starves and attacks a node: one line a fault
 	go build -race -tags integration,faults ./...
-	.ci/services go run ./cmd/faults -rows '$(ROWS)'
+	.ci/services go run ./cmd/faults $(if $(SHORT),-short) -rows '$(ROWS)'
 
 FUZZTIME ?= 60s
 fuzz: ## every fuzz target, FUZZTIME each

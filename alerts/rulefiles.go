@@ -174,7 +174,7 @@ func (e *Evaluator) load() error {
 		return err
 	}
 	e.loader.files.Store(&files)
-	if err := e.manager.Update(e.every, slices.Sorted(maps.Keys(data)), labels.EmptyLabels(), "", nil); err != nil {
+	if err := e.manager.Update(e.every, slices.Sorted(maps.Keys(data)), labels.EmptyLabels(), "", e.evaluate); err != nil {
 		return err
 	}
 	e.described.Clear() // the rules before are gone

@@ -42,7 +42,7 @@ func (h *History) Foresee(ctx context.Context, c control.Changed) []string {
 // Episodes counts how often an expression began to have a result in the last hour,
 // and had one for at least a time. Each series counts for itself.
 func (h *History) Episodes(ctx context.Context, expr string, atLeast time.Duration) (count int, err error) {
-	end := time.Now()
+	end := h.Present()
 	err = h.Range(ctx, expr, end.Add(-foreseeSpan), end, foreseeStep, func(s promql.Series) {
 		var began, last int64
 		for _, p := range s.Floats {

@@ -72,6 +72,7 @@ type History struct {
 	// either: each would fail, and say so, at every evaluation.
 	stopped atomic.Bool
 	opened  atomic.Bool
+	newest  atomic.Pointer[anchor] // the newest sample
 }
 
 // OpenHistory opens or creates the history in a folder of its own. What is
@@ -106,6 +107,13 @@ func OpenHistory(dir string, s Settings, log *slog.Logger) (_ *History, err erro
 		if err := h.open(t); err != nil {
 			return nil, err
 		}
+	}
+	newest := h.raw().db.Head().MaxTime()
+	for _, b := range h.raw().db.Blocks() {
+		newest = max(newest, b.MaxTime())
+	}
+	if newest > 0 {
+		h.anchor(newest, time.Now())
 	}
 	h.opened.Store(true)
 	h.measure()

@@ -81,7 +81,7 @@ func (m *Sampler) sharing() *sharing {
 // so that panels agree with each other, or, once sampling has stopped, where time
 // is, so that the last values are not taken for those of now.
 func (m *Sampler) moment() int64 {
-	last, now := m.last.Load(), time.Now()
+	last, now := m.last.Load(), m.history.Present()
 	if now.UnixMilli()-last > max(minLookback, 3*m.settings.SampleEvery.Get()).Milliseconds() {
 		return now.UnixMilli()
 	}

@@ -136,7 +136,8 @@ func (m *Sampler) sample(ctx context.Context) error {
 	if len(families) == 0 {
 		return err
 	}
-	at := max(time.Now().UnixMilli(), m.last.Load()+1)
+	now := time.Now()
+	at := max(now.Add(m.history.leadAt(now)).UnixMilli(), m.last.Load()+1)
 	a := appender{AppenderV2: m.history.raw().db.AppenderV2(ctx), at: at, known: m.known}
 	for _, f := range families {
 		for _, metric := range f.Metric {
@@ -153,6 +154,7 @@ func (m *Sampler) sample(ctx context.Context) error {
 	}
 	m.samples.Add(float64(a.count))
 	m.last.Store(at)
+	m.history.anchor(at, now)
 	return nil
 }
 

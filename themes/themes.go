@@ -70,49 +70,70 @@ type named struct {
 // by name.
 var order = []string{"dark", "light", "high-contrast", "colour-blind", "colour-blind-light", "monochrome"}
 
-// builtIn reads the embedded files once. A mistake in one is a mistake in the
-// build, which a test finds.
-var builtIn = sync.OnceValue(func() []Theme {
+// builtIn are the embedded files, each read when it is first asked for. A mistake in
+// one is a mistake in the build, which a test finds.
+var builtIn = sync.OnceValue(func() []embedded {
 	entries, err := files.ReadDir(".")
 	if err != nil {
 		panic(err)
 	}
-	var all []Theme
+	var all []embedded
 	for _, e := range entries {
-		data, err := files.ReadFile(e.Name())
-		if err != nil {
-			panic(err)
-		}
-		t, err := Parse(e.Name(), data)
-		if err != nil {
-			panic(err)
-		}
-		if want := strings.TrimSuffix(e.Name(), path.Ext(e.Name())); t.Name != want {
-			panic(fmt.Sprintf("themes: %s names itself %q", e.Name(), t.Name))
-		}
-		all = append(all, t)
+		file, name := e.Name(), strings.TrimSuffix(e.Name(), path.Ext(e.Name()))
+		all = append(all, embedded{name, sync.OnceValue(func() Theme {
+			data, err := files.ReadFile(file)
+			if err != nil {
+				panic(err)
+			}
+			t, err := Parse(file, data)
+			if err != nil {
+				panic(err)
+			}
+			if t.Name != name {
+				panic(fmt.Sprintf("themes: %s names itself %q", file, t.Name))
+			}
+			return t
+		})})
 	}
-	rank := func(t Theme) int {
-		if i := slices.Index(order, t.Name); i >= 0 {
+	rank := func(e embedded) int {
+		if i := slices.Index(order, e.name); i >= 0 {
 			return i
 		}
 		return len(order)
 	}
-	slices.SortStableFunc(all, func(a, b Theme) int { return rank(a) - rank(b) })
+	slices.SortStableFunc(all, func(a, b embedded) int { return rank(a) - rank(b) })
 	return all
 })
 
+type embedded struct {
+	name string
+	read func() Theme
+}
+
+// Names lists the themes in the binary, the default first.
+func Names() []string {
+	var names []string
+	for _, e := range builtIn() {
+		names = append(names, e.name)
+	}
+	return names
+}
+
 // All returns the themes in the binary, the default first.
-func All() []Theme { return slices.Clone(builtIn()) }
+func All() []Theme {
+	var all []Theme
+	for _, e := range builtIn() {
+		all = append(all, e.read())
+	}
+	return all
+}
 
 // Get returns the theme of that name.
 func Get(name string) (Theme, error) {
-	var have []string
-	for _, t := range builtIn() {
-		if t.Name == name {
-			return t, nil
+	for _, e := range builtIn() {
+		if e.name == name {
+			return e.read(), nil
 		}
-		have = append(have, t.Name)
 	}
-	return Theme{}, fmt.Errorf("no theme %q; there are %s", name, strings.Join(have, ", "))
+	return Theme{}, fmt.Errorf("no theme %q; there are %s", name, strings.Join(Names(), ", "))
 }

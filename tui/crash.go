@@ -77,59 +77,18 @@ func (g guarded) Init() tea.Cmd {
 }
 
 // Update implements tea.Model.
-func (g guarded) Update(msg tea.Msg) (_ tea.Model, cmd tea.Cmd) {
+func (g guarded) Update(msg tea.Msg) (next tea.Model, cmd tea.Cmd) {
+	next = g
 	defer g.crashes.caught()
 	_, cmd = g.model.Update(msg)
-	return g, cmd
+	return next, cmd
 }
 
-// View implements tea.Model.
+// View implements tea.Model. What has not changed, or is about to, is not drawn.
 func (g guarded) View() (v tea.View) {
 	defer g.crashes.caught()
-	v.AltScreen = true
+	if g.unchanged || g.expecting {
+		return v
+	}
 	return g.model.View()
-}
-
-// stuckFor is for how long the end of the screen waits for a terminal that takes
-// nothing.
-const stuckFor = 2 * time.Second
-
-// Run shows the screen until the operator quits or ctx ends. It returns nil in
-// both cases, and an error that says where the details are when the screen ended by
-// a defect of its own.
-func Run(ctx context.Context, door Door, o Options) error {
-	ctx, end := context.WithCancelCause(ctx)
-	defer end(nil)
-	m, err := newModel(ctx, door, o)
-	if err != nil {
-		return err
-	}
-	return m.run(ctx, end, o)
-}
-
-// run runs the program that shows m until ctx, that of m, ends.
-func (m *model) run(ctx context.Context, end context.CancelCauseFunc, o Options, more ...tea.ProgramOption) (err error) {
-	p, ended := m.program(o, end, more...), make(chan error, 1)
-	go func() {
-		_, err := p.Run()
-		ended <- err
-	}()
-	select {
-	case err = <-ended:
-	case <-ctx.Done():
-		go p.Quit() // which waits, as long as the program does
-		// A terminal that takes nothing would hold the program, and with it a node, for ever.
-		select {
-		case <-ended:
-		case <-time.After(stuckFor):
-		}
-	}
-	var c *crash
-	switch {
-	case errors.As(context.Cause(ctx), &c):
-		return c
-	case ctx.Err() != nil:
-		return nil
-	}
-	return err
 }

@@ -2,12 +2,9 @@ package tui
 
 import (
 	"context"
-	"fmt"
 	"io"
-	"os"
 	"time"
 
-	tea "charm.land/bubbletea/v2"
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/settings"
 )
@@ -65,23 +62,4 @@ type Options struct {
 
 	Input  io.Reader // the terminal when nil
 	Output io.Writer // the terminal when nil
-}
-
-// program returns the program that shows m. end ends it for a cause.
-func (m *model) program(o Options, end context.CancelCauseFunc, more ...tea.ProgramOption) *tea.Program {
-	m.crashes = &crashes{dir: o.CrashDir, end: end, at: func() string {
-		return fmt.Sprintf("version: %s\nTERM: %q\nsize: %dx%d\nview: %s\nnode: %q %s", o.Version, os.Getenv("TERM"), m.w, m.h,
-			m.nameOf(m.view), m.look.Node.Name, m.look.Node.Version)
-	}}
-	// The renderer writes at its next frame, so frames bound how long a key
-	// waits; a frame in which nothing changed writes nothing.
-	opts := []tea.ProgramOption{tea.WithFPS(60)}
-	if m.mono {
-		opts = append(opts, tea.WithEnvironment(append(os.Environ(), "NO_COLOR=1")))
-	}
-	if o.Input != nil {
-		opts = append(opts, tea.WithInput(o.Input))
-	}
-	opts = append(opts, tea.WithOutput(output(m.link, o.Output)))
-	return tea.NewProgram(guarded{m, m.crashes}, append(opts, more...)...)
 }

@@ -97,5 +97,6 @@ func (m *model) takeFiles(msg filesMsg) tea.Cmd {
 		}
 		return tea.Batch(m.watchFiles(), m.fetchOwn())
 	}
+	m.unchanged = true
 	return m.watchFiles()
 }

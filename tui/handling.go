@@ -188,9 +188,9 @@ func clock(at, now time.Time) string {
 
 // attend rings the bell and sends a notification to the desktop, as asked for, when
 // a critical alert has begun to fire since the look before.
-func (m *model) attend(before, now control.Look) tea.Cmd {
+func (m *model) attend(before, now control.Look) {
 	if !m.bell && !m.desktop {
-		return nil
+		return
 	}
 	known := map[string]bool{}
 	for _, a := range before.Alerts {
@@ -205,11 +205,10 @@ func (m *model) attend(before, now control.Look) tea.Cmd {
 		}
 	}
 	if len(names) == 0 {
-		return nil
+		return
 	}
-	var cmds []tea.Cmd
 	if m.bell {
-		cmds = append(cmds, tea.Raw("\a"))
+		m.canvas.write("\a")
 	}
 	if m.desktop {
 		// The texts were cleaned with the look. They never come first: 9;4 is
@@ -218,7 +217,6 @@ func (m *model) attend(before, now control.Look) tea.Cmd {
 		if m.tmux {
 			text = ansi.TmuxPassthrough(text)
 		}
-		cmds = append(cmds, tea.Raw(text))
+		m.canvas.write(text)
 	}
-	return tea.Batch(cmds...)
 }

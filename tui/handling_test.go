@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	tea "charm.land/bubbletea/v2"
-
 	"github.com/bizra/bizra-top/node/control"
 )
 
@@ -77,20 +75,11 @@ func TestARefusedSilenceIsTold(t *testing.T) {
 	s.keys("y").shows("not done: too many silences")
 }
 
-// raws returns what a command writes to the terminal past the renderer.
-func raws(cmd tea.Cmd) (out []string) {
-	if cmd == nil {
-		return nil
-	}
-	switch msg := cmd().(type) {
-	case tea.BatchMsg:
-		for _, c := range msg {
-			out = append(out, raws(c)...)
-		}
-	case tea.RawMsg:
-		out = append(out, fmt.Sprint(msg.Msg))
-	}
-	return out
+// rung returns what goes to the terminal, past the frames, while do runs.
+func rung(m *model, do func()) string {
+	m.canvas.raw = nil
+	do()
+	return string(m.canvas.raw)
 }
 
 // The bell rings, and the desktop is told, once for each critical alert that
@@ -109,22 +98,22 @@ func TestBellAndDesktop(t *testing.T) {
 		before, now control.Look
 		want        string
 	}{
-		"new":             {look(), look(fires("A", at)), "\a|\x1b]9;bizra-top node-a: A: bad·]0;x·\a"},
-		"two":             {look(), look(fires("A", at), fires("B", at)), "\a|\x1b]9;bizra-top node-a: A: bad·]0;x·; B: bad·]0;x·\a"},
+		"new":             {look(), look(fires("A", at)), "\a\x1b]9;bizra-top node-a: A: bad·]0;x·\a"},
+		"two":             {look(), look(fires("A", at), fires("B", at)), "\a\x1b]9;bizra-top node-a: A: bad·]0;x·; B: bad·]0;x·\a"},
 		"known":           {look(fires("A", at)), look(fires("A", at)), ""},
-		"again":           {look(fires("A", at)), look(fires("A", at.Add(time.Hour))), "\a|\x1b]9;bizra-top node-a: A: bad·]0;x·\a"},
+		"again":           {look(fires("A", at)), look(fires("A", at.Add(time.Hour))), "\a\x1b]9;bizra-top node-a: A: bad·]0;x·\a"},
 		"nothing to ring": {look(), look(silenced, acked, warning, pending), ""},
 	} {
-		if got := strings.Join(raws(m.attend(c.before, c.now)), "|"); got != c.want {
+		if got := rung(m, func() { m.attend(c.before, c.now) }); got != c.want {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
 	m.tmux = true
-	if got := raws(m.attend(look(), look(fires("A", at)))); len(got) != 2 || got[0] != "\a" || !strings.HasPrefix(got[1], "\x1bPtmux;") {
+	if got := rung(m, func() { m.attend(look(), look(fires("A", at))) }); !strings.HasPrefix(got, "\a\x1bPtmux;") {
 		t.Errorf("in tmux: %q", got)
 	}
 	m.bell, m.desktop = false, false
-	if got := raws(m.attend(look(), look(fires("A", at)))); got != nil {
+	if got := rung(m, func() { m.attend(look(), look(fires("A", at))) }); got != "" {
 		t.Errorf("not asked for: %q", got)
 	}
 }
@@ -134,16 +123,11 @@ func TestBellAndDesktop(t *testing.T) {
 func TestNoBellForWhatIsOld(t *testing.T) {
 	s := newScreen(t, 80, 24, func(_ *fakeDoor, o *Options) { o.Bell = true })
 	l, _ := s.door.Look(t.Context(), 0)
-	for name, cmd := range map[string]tea.Cmd{
-		"the same look": s.looked(lookMsg{look: l, at: s.at}),
-		"a restart": func() tea.Cmd {
-			again := l
-			again.Node.Started = again.Node.Started.Add(time.Second)
-			again.Alerts = append(again.Alerts, control.Alert{Name: "New", State: "firing", Severity: "critical"})
-			return s.looked(lookMsg{look: again, at: s.at})
-		}(),
-	} {
-		if got := raws(cmd); len(got) > 0 {
+	again := l
+	again.Node.Started = again.Node.Started.Add(time.Second)
+	again.Alerts = append(again.Alerts, control.Alert{Name: "New", State: "firing", Severity: "critical"})
+	for name, look := range map[string]control.Look{"the same look": l, "a restart": again} {
+		if got := rung(s.model, func() { s.looked(lookMsg{look: look, at: s.at}) }); got != "" {
 			t.Errorf("%s: %q", name, got)
 		}
 	}

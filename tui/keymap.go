@@ -142,7 +142,7 @@ func keymap(own []panelfile.View) []command {
 		command{group: "Screen", bind: bind("next theme", "t", "t"), run: (*model).nextTheme},
 		command{group: "Screen", bind: bind("save the screen", "S", "S"), run: (*model).save},
 		command{group: "Screen", bind: key.NewBinding(key.WithHelp("", "versions of node and screen")), run: (*model).openVersions},
-		command{group: "Screen", bind: bind("suspend", "ctrl+z", "ctrl+z"), run: func(*model) tea.Cmd { return tea.Suspend }},
+		command{group: "Screen", bind: bind("suspend", "ctrl+z", "ctrl+z"), run: (*model).suspend},
 		command{group: "Screen", bind: bind("quit", "q", "q"), footer: true, run: (*model).quit},
 		command{group: "Screen", bind: bind("quit at once", "ctrl+c ctrl+c", "ctrl+c"), run: (*model).quit},
 	)
@@ -167,7 +167,7 @@ func (m *model) press(k tea.KeyPressMsg) tea.Cmd {
 		}
 		return m.quit()
 	case "ctrl+z":
-		return tea.Suspend
+		return m.suspend()
 	}
 	if m.overlay != nil {
 		return m.overlay.press(m, k)
@@ -228,6 +228,11 @@ func (m *model) back() tea.Cmd {
 		m.view = viewOverview
 	}
 	return nil
+}
+
+// suspend gives the terminal back to the shell until the program goes on.
+func (m *model) suspend() tea.Cmd {
+	return tea.Sequence(func() tea.Msg { m.canvas.leave(); return nil }, tea.Suspend)
 }
 
 func (m *model) quit() tea.Cmd {

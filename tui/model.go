@@ -63,6 +63,8 @@ type model struct {
 	lookAt     time.Time // when the last look arrived; zero before the first
 	lost       string    // why the last look failed; empty when it did not
 	inflight   bool
+	expecting  bool // the first look may come at any moment
+	unchanged  bool // the last message changed nothing that is drawn, or a look is about to
 	sinceEvent uint64
 	panels     map[string]control.Panel
 	history    *history
@@ -102,6 +104,7 @@ type model struct {
 	pausedAt   time.Time
 	refresh    time.Duration
 	link       *link
+	canvas     *canvas
 	slow       bool // the link to the terminal is
 	alwaysSlow bool // whatever it does
 	unseen     bool // the terminal has lost the focus
@@ -121,7 +124,7 @@ func newModel(ctx context.Context, door Door, o Options) (*model, error) {
 		history: newHistory(), panels: map[string]control.Panel{}, drafts: map[string]string{},
 		mine: map[uint64]bool{}, firstSeen: map[uint64]time.Time{},
 		view: viewOverview, owner: o.Owner, forever: o.Unlocked,
-		link: &link{}, slow: o.Slow, alwaysSlow: o.Slow,
+		link: &link{}, canvas: newCanvas(), slow: o.Slow, alwaysSlow: o.Slow,
 		practice: newPractice(), versions: versions{screen: printable.Clean(o.Version, nameLength)},
 		bell: o.Bell, desktop: o.Desktop, tmux: os.Getenv("TMUX") != "",
 		refresh: max(cmp.Or(o.Refresh, time.Second), 100*time.Millisecond),
@@ -145,33 +148,37 @@ func newModel(ctx context.Context, door Door, o Options) (*model, error) {
 	return m, nil
 }
 
-// Init starts the ticks and asks the node for everything once.
+// firstWithin is how long a first look is waited for with nothing on the screen: one
+// that comes in time is drawn alone, and sooner for it.
+const firstWithin = 100 * time.Millisecond
+
+// firstMsg says that the first look takes its time.
+type firstMsg struct{}
+
+// Init starts the ticks and asks the node for what the first look does not ask for.
 func (m *model) Init() tea.Cmd {
 	cmds := []tea.Cmd{m.tick(), m.fetchPanels(), m.watchFiles()}
 	if m.unchosen {
 		cmds = append(cmds, m.fetchNodes())
 	} else {
-		cmds = append(cmds, m.lookNow(), m.fetchHistory(), m.fetchSettings(), m.fetchActions())
+		m.expecting = true
+		cmds = append(cmds, m.lookNow(), m.fetchHistory(), tea.Tick(firstWithin, func(time.Time) tea.Msg { return firstMsg{} }))
 	}
 	if m.sync {
-		// bubbletea asks by itself, but not over SSH, where it matters most.
-		// A terminal that does not know the mode does not answer, and then
-		// nothing changes.
-		cmds = append(cmds, tea.Raw(ansi.RequestModeSynchronizedOutput))
+		// A terminal that does not know a mode does not answer, and then nothing changes.
+		m.canvas.write(ansi.RequestModeSynchronizedOutput + ansi.RequestModeUnicodeCore)
 	}
 	if m.palettes.auto && !m.mono {
-		cmds = append(cmds, tea.RequestBackgroundColor)
+		m.canvas.write(ansi.RequestBackgroundColor)
 	}
 	return tea.Batch(cmds...)
 }
 
-// View draws the screen.
+// View has the screen drawn.
 func (m *model) View() tea.View {
-	v := tea.NewView(m.pens.paint(m.draw()))
-	v.AltScreen = true
-	v.ReportFocus = true
-	v.WindowTitle = m.title()
-	return v
+	content := m.pens.paint(m.draw())
+	m.canvas.show(content, m.title())
+	return tea.NewView(content)
 }
 
 func (m *model) title() string {

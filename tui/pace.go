@@ -2,17 +2,14 @@ package tui
 
 import (
 	"io"
-	"os"
 	"sync/atomic"
 	"time"
-
-	"github.com/charmbracelet/x/term"
 )
 
 const (
 	// slowRefresh is the least time between two looks on a slow link: so few write
 	// half as much, since what moves in a chart is written however few there are.
-	slowRefresh = 4 * time.Second
+	slowRefresh = 5 * time.Second
 	// unseenRefresh is the least time between two looks while the terminal has no
 	// focus. Alerts still ring in that time.
 	unseenRefresh = 5 * time.Second
@@ -39,26 +36,6 @@ func (l *link) Write(p []byte) (int, error) {
 }
 
 func (l *link) slow() bool { return time.Now().UnixNano()-l.slowAt.Load() < int64(slowFor) }
-
-// terminal is a link to a real terminal, by which bubbletea knows it as one.
-type terminal struct {
-	*link
-	term.File
-}
-
-func (t terminal) Write(p []byte) (int, error) { return t.link.Write(p) }
-
-// output is where a program writes to by way of l: out, or the terminal.
-func output(l *link, out io.Writer) io.Writer {
-	if out == nil {
-		out = os.Stdout
-	}
-	l.Writer = out
-	if f, ok := out.(term.File); ok {
-		return terminal{l, f}
-	}
-	return l
-}
 
 // every returns the time between two looks: what the operator chose, more while
 // nobody looks or the link is slow, and a second at most while something is on trial.

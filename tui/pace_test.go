@@ -53,7 +53,8 @@ func TestASlowTerminalIsSpared(t *testing.T) {
 			t.Fatal(err)
 		}
 		w := &stallingWriter{}
-		out := output(m.link, w)
+		out := m.link
+		out.Writer = w
 		for _, step := range []struct {
 			takes, after time.Duration
 			want         time.Duration
@@ -79,9 +80,6 @@ func TestFocus(t *testing.T) {
 	m, err := newModel(t.Context(), newFakeDoor(), Options{})
 	if err != nil {
 		t.Fatal(err)
-	}
-	if !m.View().ReportFocus {
-		t.Error("the terminal is not asked to tell")
 	}
 	if m.Update(tea.BlurMsg{}); m.every() != unseenRefresh {
 		t.Errorf("unseen: a look every %s", m.every())

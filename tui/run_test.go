@@ -91,6 +91,9 @@ func TestSynchronisedOutputOverSSH(t *testing.T) {
 		t.Fatal("the terminal was not asked for mode 2026")
 	}
 	io.WriteString(keys, "\x1b[?2026;2$y")
+	if !out.has("\x1b[?1004h") {
+		t.Error("the terminal is not asked to tell of its focus")
+	}
 	if !out.has("\x1b[?2026h") || !out.has("\x1b[?2026l") {
 		t.Error("output is not synchronised though the terminal can")
 	}

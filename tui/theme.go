@@ -49,11 +49,16 @@ func (p *palettes) all() []themes.Theme {
 
 // get returns the theme of that name.
 func (p *palettes) get(name string) (themes.Theme, error) {
+	for _, own := range slices.Backward(p.own) {
+		if own.theme.Name == name {
+			return own.theme, nil
+		}
+	}
+	if t, err := themes.Get(name); err == nil {
+		return t, nil
+	}
 	var have []string
 	for _, t := range p.all() {
-		if t.Name == name {
-			return t, nil
-		}
 		have = append(have, t.Name)
 	}
 	return themes.Theme{}, fmt.Errorf("no theme %q; there are %s", printable.Clean(name, nameLength), strings.Join(have, ", "))

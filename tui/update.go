@@ -10,6 +10,7 @@ import (
 
 // Update handles one message. It never blocks.
 func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	m.unchanged = false
 	switch msg := msg.(type) {
 	case ofNode:
 		if msg.era == m.era {
@@ -19,7 +20,11 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		return m, m.nodesFound(msg)
 	case tea.WindowSizeMsg:
 		m.w, m.h = msg.Width, msg.Height
+		m.canvas.resize(m.w, m.h)
+	case tea.ModeReportMsg:
+		m.canvas.answered(msg.Mode, msg.Value)
 	case tea.ColorProfileMsg:
+		m.canvas.colours(msg.Profile)
 		if name := msg.String(); !m.mono && (name == "Ascii" || name == "NoTTY") {
 			m.mono = true
 			m.useTheme(m.palettes.name)
@@ -35,6 +40,7 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case tea.PasteMsg:
 		m.paste(printable.Clean(msg.Content, nameLength*2))
 	case tea.ResumeMsg:
+		m.canvas.enter()
 		return m, m.lookNow()
 	case tea.BlurMsg:
 		m.unseen = true
@@ -46,6 +52,8 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		}
 	case tickMsg:
 		return m, m.ticked(msg)
+	case firstMsg:
+		m.expecting = false
 	case lookMsg:
 		return m, m.looked(msg)
 	case panelsMsg:
@@ -118,12 +126,13 @@ func (m *model) ticked(msg tickMsg) tea.Cmd {
 	case m.unchosen:
 		return tea.Batch(m.tick(), m.fetchNodes())
 	}
+	m.unchanged = !m.inflight && m.lost == ""
 	return tea.Batch(m.tick(), m.lookNow())
 }
 
 // looked takes in one look.
 func (m *model) looked(msg lookMsg) tea.Cmd {
-	m.inflight = false
+	m.inflight, m.expecting = false, false
 	if msg.err != "" {
 		m.lost = msg.err
 		return nil
@@ -155,12 +164,12 @@ func (m *model) looked(msg lookMsg) tea.Cmd {
 		m.revision = msg.look.Revision
 		cmds = append(cmds, m.fetchSettings())
 	}
-	if m.targetsMoved(msg) {
+	if m.lookAt.IsZero() || m.targetsMoved(msg) {
 		cmds = append(cmds, m.fetchActions())
 	}
 	m.lost = ""
 	if !m.lookAt.IsZero() && !restarted {
-		cmds = append(cmds, m.attend(m.look, msg.look))
+		m.attend(m.look, msg.look)
 	}
 	if restarted {
 		m.hot, m.practice.lacking, m.versions.lacking = hot{}, false, nil // it may be of another version

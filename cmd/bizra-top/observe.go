@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -26,7 +25,7 @@ func newObserver(h *probes.History) observer {
 }
 
 func (o observer) Query(ctx context.Context, expr string) ([]api.Sample, error) {
-	vector, err := o.history.Instant(ctx, expr, time.Now())
+	vector, err := o.history.Instant(ctx, expr, o.history.Present())
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -79,10 +80,10 @@ func (o *options) registerLook(cmd *cobra.Command) {
 	f.BoolVar(&o.slow, "slow", false, "the link to the terminal is slow: write half as much (one that is found to be slow is spared by itself)")
 	f.BoolVar(&o.bell, "bell", false, "ring the terminal's bell when a critical alert begins to fire")
 	f.BoolVar(&o.notify, "notify", false, "send a notification to the desktop then, where the terminal knows OSC 9")
-	f.StringVar(&o.theme, "theme", "", "colours: one of "+themeNames()+",\nor one of your own in "+ownFiles("themes"))
+	f.StringVar(&o.theme, "theme", "", "colours: one of "+strings.Join(themes.Names(), ", ")+",\nor one of your own in "+ownFiles("themes"))
 	f.StringVar(&o.panels, "panels", "", "your own views and panels (YAML; default "+ownFiles("panels.yaml")+")")
 	_ = cmd.MarkFlagFilename("panels", "yaml", "yml")
-	_ = cmd.RegisterFlagCompletionFunc("theme", cobra.FixedCompletions(themeList(), cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("theme", cobra.FixedCompletions(themes.Names(), cobra.ShellCompDirectiveNoFileComp))
 }
 
 // ownFiles is a place in the operator's own configuration folder, or "" where there is
@@ -93,25 +94,6 @@ func ownFiles(name string) string {
 		return ""
 	}
 	return filepath.Join(dir, "bizra-top", name)
-}
-
-func themeList() []string {
-	var names []string
-	for _, t := range themes.All() {
-		names = append(names, t.Name)
-	}
-	return names
-}
-
-func themeNames() string {
-	text := ""
-	for i, n := range themeList() {
-		if i > 0 {
-			text += ", "
-		}
-		text += n
-	}
-	return text
 }
 
 func auditPath(stateDir string) string     { return filepath.Join(stateDir, "audit.jsonl") }

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -280,7 +279,7 @@ func (s *service) condition(ctx context.Context, guard string) (bool, error) {
 	if firing, known := s.evaluator.Firing(guard); known {
 		return firing, nil
 	}
-	result, err := s.history.Instant(ctx, guard, time.Now())
+	result, err := s.history.Instant(ctx, guard, s.history.Present())
 	return len(result) > 0, err
 }
 

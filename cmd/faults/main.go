@@ -1,7 +1,8 @@
 // Command faults runs the tests that damage, starve and attack a node, and prints one
 // line a fault: number, name, passed or failed, how long it took, and the last figure
 // that its tests logged. `make faults` starts what the tests need; BIZRA_TEST_LONG=1
-// asks for their long forms. It runs in the module's root and exits 1 when a row failed.
+// asks for their long forms, -short for what CI runs beside `make test`. It runs in the
+// module's root and exits 1 when a row failed.
 package main
 
 import (
@@ -26,6 +27,7 @@ import (
 
 func main() {
 	only := flag.String("rows", "", "numbers of the rows to run, such as 2,16; all by default")
+	short := flag.Bool("short", false, "only tests that make test does not run, in their short forms")
 	limit := flag.Duration("timeout", 30*time.Minute, "how long one package's tests of a row may take")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -35,10 +37,16 @@ func main() {
 		fmt.Fprintln(os.Stderr, "faults:", err)
 		os.Exit(2)
 	}
+	if *short {
+		for i, r := range chosen {
+			chosen[i] = r.inShort()
+		}
+		chosen = slices.DeleteFunc(chosen, func(r row) bool { return len(r.tests) == 0 })
+	}
 	failed := 0
 	for _, r := range chosen {
 		began, outcome := time.Now(), "passed"
-		figure, err := r.run(ctx, *limit)
+		figure, err := r.run(ctx, *limit, *short)
 		if err != nil {
 			outcome = "FAILED"
 			failed++
@@ -59,7 +67,7 @@ func main() {
 
 func choose(only string) ([]row, error) {
 	if only == "" {
-		return rows, nil
+		return slices.Clone(rows), nil
 	}
 	var out []row
 	for text := range strings.SplitSeq(only, ",") {
@@ -74,9 +82,9 @@ func choose(only string) ([]row, error) {
 }
 
 // run runs the row's tests and returns the last figure that they logged.
-func (r row) run(ctx context.Context, limit time.Duration) (figure string, err error) {
+func (r row) run(ctx context.Context, limit time.Duration, short bool) (figure string, err error) {
 	for _, t := range r.tests {
-		logged, failed := t.run(ctx, limit)
+		logged, failed := t.run(ctx, limit, short)
 		figure, err = cmp.Or(logged, figure), errors.Join(err, failed)
 	}
 	return figure, err
@@ -88,8 +96,8 @@ type event struct{ Action, Test, Output string }
 // logLine is what t.Log writes.
 var logLine = regexp.MustCompile(`^\s+\w+_test\.go:\d+: (.*)\n$`)
 
-func (t tests) run(ctx context.Context, limit time.Duration) (figure string, err error) {
-	cmd := exec.CommandContext(ctx, "go", "test", "-race", "-tags", "integration,faults", "-json", "-count=1", "-timeout", limit.String(),
+func (t tests) run(ctx context.Context, limit time.Duration, short bool) (figure string, err error) {
+	cmd := exec.CommandContext(ctx, "go", "test", "-race", "-tags", "integration,faults", "-json", "-count=1", "-timeout", limit.String(), "-short="+strconv.FormatBool(short),
 		"-run", "^("+strings.Join(t.names, "|")+")$", "./"+t.pkg)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second

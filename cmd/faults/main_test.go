@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -54,6 +55,50 @@ func TestRowsAreChosen(t *testing.T) {
 	for _, wrong := range []string{"0", "x", "3,"} {
 		if got, err := choose(wrong); err == nil {
 			t.Errorf("%q chose %v", wrong, got)
+		}
+	}
+}
+
+// The short form names what carries the tag, and nothing that carries it is forgotten.
+func TestTheShortFormIsWhatMakeTestDoesNotRun(t *testing.T) {
+	carries := regexp.MustCompile(`(?m)^//go:build .*\bfaults\b`)
+	declares := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	files, err := filepath.Glob("../../*/*/*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var named []string
+	for _, r := range rows {
+		for _, of := range r.tests {
+			named = append(named, of.names...)
+		}
+	}
+	found := 0
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range declares.FindAllStringSubmatch(string(data), -1) {
+			if is := carries.Match(data); is != strings.HasPrefix(m[1], tagged) {
+				t.Errorf("%s: %s carries the tag: %v", f, m[1], is)
+			} else if is && !slices.Contains(named, m[1]) {
+				t.Errorf("%s: no row names %s", f, m[1])
+			} else if is {
+				found++
+			}
+		}
+	}
+	if found < 8 {
+		t.Errorf("%d tests carry the tag", found)
+	}
+	for _, r := range rows {
+		for _, of := range r.inShort().tests {
+			for _, name := range of.names {
+				if !strings.HasPrefix(name, tagged) {
+					t.Errorf("%s is in the short form", name)
+				}
+			}
 		}
 	}
 }

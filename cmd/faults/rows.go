@@ -1,5 +1,10 @@
 package main
 
+import (
+	"slices"
+	"strings"
+)
+
 // row is one fault and the tests that hold what the node promises under it.
 type row struct {
 	number int
@@ -13,17 +18,41 @@ type tests struct {
 	names []string
 }
 
+// tagged is how the names of the tests begin that carry the build tag faults: make test does
+// not run them.
+const tagged = "TestFault"
+
+// tooLong are those that the short form leaves out all the same.
+var tooLong = []string{"TestFaultClockJumps"} // builds the standard library anew
+
+// inShort is the row's part in the short form: what make test does not run.
+func (r row) inShort() row {
+	var kept []tests
+	for _, t := range r.tests {
+		t.names = slices.DeleteFunc(slices.Clone(t.names), func(name string) bool { return !strings.HasPrefix(name, tagged) || slices.Contains(tooLong, name) })
+		if len(t.names) > 0 {
+			kept = append(kept, t)
+		}
+	}
+	r.tests = kept
+	return r
+}
+
 // rows are the faults, by the numbers that issues and SECURITY.md call them by. A
 // number without a row has no test yet.
 var rows = []row{
+	{1, "steady load", []tests{{"cmd/bizra-top", []string{"TestFaultSteadyLoad"}}}},
 	{2, "three times the capacity", []tests{{"cmd/bizra-top", []string{"TestFaultOverload"}}}},
 	{3, "one provider of several fails", []tests{
-		{"node/upstream", []string{"TestOneProviderOfTwoFails", "TestAProviderThatFlapsComesBack"}},
+		{"node/upstream", []string{"TestOneProviderOfTwoFails", "TestAProviderThatFlapsComesBack", "TestHedgingLowersTheTail"}},
 		{"node/api", []string{"TestOneHungProviderIsNotNoticed"}}}},
+	{4, "eight toxics before providers, PostgreSQL, Redis", []tests{{"cmd/bizra-top", []string{"TestFaultToxics"}}}},
 	{5, "all providers are down", []tests{
 		{"node/api", []string{"TestOpenBreakersAnswerAtOnce", "TestImmutableAnswersOutliveTheProviders"}},
 		{"node/upstream", []string{"TestASingleProviderFails"}}}},
-	{6, "calls fail: retries keep to their budget", []tests{{"node/upstream", []string{"TestTheBudgetIsWaitedForAndNeverOverspent"}}}},
+	{6, "half of all calls fail", []tests{
+		{"node/upstream", []string{"TestTheBudgetIsWaitedForAndNeverOverspent"}},
+		{"node/api", []string{"TestFaultHalfOfAllCallsFail"}}}},
 	{7, "kill -9 under writes", []tests{{"cmd/bizra-top", []string{"TestKilledNodesLoseNoAnsweredVerdict"}}}},
 	{8, "database backends are terminated", []tests{{"node/store", []string{"TestTerminatedConnectionsLoseNothing"}}}},
 	{9, "all database connections are held", []tests{
@@ -36,13 +65,22 @@ var rows = []row{
 	{13, "stampede", []tests{
 		{"node/cache", []string{"TestStampedeMakesOneLoad"}},
 		{"node/api", []string{"TestIdenticalColdRequestsBecomeOne", "TestIdenticalColdVerdictsBecomeOne"}}}},
-	{15, "the disk is full: ledger, outbox, history", []tests{
+	{14, "the clock jumps", []tests{
+		{"node/cache", []string{"TestAnEntryFromTheFutureLivesNoLonger"}},
+		{"node/validation", []string{"TestABlockAheadOfTheClockIsUndecided"}},
+		{"probes", []string{"TestTheHistoryGoesOnBehindAClockThatWasSetBack"}},
+		{"cmd/bizra-top", []string{"TestFaultClockJumps"}}}},
+	{15, "the disk is full: ledger, outbox, history, audit", []tests{
 		{"node/store", []string{"TestAFullDiskRefusesWritesAndReadsGoOn", "TestAFullOutboxRefusesWrites", "TestAFullDiskOfPostgres"}},
-		{"probes", []string{"TestSamplingStopsBeforeTheDiskIsFull"}}}},
+		{"probes", []string{"TestSamplingStopsBeforeTheDiskIsFull"}},
+		{"node/control", []string{"TestAFullDiskOfTheTrailIsToldAndStopsNothing"}}}},
 	{16, "slowloris", []tests{{"node/api", []string{"TestFaultSlowloris"}}}},
 	{17, "hostile bodies are refused", []tests{
 		{"node/api", []string{"TestBadInputOfTheGateway"}},
 		{"cmd/bizra-top", []string{"TestFaultHostileBodies"}}}},
+	{18, "providers that answer anything else", []tests{
+		{"node/upstream", []string{"TestADeepAnswerIsRefused", "TestAnswersThatAreNoneAreRefused"}},
+		{"node/api", []string{"TestProvidersThatServeWebPages", "TestSecretsOfProvidersAppearNowhere"}}}},
 	{19, "a reorganisation of twelve blocks while serving", []tests{{"node/api", []string{"TestFaultDeepReorg"}}}},
 	{20, "broken files", []tests{{"cmd/bizra-top", []string{"TestFaultBrokenFiles"}}}},
 	{21, "handover under load", []tests{{"cmd/bizra-top", []string{"TestAHandoverLosesNoRequest"}}}},

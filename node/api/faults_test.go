@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -13,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/bizra/bizra-top/node/devchain"
 )
 
 // p99 asks a thousand times for what is cached.
@@ -160,4 +163,89 @@ func TestFaultDeepReorg(t *testing.T) {
 	close(stop)
 	wg.Wait()
 	t.Logf("seen after %s; %d answers and %d verdicts afterwards, none stale", took.Round(time.Millisecond), asked, depth)
+}
+
+// Half of all calls to every provider fail while 40 clients ask for what nobody knows.
+// Each is answered by its deadline, with what is true or a typed error, and the retries
+// under way never pass a fifth of the calls. With breakers that stay closed, four attempts
+// find an answer for all but one of sixteen; as they are by default, breakers open, which
+// leaves little but typed errors, at once.
+func TestFaultHalfOfAllCallsFail(t *testing.T) {
+	const clients, share, each = 40, 0.2, 25
+	for _, c := range []struct {
+		name  string
+		with  map[string]string
+		right float64 // share of the answers, at least
+	}{
+		{"breakers open", nil, 0.01},
+		{"breakers stay closed", map[string]string{"breaker.upstream.failure_ratio": "1", "upstream.attempts": "4"}, 0.85},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			with := map[string]string{"upstream.retry_budget": fmt.Sprint(share), "api.deadline": "10s"}
+			maps.Copy(with, c.with)
+			r := start(t, options{with: with})
+			r.fault(devchain.Fault{ErrorRate: 0.5, Latency: 5 * time.Millisecond})
+			asked, retried := r.requests(), r.metric("bizra_upstream_retries_total")
+			var (
+				wg             sync.WaitGroup
+				mu             sync.Mutex
+				right, refused int
+				slowest        time.Duration
+			)
+			stop, watched := make(chan struct{}), make(chan float64)
+			go func() {
+				most := 0.0
+				defer func() { watched <- most }()
+				for {
+					select {
+					case <-stop:
+						return
+					case <-time.After(2 * time.Millisecond):
+						most = max(most, r.metric("bizra_upstream_retry_budget_in_use"))
+					}
+				}
+			}()
+			for client := range clients {
+				wg.Go(func() {
+					for i := range each {
+						began := time.Now()
+						got := r.call(request("eth_getBalance", fmt.Sprintf("0x%040x", client<<16|i), "latest"))
+						took := time.Since(began)
+						mu.Lock()
+						switch slowest = max(slowest, took); {
+						case got.Error == nil && string(got.Result) == `"0x0"`:
+							right++
+						case got.Error != nil && got.status >= 500 && got.Error.Code != 0 && got.Error.Message != "":
+							refused++
+						default:
+							t.Errorf("%d %s %+v", got.status, got.Result, got.Error)
+						}
+						mu.Unlock()
+						if got.Error != nil {
+							time.Sleep(5 * time.Millisecond) // or all would have asked before a breaker closes
+						}
+					}
+				})
+			}
+			wg.Wait()
+			close(stop)
+			most := <-watched
+			calls := float64(clients * each)
+			t.Logf("%s: %d of %.0f calls right, %d typed errors, the slowest after %s; %.2f requests a call, %.0f retries, %.0f of %.0f at once",
+				c.name, right, calls, refused, slowest.Round(time.Millisecond), float64(r.requests()-asked)/calls,
+				r.metric("bizra_upstream_retries_total")-retried, most, share*clients)
+			if most > share*clients {
+				t.Errorf("%.0f retries at once, of at most %.0f", most, share*clients)
+			}
+			if r.metric("bizra_upstream_retries_total") == retried {
+				t.Error("nothing was tried again")
+			}
+			if float64(right) < c.right*calls {
+				t.Errorf("%d of %.0f were answered", right, calls)
+			}
+			if slowest > 11*time.Second {
+				t.Errorf("a call took %s", slowest)
+			}
+		})
+	}
 }

@@ -90,6 +90,8 @@ func TestBadInputOfTheGateway(t *testing.T) {
 		{"array id", `{"jsonrpc":"2.0","id":[1],"method":"eth_chainId"}`, 400, -32600, "null"},
 		{"boolean id", `{"jsonrpc":"2.0","id":true,"method":"eth_chainId"}`, 400, -32600, "null"},
 		{"endless id", `{"jsonrpc":"2.0","id":"` + strings.Repeat("9", 500) + `","method":"eth_chainId"}`, 400, -32600, "null"},
+		{"an id of 1e1000000", `{"jsonrpc":"2.0","id":1e1000000,"method":"eth_chainId"}`, 400, -32600, "null"},
+		{"an id of -1E309", `{"jsonrpc":"2.0","id":-1E309,"method":"eth_chainId"}`, 400, -32600, "null"},
 		{"no method", `{"jsonrpc":"2.0","id":4}`, 400, -32600, "4"},
 		{"method is a number", `{"jsonrpc":"2.0","id":4,"method":4}`, 400, -32600, "4"},
 		{"params an object", `{"jsonrpc":"2.0","id":4,"method":"eth_chainId","params":{}}`, 200, -32602, "4"},
@@ -142,13 +144,28 @@ func TestNotificationsAreNotAnswered(t *testing.T) {
 
 func TestIdsAreEchoedExactly(t *testing.T) {
 	r := start(t, options{})
-	for _, id := range []string{`"a"`, `""`, `"é\u00e9<&>\" "`, "0", "-1", "1.50", "123456789012345678901234567890", "1e3", "null"} {
+	for _, id := range []string{`"a"`, `""`, `"é\u00e9<&>\" "`, "0", "-1", "1.50", "123456789012345678901234567890", "1e3", "-2.5E-3", "null"} {
 		for _, method := range []string{"eth_chainId", "eth_accounts"} {
 			a := r.send("POST", "/", fmt.Sprintf(`{"id": %s ,"jsonrpc":"2.0","method":%q}`, id, method))
 			if want := `{"jsonrpc":"2.0","id":` + id + `,`; !strings.HasPrefix(string(a.body), want) || !json.Valid(a.body) {
 				t.Errorf("%s: %s", id, a.body)
 			}
 		}
+	}
+}
+
+// A number that no double holds was echoed as an id, with HTTP 200. In a batch the member
+// alone is refused.
+func TestAnIDThatNoDoubleHoldsIsRefused(t *testing.T) {
+	r := start(t, options{})
+	const endless = `{"jsonrpc":"2.0","id":1e1000000,"method":"eth_chainId"}`
+	if a := r.send("POST", "/", endless); a.status != http.StatusBadRequest || strings.Contains(string(a.body), "1e1000000") {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	var members []rpc
+	a := r.send("POST", "/", "["+endless+","+request("eth_chainId")+"]")
+	if err := json.Unmarshal(a.body, &members); err != nil || len(members) != 2 || members[0].Error == nil || members[0].Error.Code != -32600 || members[1].Error != nil {
+		t.Errorf("%v %d %s", err, a.status, a.body)
 	}
 }
 

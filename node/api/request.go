@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"sync"
 	"unicode/utf8"
 
@@ -170,7 +171,7 @@ func (x *exchange) take(v *fastjson.Value) (request, *requestProblem) {
 		// for before.
 		x.id = id.MarshalTo(x.id[:0])
 		if !validID(x.id) {
-			return req, &requestProblem{http.StatusBadRequest, codeInvalid, "the id must be a short string or a number"}
+			return req, &requestProblem{http.StatusBadRequest, codeInvalid, "the id must be a short string or a number of ordinary size"}
 		}
 		req.id = x.id
 	}
@@ -191,13 +192,22 @@ func stringOf(v *fastjson.Value) []byte {
 	return v.GetStringBytes()
 }
 
-// validID says whether an id may be echoed: null, a number or a string, and short.
+// validID says whether an id may be echoed: null, a string or a number, and short. Of
+// numbers, those that a double holds: others are read differently by each who reads them
+// (RFC 8259, 6).
 func validID(id []byte) bool {
 	if len(id) == 0 || len(id) > 256 {
 		return false
 	}
 	c := id[0]
-	return c == '"' || c == '-' || (c >= '0' && c <= '9') || string(id) == "null"
+	if c == '-' || (c >= '0' && c <= '9') {
+		if !bytes.ContainsAny(id, "eE") {
+			return true // of 256 digits, all fit
+		}
+		_, err := strconv.ParseFloat(string(id), 64)
+		return err == nil
+	}
+	return c == '"' || string(id) == "null"
 }
 
 // appendKey appends the key under which the answer to a request is cached: the

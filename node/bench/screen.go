@@ -36,10 +36,10 @@ type monitor struct {
 
 // cost is what a monitor took.
 type cost struct {
-	first       time.Duration // from start to the first full screen
-	bytes, cpu  float64       // a second; cpu as a share of a core
-	p50, p95    time.Duration // from a key to the first byte that it changes
-	rss, shared float64       // MiB; shared is what it has from files, such as the program
+	first      time.Duration // from start to the first full screen
+	bytes, cpu float64       // a second; cpu as a share of a core
+	p50, p95   time.Duration // from a key to the first byte that it changes
+	rss, pss   float64       // MiB; pss counts what other processes have too by its share
 }
 
 func screens() error {
@@ -63,8 +63,8 @@ func screens() error {
 	slow := monitor{"bizra-top --slow", append(slices.Clone(ours.args), "--slow"), ours.keys, "q"}
 	list := []monitor{ours, slow, {"htop", []string{"htop"}, [2]string{"\x1b[B", "\x1b[A"}, "q"}, {"btop", []string{"btop", "--utf-force"}, [2]string{"1", "1"}, "q"}}
 	fmt.Printf("\nA screen on a node of the demo, %s of it, as each program comes: bytes to the terminal, CPU of its process, and\n"+
-		"from a key to the first byte of what it changes (%d keys). Memory: RSS, and how much of it is files (the program itself).\n\n", watchFor, presses)
-	fmt.Println("terminal  screen            first full  bytes/s  CPU %   key p50   key p95  RSS MiB  of files")
+		"from a key to the first byte of what it changes (%d keys). Memory: RSS, and PSS, which shares pages among those who have them.\n\n", watchFor, presses)
+	fmt.Println("terminal  screen            first full  bytes/s  CPU %   key p50   key p95  RSS MiB   PSS MiB")
 	for _, size := range []pty.Winsize{{Cols: 120, Rows: 40}, {Cols: 200, Rows: 50}} {
 		for _, m := range list {
 			if _, err := exec.LookPath(m.args[0]); err != nil {
@@ -76,7 +76,7 @@ func screens() error {
 				return fmt.Errorf("%s: %w", m.name, err)
 			}
 			fmt.Printf("%3dx%-2d    %-16s  %10s  %7.0f  %5.2f  %8s  %8s  %7.1f  %8.1f\n", size.Cols, size.Rows, m.name, c.first.Round(time.Millisecond),
-				c.bytes, 100*c.cpu, c.p50.Round(100*time.Microsecond), c.p95.Round(100*time.Microsecond), c.rss, c.shared)
+				c.bytes, 100*c.cpu, c.p50.Round(100*time.Microsecond), c.p95.Round(100*time.Microsecond), c.rss, c.pss)
 		}
 	}
 	return nil
@@ -158,7 +158,7 @@ func (m monitor) measure(size pty.Winsize) (c cost, err error) {
 		c.bytes += float64(len(one.data)) / span
 	}
 	c.cpu = (after - before).Seconds() / span
-	if c.rss, c.shared, err = memory(cmd.Process.Pid); err != nil {
+	if c.rss, c.pss, err = memory(cmd.Process.Pid); err != nil {
 		return c, err
 	}
 	var took []time.Duration
@@ -207,16 +207,18 @@ func full(chunks []chunk, size pty.Winsize) time.Time {
 	return chunks[0].at
 }
 
-// memory returns the resident memory of a process and what of it is files, in MiB.
-func memory(pid int) (rss, files float64, err error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+// memory returns the resident memory of a process, and its share of it where pages that
+// several processes have (the program itself, when a node runs beside its screen) are
+// counted once, in MiB.
+func memory(pid int) (rss, pss float64, err error) {
+	rollup, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	if err != nil {
 		return 0, 0, err
 	}
 	field := func(name string) float64 {
-		_, rest, _ := strings.Cut(string(status), "\n"+name+":")
+		_, rest, _ := strings.Cut(string(rollup), "\n"+name+":")
 		kib, _ := strconv.ParseFloat(strings.Fields(rest + " 0")[0], 64) // 0 where a kernel does not tell
 		return kib / 1024
 	}
-	return field("VmRSS"), field("RssFile"), nil
+	return field("Rss"), field("Pss"), nil
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/maypok86/otter/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/bizra/bizra-top/node/monotonic"
 )
 
 // entryShare is the largest share of the bound one body may take: otter lets
@@ -62,7 +64,7 @@ func New(s Settings, l2 *Redis, canonical Canonical, reg prometheus.Registerer) 
 		MaximumWeight: c.bound(),
 		Weigher:       weight,
 		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[uint64, *entry]) time.Duration {
-			return max(time.Until(time.Unix(0, e.Value.until)), 0)
+			return max(time.Duration(e.Value.until-monotonic.Now()), 0)
 		}),
 		OnDeletion: func(e otter.DeletionEvent[uint64, *entry]) { c.metrics.left(e.Value, e.Cause) },
 	})
@@ -155,7 +157,7 @@ func (c *Cache) Peek(class Class, key []byte) (Answer, bool) {
 		return Answer{}, false
 	}
 	began := time.Now()
-	now := began.UnixNano()
+	now := monotonic.Of(began)
 	if !e.fresh(now) || e.due(now, c.settings.RefreshAhead.Get()) && !e.refreshing.Load() || !c.stands(e) {
 		return Answer{}, false
 	}
@@ -176,7 +178,7 @@ func (c *Cache) Peek(class Class, key []byte) (Answer, bool) {
 // anew in the background.
 func (c *Cache) Get(ctx context.Context, class Class, key string, load Loader) (Answer, error) {
 	began, slot := time.Now(), c.slot(key)
-	now := began.UnixNano()
+	now := monotonic.Of(began)
 	if e := c.find(slot, key); e != nil && e.fresh(now) && c.stands(e) {
 		c.metrics.hit(L1, class, began)
 		if drawn(now) {
@@ -257,7 +259,7 @@ func (c *Cache) fill(ctx context.Context, class Class, key string, load Loader) 
 	old := c.find(slot, key)
 	// A load for the same key may have ended between the look into L1 and the
 	// start of this one.
-	if now := time.Now().UnixNano(); old != nil && old.fresh(now) && c.stands(old) {
+	if now := monotonic.Now(); old != nil && old.fresh(now) && c.stands(old) {
 		return old.answer(L1, false), nil
 	}
 	if c.l2 != nil {
@@ -266,7 +268,7 @@ func (c *Cache) fill(ctx context.Context, class Class, key string, load Loader) 
 		if e != nil && e.immutable {
 			e.until += int64(c.settings.StaleFor.Get())
 		}
-		switch now := time.Now().UnixNano(); {
+		switch now := monotonic.Now(); {
 		case e == nil || !c.stands(e):
 			c.metrics.miss(L2, class)
 		case e.fresh(now):
@@ -281,7 +283,7 @@ func (c *Cache) fill(ctx context.Context, class Class, key string, load Loader) 
 		}
 	}
 	a, err := c.loadAndKeep(ctx, class, key, load)
-	if err != nil && old != nil && old.immutable && time.Now().UnixNano() < old.until {
+	if err != nil && old != nil && old.immutable && monotonic.Now() < old.until {
 		c.metrics.stale.Inc()
 		return old.answer(L1, true), nil
 	}

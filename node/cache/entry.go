@@ -5,6 +5,8 @@ import (
 	"math"
 	"sync/atomic"
 	"time"
+
+	"github.com/bizra/bizra-top/node/monotonic"
 )
 
 // BlockRef names the block that an answer rests on.
@@ -61,7 +63,7 @@ type entry struct {
 	block     BlockRef
 	heads     uint64 // how many heads had been seen when it was asked for; 0 when that does not matter
 	body      []byte
-	stored    int64 // Unix nanoseconds, as the next two
+	stored    int64 // monotonic, as the next two
 	expires   int64
 	until     int64 // when it is of no use any more, expired or not
 
@@ -104,7 +106,9 @@ func (c *Cache) newEntry(class Class, key string, l Loaded, heads uint64, now ti
 		ttl = min(ttl, c.settings.Unfinalised.Get())
 	}
 	e := &entry{key: key, class: class, immutable: l.Immutable, block: l.Block, body: l.Body,
-		stored: now.UnixNano(), expires: now.Add(ttl).UnixNano(), until: now.Add(ttl).UnixNano()}
+		stored: monotonic.Of(now)}
+	e.expires = e.stored + int64(ttl)
+	e.until = e.expires
 	if l.WithHead {
 		e.heads = heads
 	}

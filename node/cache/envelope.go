@@ -8,6 +8,8 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/bizra/bizra-top/node/monotonic"
 )
 
 // A value in Redis, or in the file of a warm start, is an envelope:
@@ -55,8 +57,9 @@ func seal(e *entry) ([]byte, error) {
 	if e.immutable {
 		out[3] = flagImmutable
 	}
-	binary.BigEndian.PutUint64(out[4:], uint64(e.stored/1e6))
-	binary.BigEndian.PutUint64(out[12:], uint64(e.expires/1e6))
+	wall := sinceEpoch()
+	binary.BigEndian.PutUint64(out[4:], uint64((wall+e.stored)/1e6))
+	binary.BigEndian.PutUint64(out[12:], uint64((wall+e.expires)/1e6))
 	binary.BigEndian.PutUint64(out[20:], e.block.Number)
 	copy(out[28:], e.block.Hash[:])
 	binary.BigEndian.PutUint32(out[60:], uint32(len(e.body)))
@@ -77,22 +80,40 @@ func seal(e *entry) ([]byte, error) {
 	return out, nil
 }
 
+// sinceEpoch is when the process began, in Unix nanoseconds by the wall clock as it stands
+// now: what turns an entry's times, which do not jump, into those of an envelope, which
+// other processes read.
+func sinceEpoch() int64 {
+	now := time.Now()
+	return now.UnixNano() - monotonic.Of(now)
+}
+
+// date gives the entry its times from those of an envelope. One that was stored in the
+// future, by another clock or before this one was set back, is as good as new and lives no
+// longer than that.
+func (e *entry) date(stored, expires int64) {
+	wall, now := sinceEpoch(), monotonic.Now()
+	e.stored = min(stored-wall, now)
+	e.expires = e.stored + expires - stored
+	e.until = e.expires
+}
+
 // unseal reads an envelope; any doubt is errCorrupt. The entry may have expired.
 func unseal(key string, value []byte) (*entry, error) {
 	if len(value) < headerLength || value[0] != envelopeVersion ||
 		binary.BigEndian.Uint64(value[checksumAt:]) != checksum(key, value) {
 		return nil, errCorrupt
 	}
-	e := &entry{key: key, class: Class(value[envelopeClass]), immutable: value[3] == flagImmutable,
-		stored:  int64(binary.BigEndian.Uint64(value[4:])) * int64(time.Millisecond),
-		expires: int64(binary.BigEndian.Uint64(value[12:])) * int64(time.Millisecond)}
-	e.until = e.expires
+	e := &entry{key: key, class: Class(value[envelopeClass]), immutable: value[3] == flagImmutable}
+	stored := int64(binary.BigEndian.Uint64(value[4:])) * int64(time.Millisecond)
+	expires := int64(binary.BigEndian.Uint64(value[12:])) * int64(time.Millisecond)
 	e.block.Number = binary.BigEndian.Uint64(value[20:])
 	copy(e.block.Hash[:], value[28:])
 	length, payload := binary.BigEndian.Uint32(value[60:]), value[headerLength:]
-	if length > maxBody || e.class == 0 || e.class >= classes || e.stored < 0 || e.expires < e.stored {
+	if length > maxBody || e.class == 0 || e.class >= classes || stored < 0 || expires < stored {
 		return nil, errCorrupt
 	}
+	e.date(stored, expires)
 	switch value[1] {
 	case codecRaw:
 		e.body = payload

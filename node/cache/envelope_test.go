@@ -10,11 +10,13 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/bizra/bizra-top/node/monotonic"
 )
 
 func sealed(t testing.TB, key, body string) []byte {
 	t.Helper()
-	now := time.Now().UnixNano()
+	now := monotonic.Now()
 	value, err := seal(&entry{key: key, class: Block, immutable: true, block: BlockRef{7, [32]byte{9}}, body: []byte(body), stored: now, expires: now + 1e9})
 	if err != nil {
 		t.Fatal(err)
@@ -147,4 +149,23 @@ func pad(key string, value []byte) []byte {
 	v := append(bytes.Clone(value), make([]byte, headerLength)...)
 	v[0] = envelopeVersion
 	return again(key, v)
+}
+
+// A value that was stored in the future, because this host's clock was set back since, was
+// fresh until that future was over.
+func TestAnEntryFromTheFutureLivesNoLonger(t *testing.T) {
+	for _, ahead := range []time.Duration{-time.Hour, 0, time.Hour, 24 * time.Hour} {
+		value := sealed(t, "k", "body")
+		for _, at := range []int{4, 12} { // stored, expires
+			binary.BigEndian.PutUint64(value[at:], binary.BigEndian.Uint64(value[at:])+uint64(ahead.Milliseconds()))
+		}
+		e, err := unseal("k", again("k", value))
+		if err != nil {
+			t.Fatal(err)
+		}
+		left := time.Duration(e.expires - monotonic.Now())
+		if fresh := e.fresh(monotonic.Now()); fresh != (ahead >= 0) || left > time.Second {
+			t.Errorf("stored %s ahead: fresh %v, for another %s", ahead, fresh, left)
+		}
+	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/bizra/bizra-top/node/breaker"
+	"github.com/bizra/bizra-top/node/monotonic"
 )
 
 const (
@@ -208,7 +209,7 @@ func (r *Redis) writeLoop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case e := <-r.queue:
-			ttl := time.Until(time.Unix(0, e.until))
+			ttl := time.Duration(e.until - monotonic.Now())
 			value, err := seal(e)
 			if err != nil || ttl <= 0 {
 				continue

@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/bizra/bizra-top/node/breaker"
+	"github.com/bizra/bizra-top/node/monotonic"
 	"github.com/bizra/bizra-top/node/settings"
 )
 
@@ -36,7 +37,7 @@ func BenchmarkL2Reads(b *testing.B) {
 	if _, err := New(s, l2, nil, prometheus.NewRegistry()); err != nil {
 		b.Fatal(err)
 	}
-	now := time.Now().UnixNano()
+	now := monotonic.Now()
 	for i := range 1000 {
 		e := &entry{key: fmt.Sprint(i), class: Block, body: []byte(strings.Repeat("v", 300)), stored: now, expires: now + int64(time.Hour)}
 		value, err := seal(e)

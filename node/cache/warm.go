@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/bizra/bizra-top/node/monotonic"
 	"github.com/bizra/bizra-top/node/settings"
 )
 
@@ -262,7 +263,7 @@ func (w *Warmer) restore() (keys []string, err error) {
 			if err != nil {
 				return keys, damaged
 			}
-			now := time.Now().UnixNano()
+			now := monotonic.Now()
 			if e.until += int64(w.cache.settings.StaleFor.Get()); now < e.until {
 				w.cache.keep(w.cache.slot(e.key), e)
 			}

@@ -62,8 +62,13 @@ type rig struct {
 
 func serve(t *testing.T) *rig {
 	t.Helper()
+	return serveIn(t, t.TempDir())
+}
+
+// serveIn serves with its files in dir, where they may stand already.
+func serveIn(t *testing.T, dir string) *rig {
+	t.Helper()
 	reg := settings.NewRegistry()
-	dir := t.TempDir()
 	trail, err := audit.Open(filepath.Join(dir, "audit.jsonl"))
 	if err != nil {
 		t.Fatal(err)

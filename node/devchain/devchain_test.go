@@ -206,7 +206,7 @@ func TestSendIsMined(t *testing.T) {
 	}
 }
 
-func TestFaults(t *testing.T) {
+func TestProvidersMisbehaveAsTold(t *testing.T) {
 	n := start(t, devchain.Config{Prefill: 5, Providers: 1})
 	p, url := n.Providers[0], n.URLs()[0]
 	ask := `{"id":1,"method":"eth_blockNumber"}`

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/bizra/bizra-top/node/breaker"
+	"github.com/bizra/bizra-top/node/monotonic"
 	"github.com/bizra/bizra-top/node/printable"
 )
 
@@ -45,11 +46,11 @@ type provider struct {
 	calls    atomic.Uint64
 	failures atomic.Uint64
 	lies     atomic.Uint64
-	toldLie  atomic.Int64  // Unix nanoseconds of the last event about a lie
+	toldLie  atomic.Int64  // of the last event about a lie, monotonic; 0 for none
 	distrust atomic.Uint64 // decaying count of lies, as float bits
 	drained  atomic.Bool
 	badCount atomic.Int32 // failures in a row
-	badSince atomic.Int64 // Unix nanoseconds of the first of them
+	badSince atomic.Int64 // of the first of them, monotonic
 	ids      atomic.Uint64
 	lastErr  atomic.Pointer[string]
 }
@@ -307,7 +308,7 @@ func (p *provider) bad() { p.badFrom(time.Now()) }
 
 func (p *provider) badFrom(t time.Time) {
 	if p.badCount.Add(1) == 1 {
-		p.badSince.Store(t.UnixNano())
+		p.badSince.Store(monotonic.Of(t))
 	}
 }
 

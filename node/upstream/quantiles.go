@@ -4,6 +4,8 @@ import (
 	"math/bits"
 	"sync/atomic"
 	"time"
+
+	"github.com/bizra/bizra-top/node/monotonic"
 )
 
 // recent is a log-linear histogram of microseconds over the last one to two
@@ -46,7 +48,7 @@ func (l *recent) observe(d time.Duration) {
 // turn starts a new window when the current one is a span old.
 func (l *recent) turn(now time.Time) uint32 {
 	w, t := l.current.Load(), l.turned.Load()
-	if now.UnixNano()-t < int64(span) || !l.turned.CompareAndSwap(t, now.UnixNano()) {
+	if at := monotonic.Of(now); at-t < int64(span) || !l.turned.CompareAndSwap(t, at) {
 		return w
 	}
 	next := 1 - w

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/bizra/bizra-top/node/breaker"
+	"github.com/bizra/bizra-top/node/monotonic"
 )
 
 // ErrUnavailable is returned, at once, when no provider can be asked.
@@ -131,7 +132,7 @@ func (s *Set) Distrust(name, lie string) {
 			p.distrust.Store(math.Float64bits(math.Float64frombits(p.distrust.Load()) + 1))
 			p.remember(errors.New("lied: " + lie))
 			// A liar lies in every answer: the first is told, and how it goes on.
-			if last, now := p.toldLie.Load(), time.Now().UnixNano(); now-last > int64(tellLiesEvery) && p.toldLie.CompareAndSwap(last, now) {
+			if last, now := p.toldLie.Load(), monotonic.Now(); (last == 0 || now-last > int64(tellLiesEvery)) && p.toldLie.CompareAndSwap(last, now) {
 				s.notify(Event{name, "bad", fmt.Sprintf("lied: %s (%d lies so far)", lie, p.lies.Load())})
 			}
 		}

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -329,28 +327,6 @@ func TestDrainAndRestore(t *testing.T) {
 	if r.Drain("nobody", true) == nil {
 		t.Fatal("a provider that does not exist was drained")
 	}
-}
-
-func TestOversizedAnswersAreRefused(t *testing.T) {
-	r := build(t, 1, map[string]string{"upstream.max_body": "64KiB", "upstream.attempts": "1"})
-	r.net.Providers[0].SetFault(devchain.Fault{Oversized: 1 << 20})
-	var f *upstream.Failure
-	if err := r.number(t.Context()); !errors.As(err, &f) || f.Kind != "oversized" {
-		t.Fatalf("%v", err)
-	}
-}
-
-func TestRedirectsAreNotFollowed(t *testing.T) {
-	var reached atomic.Bool
-	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Store(true) }))
-	defer other.Close()
-	first := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
-	defer first.Close()
-	r := set(t, []string{first.URL}, map[string]string{"upstream.attempts": "1"})
-	if err := r.number(t.Context()); err == nil || reached.Load() {
-		t.Fatalf("%v, reached %v", err, reached.Load())
-	}
-	r.runOnce(t)
 }
 
 // runOnce lets Run close the idle connections.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/bizra/bizra-top/node/breaker"
+	"github.com/bizra/bizra-top/node/monotonic"
 )
 
 const (
@@ -89,7 +90,7 @@ func (w *watcher) look(ctx context.Context, now time.Time) {
 	}
 	w.lateness(now)
 	switch state := p.breaker.State(); {
-	case state == breaker.Closed && p.failing() && now.UnixNano()-p.badSince.Load() >= int64(outAfter):
+	case state == breaker.Closed && p.failing() && monotonic.Of(now)-p.badSince.Load() >= int64(outAfter):
 		w.alive.Store(false)
 		p.breaker.Trip(fmt.Sprintf("%d failures in a row and nothing else for %s", p.badCount.Load(), outAfter))
 	case state != breaker.Open && state != breaker.HalfOpen:
@@ -171,13 +172,13 @@ func (w *watcher) probe(ctx context.Context, permit breaker.Permit, now time.Tim
 
 // poll asks for the chain when that is due, and else for the head.
 func (w *watcher) poll(ctx context.Context, permit breaker.Permit, now time.Time) bool {
-	if w.p.chain.Load() != 0 && now.UnixNano()-w.chainChecked.Load() <= int64(chainEvery) {
+	if checked := w.chainChecked.Load(); w.p.chain.Load() != 0 && checked != 0 && monotonic.Of(now)-checked <= int64(chainEvery) {
 		return w.askHead(ctx, w.p, permit)
 	}
 	if !w.checkChain(ctx, w.p, permit) {
 		return false
 	}
-	w.chainChecked.Store(now.UnixNano())
+	w.chainChecked.Store(monotonic.Of(now))
 	return true
 }
 

@@ -10,6 +10,8 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/bizra/bizra-top/node/monotonic"
 )
 
 const (
@@ -30,7 +32,7 @@ func (q *inquiry) receiptsOf(hash common.Hash) func() reply[receiptsAnswer] {
 	return q.receipts.about(hash, func() reply[receiptsAnswer] {
 		judge := func(raw json.RawMessage) (receiptsAnswer, error) { return q.judgeReceipts(raw, hash) }
 		var r reply[receiptsAnswer]
-		if missing := q.listsMissing.Load(); time.Now().UnixNano() >= missing {
+		if missing := q.listsMissing.Load(); missing == 0 || monotonic.Now() >= missing {
 			r = ask(q, question[receiptsAnswer]{"eth_getBlockReceipts", []any{hash.Hex()}, judge})
 			var quiet *silent
 			if !errors.As(r.err, &quiet) || q.ctx.Err() != nil {
@@ -49,7 +51,7 @@ func (q *inquiry) receiptsOf(hash common.Hash) func() reply[receiptsAnswer] {
 		}
 		one := q.receiptsOneByOne(b.value, judge)
 		if one.err == nil {
-			q.listsMissing.Store(time.Now().Add(listsMissingFor).UnixNano())
+			q.listsMissing.Store(monotonic.Now() + int64(listsMissingFor))
 			return one
 		}
 		var quiet *silent

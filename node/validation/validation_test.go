@@ -665,3 +665,15 @@ func TestMinorityIsNamed(t *testing.T) {
 		t.Errorf("%s", show(got))
 	}
 }
+
+// A host whose clock was set back called every new block invalid. Whose clock is wrong cannot
+// be told from here.
+func TestABlockAheadOfTheClockIsUndecided(t *testing.T) {
+	n := start(t, devchain.Config{Prefill: 3, GenesisTime: time.Now().Add(time.Hour)})
+	v := newValidator(t, newSource(t, n.URLs()...), n.Chain.ChainID())
+	got := ask(t, v, "block", "2")
+	check := find(t, got, "timestamp")
+	if got.Outcome != validation.Undecided || check.Status != validation.Skipped || !strings.Contains(check.Evidence, "ahead of this host's clock") || len(got.Liars) > 0 {
+		t.Errorf("%s", show(got))
+	}
+}

@@ -18,7 +18,7 @@ type Validator struct {
 	set     Settings
 	metrics *metrics
 
-	listsMissing atomic.Int64 // no provider has eth_getBlockReceipts, until then in Unix nanoseconds
+	listsMissing atomic.Int64 // no provider has eth_getBlockReceipts, until then; monotonic
 
 	chainMu    sync.Mutex
 	knownChain chainAnswers

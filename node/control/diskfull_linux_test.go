@@ -1,0 +1,45 @@
+package control_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// The disk of the audit trail is full, which /dev/full is: what mends that may be a change,
+// so changes are made and taken back as ever. That they are not recorded is told, once.
+func TestAFullDiskOfTheTrailIsToldAndStopsNothing(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Symlink("/dev/full", filepath.Join(dir, "audit.jsonl")); err != nil {
+		t.Fatal(err)
+	}
+	r := serveIn(t, dir)
+	for _, value := range []string{"9", "10", "11"} {
+		if _, err := r.Change(t.Context(), change("pool.limit", value)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := r.Undo(t.Context()); err != nil || r.limit.Get() != 10 {
+		t.Errorf("%v, pool.limit %d", err, r.limit.Get())
+	}
+	if err := r.trail.Failed(); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("%v", err)
+	}
+	told := 0
+	events, err := r.Events(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events {
+		if e.Subject == "audit" && e.Severity == "bad" && strings.Contains(e.Text, "changes are not recorded") && strings.Contains(e.Text, "no space left") {
+			told++
+		}
+	}
+	if told != 1 {
+		t.Errorf("told %d times: %+v", told, events)
+	}
+	t.Logf("4 changes made on a full disk of the trail, told of once")
+}
