@@ -72,10 +72,12 @@ func (p *process) resources(t *testing.T) resources {
 // A node on PostgreSQL, Redis and three providers, whose chain goes on, serves a steady
 // load of everything it can be asked, of what it knows and of what it does not: no request
 // fails, and after the warm-up neither its memory nor its goroutines grow, but for the two
-// of each connection that is kept for the next burst. Its L1 is small enough to be full by
-// then. Two minutes after a warm-up of two, in CI of one; half an hour after ten with
-// BIZRA_TEST_LONG=1: what rules record every five seconds fills its first chunks until then.
+// of each connection that is kept for the next burst. The warm-up fills the small L1 and ends
+// with a burst, after which the stalls of a busy host open few connections more. Two minutes
+// after a warm-up of two, in CI of one; half an hour after ten with BIZRA_TEST_LONG=1: what
+// rules record every five seconds fills its first chunks until then.
 func TestFaultSteadyLoad(t *testing.T) {
+	const rate = 60
 	warmUp := lasting(time.Minute, 2*time.Minute, 10*time.Minute)
 	lasts := lasting(2*time.Minute, 2*time.Minute, 30*time.Minute)
 	chain, err := devchain.Start(t.Context(), devchain.Config{Seed: 3, Prefill: 60, Traffic: true, MinTx: 3, MaxTx: 10, Interval: 2 * time.Second})
@@ -101,19 +103,20 @@ func TestFaultSteadyLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	var samples []resources
-	report, err := load.Run(t.Context(), load.Config{Target: target, Subjects: subjects, Follow: 40, Skew: 0.9, Seed: 11,
-		Mix: load.Mix{{Kind: "block", Weight: 6}, {Kind: "transaction", Weight: 6}, {Kind: "address", Weight: 3}, {Kind: "absent", Weight: 2}, {Kind: "malformed", Weight: 1},
-			{Kind: "ledger", Weight: 0.2}, {Kind: "rpc.block", Weight: 6}, {Kind: "rpc.receipt", Weight: 6}, {Kind: "rpc.address", Weight: 3}, {Kind: "rpc.head", Weight: 3}},
-		Timeout: 20 * time.Second, Concurrency: 64, WarmUp: warmUp, Pattern: load.Pattern{Shape: load.Constant, Rate: 60, Duration: lasts},
-		Progress: func(r load.Report) {
-			if r.Timeline[len(r.Timeline)-1].At < 0 {
-				return // warm-up
-			}
-			samples = append(samples, p.resources(t))
-		}})
-	if err != nil {
-		t.Fatal(err)
+	put := func(each float64, lasts time.Duration, progress func(load.Report)) load.Report {
+		t.Helper()
+		r, err := load.Run(t.Context(), load.Config{Target: target, Subjects: subjects, Follow: 40, Skew: 0.9, Seed: 11,
+			Mix: load.Mix{{Kind: "block", Weight: 6}, {Kind: "transaction", Weight: 6}, {Kind: "address", Weight: 3}, {Kind: "absent", Weight: 2}, {Kind: "malformed", Weight: 1},
+				{Kind: "ledger", Weight: 0.2}, {Kind: "rpc.block", Weight: 6}, {Kind: "rpc.receipt", Weight: 6}, {Kind: "rpc.address", Weight: 3}, {Kind: "rpc.head", Weight: 3}},
+			Timeout: 20 * time.Second, Concurrency: 64, Pattern: load.Pattern{Shape: load.Constant, Rate: each, Duration: lasts}, Progress: progress})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
 	}
+	put(rate, warmUp, nil)
+	put(5*rate, 10*time.Second, nil)
+	report := put(rate, lasts, func(load.Report) { samples = append(samples, p.resources(t)) })
 	if report.Errors > 0 {
 		t.Errorf("%d of %d requests failed: %+v", report.Errors, report.Requests, report.Failures)
 	}

@@ -61,7 +61,7 @@ var rows = []row{
 		{"cmd/bizra-top", []string{"TestCachedReadsGoOnWhileEveryConnectionIsHeld"}}}},
 	{10, "Redis hangs, dies, comes back", []tests{{"node/cache", []string{"TestRedisInTroubleCostsOnlyHits", "TestRedisGoneCostsOnlyHits"}}}},
 	{11, "cancelled calls", []tests{{"node/upstream", []string{"TestCancelledCalls"}}}},
-	{12, "corrupt values in L2", []tests{{"node/cache", []string{"TestTenThousandCorruptValues", "TestCorruptValuesAreMisses"}}}},
+	{12, "corrupt values in L2", []tests{{"node/cache", []string{"TestCorruptValuesAreMisses", "TestTenThousandCorruptValues"}}}},
 	{13, "stampede", []tests{
 		{"node/cache", []string{"TestStampedeMakesOneLoad"}},
 		{"node/api", []string{"TestIdenticalColdRequestsBecomeOne", "TestIdenticalColdVerdictsBecomeOne"}}}},
