@@ -168,3 +168,18 @@ func TestLayoutCoversTheScreen(t *testing.T) {
 		}
 	}
 }
+
+func TestMiddleCut(t *testing.T) {
+	for _, c := range []struct {
+		in   string
+		w    int
+		want string
+	}{
+		{"short", 5, "short"}, {"eth_getBlockByNumber[0x3e9,true]", 16, "eth_getB…9,true]"},
+		{"漢字漢字漢字", 7, "漢…漢字"}, {"abcdef", 3, "a…f"}, {"abcdef", 2, "abcdef"}, {"", 4, ""},
+	} {
+		if got := middleCut(c.in, c.w); got != c.want {
+			t.Errorf("%q in %d: %q", c.in, c.w, got)
+		}
+	}
+}

@@ -74,13 +74,14 @@ func (m *model) hotTable(w, h int) []line {
 		return append(out, txt(inkMuted, noData+" L1 has answered too little to tell"))
 	}
 	cols := []column{{title: "key", w: 12, grow: 1}, {title: "class", w: 11, drop: 1}, {title: "share", w: 6, right: true}, {title: "size", w: 7, right: true, drop: 2}}
+	widths := columnWidths(cols, w)
 	var rows []row
 	for _, k := range m.hot.list {
 		size := txt(inkMuted, noData)
 		if k.Bytes > 0 {
 			size = txt(inkText, bytesOf(float64(k.Bytes)))
 		}
-		rows = append(rows, row{txt(inkText, k.Key), txt(inkMuted, k.Class), txt(inkStrong, percent(float64(k.Share))), size})
+		rows = append(rows, row{txt(inkText, middleCut(k.Key, widths[0])), txt(inkMuted, k.Class), txt(inkStrong, percent(float64(k.Share))), size})
 	}
 	return append(out, table(cols, rows, -1, w, h-1)...)
 }

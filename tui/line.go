@@ -107,6 +107,17 @@ func (l line) cut(start, end int) line {
 	return out
 }
 
+// middleCut returns s in at most w columns, without its middle: of keys and addresses the
+// beginning says what they are, and the end tells one from another.
+func middleCut(s string, w int) string {
+	n := width(s)
+	if n <= w || w < 3 {
+		return s
+	}
+	head := w / 2
+	return slice(s, 0, head) + "…" + slice(s, n-(w-head-1), n)
+}
+
 // fit returns l in exactly w columns: cut with an ellipsis, or padded.
 func (l line) fit(w int) line {
 	if w <= 0 {
