@@ -3,7 +3,6 @@ package node
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -394,46 +393,4 @@ func (n *Node) name() string {
 // to change it.
 func (n *Node) finalised(block uint64) bool {
 	return n.upstreams.Head() >= block+uint64(n.settings.Validation.ConfirmationsFinal.Get())
-}
-
-// NewSource lets a validator ask the providers of a set.
-func NewSource(set *upstream.Set) validation.Source { return source{set} }
-
-type source struct{ set *upstream.Set }
-
-func (s source) Call(ctx context.Context, method string, params ...any) (validation.Answer, error) {
-	raw, err := encode(params)
-	if err != nil {
-		return validation.Answer{}, err
-	}
-	a, err := s.set.Call(ctx, method, raw)
-	return validation.Answer{Provider: a.Provider, Result: a.Result}, err
-}
-
-func (s source) CallEach(ctx context.Context, count int, method string, params ...any) []validation.Answer {
-	raw, err := encode(params)
-	if err != nil {
-		return []validation.Answer{{Err: err}}
-	}
-	answers := s.set.CallEach(ctx, count, method, raw)
-	out := make([]validation.Answer, len(answers))
-	for i, a := range answers {
-		out[i] = validation.Answer{Provider: a.Provider, Result: a.Result, Err: a.Err}
-	}
-	return out
-}
-
-func (s source) Providers() int { return s.set.Len() }
-
-func (s source) Distrust(provider, lie string) { s.set.Distrust(provider, lie) }
-
-func encode(params []any) (json.RawMessage, error) {
-	if len(params) == 0 {
-		return json.RawMessage("[]"), nil
-	}
-	raw, err := json.Marshal(params)
-	if err != nil {
-		return nil, fmt.Errorf("encode parameters: %w", err)
-	}
-	return raw, nil
 }
