@@ -55,7 +55,7 @@ func newHotKeys() *hotKeys {
 	return &hotKeys{counters: make(map[uint64]*hotCounter, hotCounters), halved: time.Now()}
 }
 
-// drawn says whether a hit at a time, in Unix nanoseconds, is in the sample. Its lower
+// drawn says whether a hit at a time, in nanoseconds, is in the sample. Its lower
 // digits are as good as drawn by lot, and cost less; counting off every 32nd would see
 // one key alone of 32 that are read in turn. The factor is 2^64 over the golden ratio,
 // Knuth's multiplicative hashing.
