@@ -15,7 +15,7 @@ test: ## every test, with the race detector, on private PostgreSQL, Redis and Et
 unit: ## the tests that need nothing but Go
 	go test -race ./...
 
-# BIZRA_TEST_LONG=1 asks for the long form, SHORT=1 for what CI runs beside the tests;
+# BIZRA_TEST_LONG=1 asks for the long form, SHORT=1 for what make test does not run;
 # ROWS=2,16 for some rows.
 faults: ## what damages, starves and attacks a node: one line a fault
 	go build -race -tags integration,faults ./...
