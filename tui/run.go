@@ -62,8 +62,12 @@ func (m *model) run(ctx context.Context, end context.CancelCauseFunc, o Options,
 	select {
 	case err = <-ended:
 	case <-ctx.Done():
-		p.Quit()
-		err = <-ended
+		go p.Quit() // which waits, as long as the program does
+		// A terminal that is gone may hold the program, and with it a node, for ever.
+		select {
+		case <-ended:
+		case <-time.After(stuckFor):
+		}
 	}
 	unwatch()
 	m.canvas.stop()

@@ -174,7 +174,7 @@ func TestLoadsAreBounded(t *testing.T) {
 
 // Faults are in force one by one, lift themselves, and are lifted together and with the
 // runner.
-func TestFaultsLift(t *testing.T) {
+func TestLiftsOfFaults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told said
 		var mu sync.Mutex
