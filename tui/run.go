@@ -62,8 +62,10 @@ func (m *model) run(ctx context.Context, end context.CancelCauseFunc, o Options,
 	select {
 	case err = <-ended:
 	case <-ctx.Done():
-		go p.Quit() // which waits, as long as the program does
-		// A terminal that is gone may hold the program, and with it a node, for ever.
+		// It waits as long as the program does. To end that by its context instead would
+		// close the keyboard while it is read. A terminal that is gone may hold the
+		// program, and with it a node, for ever.
+		go p.Quit()
 		select {
 		case <-ended:
 		case <-time.After(stuckFor):

@@ -44,7 +44,9 @@ func (t *tty) raw() error {
 	if err != nil {
 		return fmt.Errorf("set the terminal: %w", err)
 	}
-	t.cooked = state
+	if t.cooked == nil { // what it was before the program, also after a suspension
+		t.cooked = state
+	}
 	return nil
 }
 

@@ -4,6 +4,8 @@ package main
 
 import (
 	"net/http"
+	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -70,6 +72,10 @@ func TestAStalledTerminalHoldsNoProgram(t *testing.T) {
 
 func TestADroppedSessionEndsTheScreenAlone(t *testing.T) {
 	t.Parallel()
+	// Tests that run under nohup would hand its wish on: the screen would stay.
+	hangUps := make(chan os.Signal, 1)
+	signal.Notify(hangUps, syscall.SIGHUP)
+	defer signal.Stop(hangUps)
 	p, x := attached(t, 120, 40)
 	x.hangUp()
 	x.end(10 * time.Second)

@@ -126,8 +126,8 @@ func problem(status int, format string, args ...any) error {
 	return &control.Problem{Status: status, Text: fmt.Sprintf(format, args...)}
 }
 
-// begin counts something in, unless the runner is closed. The lock is held.
-func (r *Runner) begin() error {
+// open refuses what would begin after Close. The lock is held.
+func (r *Runner) open() error {
 	if r.closed {
 		return problem(http.StatusServiceUnavailable, "the node stops")
 	}
@@ -144,20 +144,22 @@ func (r *Runner) StartLoad(req control.LoadRequest, by string) error {
 		return problem(http.StatusUnprocessableEntity, "the rate must be from 1 to %d requests a second", MaxRate)
 	case err != nil || length < MinLength || length > MaxLength:
 		return problem(http.StatusUnprocessableEntity, "the length must be a duration from %s to %s, such as 1m", MinLength, MaxLength)
+	case r.options.Demo && req.Word != "":
+		return problem(http.StatusUnprocessableEntity, "this is a demo: a load needs no word")
 	case req.Word != r.word():
 		return problem(http.StatusUnprocessableEntity, "this is no demo: confirm the load with the word %q", Word)
 	}
-	target, err := load.NewTarget("http://"+r.options.Address, false)
-	if err != nil {
-		return err
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.begin(); err != nil {
+	if err := r.open(); err != nil {
 		return err
 	}
 	if r.load != nil && r.load.Running {
 		return problem(http.StatusConflict, "a %s load by %s runs already: stop it first", r.load.Pattern, r.load.By)
+	}
+	target, err := load.NewTarget("http://"+r.options.Address, false)
+	if err != nil {
+		return err
 	}
 	now := time.Now()
 	state := &control.DrillLoad{Pattern: req.Pattern, Rate: req.Rate, By: by, Started: now, Ends: now.Add(length), Running: true, Timeline: []control.DrillSecond{}}
@@ -252,7 +254,7 @@ func (r *Runner) SetFault(id, by string) error {
 	f := r.options.Faults[i]
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.begin(); err != nil {
+	if err := r.open(); err != nil {
 		return err
 	}
 	if r.active[id] != nil {
