@@ -108,7 +108,7 @@ func get(t *testing.T, c *cache.Cache, key string, load func(context.Context) (c
 // eventually waits for what happens in the background, two seconds at most.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for range 200 {
+	for range 1000 {
 		if ok() {
 			return
 		}

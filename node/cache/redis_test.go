@@ -55,7 +55,9 @@ func startRedis(t testing.TB, args ...string) *server {
 
 func (s *server) start() {
 	s.Helper()
-	args := append([]string{"--bind", "127.0.0.1", "--port", strconv.Itoa(s.port), "--dir", s.dir, "--save", ""}, s.args...)
+	args := append([]string{"--bind", "127.0.0.1", "--port", strconv.Itoa(s.port), "--dir", s.dir, "--save", "",
+		// A master waits five seconds for more replicas before it feeds the first.
+		"--repl-diskless-sync-delay", "0"}, s.args...)
 	if len(s.args) > 0 && strings.HasSuffix(s.args[0], ".conf") { // a sentinel's file comes first
 		args = append([]string{s.args[0], "--port", strconv.Itoa(s.port), "--dir", s.dir}, s.args[1:]...)
 	}
