@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -20,7 +21,9 @@ const observedRate = 3500
 
 // observation measures what all observation together costs a node: one that samples
 // once a second, evaluates every rule and serves a screen, beside one that does none
-// of that, by turns under the same load.
+// of that, by turns under the same load. A turn of 5 s holds one evaluation of the
+// rules. The machine's speed drifts by more than what is measured: it takes some
+// dozens of pairs to tell one percent from two.
 func observation(rounds int, span time.Duration) error {
 	dir, err := os.MkdirTemp("", "bizra-bench")
 	if err != nil {
@@ -63,13 +66,22 @@ func observation(rounds int, span time.Duration) error {
 	}
 	var with, without, differences, ratios []float64
 	for round := range rounds + 1 {
-		on, slow, err := turn(observed, true)
-		if err != nil {
-			return err
-		}
-		off, fast, err := turn(unobserved, false)
-		if err != nil {
-			return err
+		var on, off, slow, fast float64
+		// Turns swap places, so that a machine that gets faster favours neither.
+		for _, watched := range []bool{round%2 == 0, round%2 != 0} {
+			p := unobserved
+			if watched {
+				p = observed
+			}
+			share, p99, err := turn(p, watched)
+			if err != nil {
+				return err
+			}
+			if watched {
+				on, slow = share, p99
+			} else {
+				off, fast = share, p99
+			}
 		}
 		if round == 0 {
 			continue // to warm up
@@ -77,14 +89,27 @@ func observation(rounds int, span time.Duration) error {
 		with, without = append(with, on), append(without, off)
 		differences, ratios = append(differences, on-off), append(ratios, slow/fast)
 	}
-	for _, list := range [][]float64{with, without, differences, ratios} {
-		slices.Sort(list)
-	}
-	n := len(with) / 2
-	fmt.Printf("\nObservation at %d cached reads a second, %d turns of %s: %.2f %% of a core with it, %.2f %% without,\n"+
-		"difference %.2f %% (%.2f to %.2f), p99 %.2f times (medians).\n", observedRate, len(with), span,
-		100*with[n], 100*without[n], 100*differences[n], 100*differences[0], 100*differences[len(differences)-1], ratios[n])
+	slices.Sort(ratios)
+	cost, error95 := mean(differences)
+	on, _ := mean(with)
+	off, _ := mean(without)
+	fmt.Printf("\nObservation at %d cached reads a second, %d pairs of turns of %s: %.2f %% of a core with it, %.2f %% without,\n"+
+		"difference %.2f %% ±%.2f (95 %%), p99 %.2f times (median).\n", observedRate, len(with), span,
+		100*on, 100*off, 100*cost, 100*error95, ratios[len(ratios)/2])
 	return nil
+}
+
+// mean is the mean of values and the half width of its 95 % confidence interval.
+func mean(values []float64) (mean, error95 float64) {
+	n := float64(len(values))
+	for _, v := range values {
+		mean += v / n
+	}
+	var squares float64
+	for _, v := range values {
+		squares += (v - mean) * (v - mean)
+	}
+	return mean, 1.96 * math.Sqrt(squares/max(1, n-1)/n)
 }
 
 // screen looks at a node once a second, as an attached screen does, until the
