@@ -48,12 +48,22 @@ func (s subqueries) Visit(node parser.Node, _ []parser.Node) (parser.Visitor, er
 
 // boundedParser refuses expressions that would take more memory than there is. All
 // that is evaluated over the history passes it.
-type boundedParser struct{ parser.Parser }
+type boundedParser struct {
+	parser.Parser
+	parsed *parsed
+}
 
 func (p boundedParser) ParseExpr(text string) (parser.Expr, error) {
+	if expr := p.parsed.get(text); expr != nil {
+		return expr, nil
+	}
 	expr, err := p.Parser.ParseExpr(text)
 	if err != nil {
 		return nil, err
 	}
-	return expr, CheckSubqueries(text, expr, 0)
+	if err := CheckSubqueries(text, expr, 0); err != nil {
+		return nil, err
+	}
+	p.parsed.keep(text, expr)
+	return expr, nil
 }

@@ -79,7 +79,7 @@ type History struct {
 // damaged there is moved to its folder "damaged", and told of by Run. It is an
 // error if another process has the history open.
 func OpenHistory(dir string, s Settings, log *slog.Logger) (_ *History, err error) {
-	p := boundedParser{parser.NewParser(parser.Options{})}
+	p := boundedParser{parser.NewParser(parser.Options{}), &parsed{}}
 	h := &History{settings: s, dir: dir, log: log, parser: p}
 	h.engine = &engine{history: h, Engine: promql.NewEngine(promql.EngineOpts{
 		Logger: log, MaxSamples: maxSamples, Timeout: queryTimeout, LookbackDelta: minLookback,

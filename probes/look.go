@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/prometheus/promql"
@@ -65,23 +66,37 @@ func panelsAt(ctx context.Context, e Evaluator, panels []control.Panel, at time.
 	var mu sync.Mutex
 	var failed []error
 	out := make(map[string][]control.Value, len(panels))
-	var g errgroup.Group
-	g.SetLimit(max(parallel, 1))
-	for _, p := range panels {
+	_ = eachPanel(ctx, panels, parallel, func(ctx context.Context, p control.Panel) error {
+		v, err := e.Instant(ctx, p.Expr, at)
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil {
+			failed = append(failed, fmt.Errorf("panel %s: %w", p.ID, err))
+			return nil
+		}
+		out[p.ID] = panelValues(p, v)
+		return nil
+	}) // errors are in failed
+	return out, failed
+}
+
+// eachPanel calls do for every panel, by parallel goroutines; the context ends when
+// one fails. They are as few as that because an evaluation needs a deep stack: each
+// grows its own but once.
+func eachPanel(ctx context.Context, panels []control.Panel, parallel int, do func(context.Context, control.Panel) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	var next atomic.Int64
+	for range min(max(parallel, 1), len(panels)) {
 		g.Go(func() error {
-			v, err := e.Instant(ctx, p.Expr, at)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				failed = append(failed, fmt.Errorf("panel %s: %w", p.ID, err))
-				return nil
+			for i := next.Add(1) - 1; i < int64(len(panels)); i = next.Add(1) - 1 {
+				if err := do(ctx, panels[i]); err != nil {
+					return err
+				}
 			}
-			out[p.ID] = panelValues(p, v)
 			return nil
 		})
 	}
-	_ = g.Wait() // errors are in failed
-	return out, failed
+	return g.Wait()
 }
 
 // panelValues are the current points of a panel, sorted by their labels.
@@ -105,30 +120,26 @@ func HistoryBetween(ctx context.Context, e RangeEvaluator, start, end time.Time,
 	var mu sync.Mutex
 	panels := Panels()
 	out := make(map[string][]control.Series, len(panels))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(max(parallel, 1))
-	for _, p := range panels {
-		g.Go(func() error {
-			err := e.Range(ctx, p.Expr, start, end, step, func(s promql.Series) {
-				mu.Lock()
-				defer mu.Unlock()
-				if len(out[p.ID]) >= maxPanelSeries {
-					return
-				}
-				series := control.Series{Points: make([]control.Point, 0, len(s.Floats))}
-				if p.Legend != "" {
-					series.Label = printable.Clean(s.Metric.Get(p.Legend), maxLabel)
-				}
-				for _, f := range s.Floats {
-					series.Points = append(series.Points, control.Point{T: f.T, V: control.Number(f.F)})
-				}
-				out[p.ID] = append(out[p.ID], series)
-			})
-			if err != nil {
-				return fmt.Errorf("panel %s: %w", p.ID, err)
+	err := eachPanel(ctx, panels, parallel, func(ctx context.Context, p control.Panel) error {
+		err := e.Range(ctx, p.Expr, start, end, step, func(s promql.Series) {
+			mu.Lock()
+			defer mu.Unlock()
+			if len(out[p.ID]) >= maxPanelSeries {
+				return
 			}
-			return nil
+			series := control.Series{Points: make([]control.Point, 0, len(s.Floats))}
+			if p.Legend != "" {
+				series.Label = printable.Clean(s.Metric.Get(p.Legend), maxLabel)
+			}
+			for _, f := range s.Floats {
+				series.Points = append(series.Points, control.Point{T: f.T, V: control.Number(f.F)})
+			}
+			out[p.ID] = append(out[p.ID], series)
 		})
-	}
-	return out, g.Wait()
+		if err != nil {
+			return fmt.Errorf("panel %s: %w", p.ID, err)
+		}
+		return nil
+	})
+	return out, err
 }
