@@ -81,7 +81,7 @@ func Declare(r *settings.Registry) Settings {
 	wait("ledger_commit", "Alert when the p99 of group commits is above this.", time.Second)
 
 	count("goroutines", "", "Alert when more goroutines than this run.", 10_000)
-	ratio("memory", "Alert when more than this share of the memory limit is in use.", 0.9)
+	ratio("memory", "Alert when live memory, which the garbage collector cannot free, is more than this share of the memory limit.", 0.9)
 	ratio("gc_pause", "Alert when the garbage collector stops the process for more than this share of the time.", 0.025)
 	ratio("open_files", "Alert when more than this share of the file descriptors is in use.", 0.8)
 	ratio("cpu", "Alert when more than this share of the processors is in use.", 0.9)
