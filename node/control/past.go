@@ -11,6 +11,9 @@ import (
 
 // Past answers what was measured.
 type Past interface {
+	// Latest returns when the present is. It is ahead of the host's clock for a while
+	// when that was set back.
+	Latest() time.Time
 	// LookAt derives one tick from what was measured, as it was at a moment. What no
 	// metric tells stays empty.
 	LookAt(ctx context.Context, at time.Time) (Look, error)
@@ -23,14 +26,15 @@ type Past interface {
 	SettingsAt(ctx context.Context, at time.Time) (map[string]float64, error)
 }
 
-// moment reads a time in Unix milliseconds; it is not given for the present.
-func moment(r *http.Request, name string) (at time.Time, given bool, err error) {
+// moment reads a time in Unix milliseconds, no later than what was measured last; it is
+// not given for the present.
+func (s *Server) moment(r *http.Request, name string) (at time.Time, given bool, err error) {
 	text := r.URL.Query().Get(name)
 	if text == "" {
 		return time.Time{}, false, nil
 	}
 	ms, err := strconv.ParseInt(text, 10, 64)
-	if at = time.UnixMilli(ms); err != nil || ms <= 0 || at.After(time.Now()) {
+	if at = time.UnixMilli(ms); err != nil || ms <= 0 || at.After(time.Now()) && at.After(s.host.Observer.Latest()) {
 		return time.Time{}, true, &Problem{http.StatusBadRequest, name + " must be a moment of the past in Unix milliseconds"}
 	}
 	return at, true, nil
@@ -42,12 +46,12 @@ func (s *Server) comparison(_ http.ResponseWriter, r *http.Request) (any, error)
 	if err != nil {
 		return nil, err
 	}
-	end, given, err := moment(r, "end")
+	end, given, err := s.moment(r, "end")
 	if err != nil {
 		return nil, err
 	}
 	if !given {
-		end = time.Now()
+		end = s.host.Observer.Latest()
 	}
 	for _, a := range s.host.Alerts() {
 		if a.Name == r.PathValue("name") {

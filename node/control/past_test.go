@@ -50,6 +50,10 @@ func TestThePast(t *testing.T) {
 	if _, err := r.LookAt(t.Context(), time.Now().Add(time.Hour)); !errors.As(err, &p) || p.Status != http.StatusBadRequest {
 		t.Errorf("a look at the future: %v", err)
 	}
+	measured := time.Now().Add(9 * time.Minute).Truncate(time.Millisecond)
+	if l, err := r.LookAt(t.Context(), measured); err != nil || !l.Time.Equal(measured) {
+		t.Errorf("a look at what was measured before the clock was set back: %v, %v", l.Time, err)
+	}
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true,
 		DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", r.socket) }}}
 	for _, ms := range []string{"x", "0", "-5", "1e3", strconv.FormatInt(time.Now().Add(time.Hour).UnixMilli(), 10)} {

@@ -323,7 +323,7 @@ func read(r *http.Request, into any) error {
 }
 
 func (s *Server) look(_ http.ResponseWriter, r *http.Request) (any, error) {
-	if at, given, err := moment(r, "at"); err != nil {
+	if at, given, err := s.moment(r, "at"); err != nil {
 		return nil, err
 	} else if given {
 		return s.host.Observer.LookAt(r.Context(), at)
@@ -390,7 +390,7 @@ func (s *Server) panelHistory(_ http.ResponseWriter, r *http.Request) (any, erro
 	if err != nil {
 		return nil, err
 	}
-	if end, given, err := moment(r, "end"); err != nil {
+	if end, given, err := s.moment(r, "end"); err != nil {
 		return nil, err
 	} else if given {
 		return s.host.Observer.HistoryUntil(r.Context(), end, span, step)

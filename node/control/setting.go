@@ -19,7 +19,7 @@ func (s *Server) setting(_ http.ResponseWriter, r *http.Request) (any, error) {
 
 func (s *Server) settings(_ http.ResponseWriter, r *http.Request) (any, error) {
 	all := s.host.Registry.All()
-	if at, given, err := moment(r, "at"); err != nil {
+	if at, given, err := s.moment(r, "at"); err != nil {
 		return nil, err
 	} else if given {
 		values, err := s.host.Observer.SettingsAt(r.Context(), at)
