@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/charmbracelet/x/term"
@@ -162,6 +163,13 @@ func (o *options) show(ctx context.Context, out io.Writer, client tui.Door, how 
 	how.Theme, how.Themes, how.Panels = o.theme, ownFiles("themes"), o.panels
 	how.Bell, how.Desktop, how.Slow = o.bell, o.notify, o.slow
 	how.CrashDir, how.Version = filepath.Join(defaultStateDir(), "crashes"), versionText()
+	if !how.Owner {
+		trimming, stop := context.WithCancel(ctx)
+		var trim sync.WaitGroup
+		trim.Go(func() { trimProgram(trimming) })
+		defer trim.Wait()
+		defer stop()
+	}
 	return tui.Run(ctx, client, how)
 }
 
