@@ -96,6 +96,10 @@ func Listen(s Settings) (net.Listener, error) {
 	return l, nil
 }
 
+// idleLimit is how long a connection may wait for a request, its first or its next: longer
+// than clients keep theirs, so that it is they who close.
+const idleLimit = 2 * time.Minute
+
 // New returns a server that listens but does not answer yet; Serve does.
 func New(s Settings, parts Parts) (*Server, error) {
 	if parts.Listener == nil {
@@ -104,7 +108,7 @@ func New(s Settings, parts Parts) (*Server, error) {
 			return nil, err
 		}
 	}
-	srv := &Server{settings: s, listener: handover.NewListener(parts.Listener, parts.Adopted), metrics: newMetrics(), opened: time.Now()}
+	srv := &Server{settings: s, listener: handover.NewListener(parts.Listener, parts.Adopted, idleLimit), metrics: newMetrics(), opened: time.Now()}
 	srv.health, srv.streams = &health{server: srv, parts: parts}, newStreams(s, parts.Observer)
 	parts.Registry.MustRegister(srv.metrics.collectors(srv)...)
 	srv.http = &http.Server{
@@ -112,7 +116,7 @@ func New(s Settings, parts Parts) (*Server, error) {
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second,
 		WriteTimeout:      60 * time.Second,
-		IdleTimeout:       2 * time.Minute,
+		IdleTimeout:       idleLimit,
 		MaxHeaderBytes:    16 << 10,
 		ConnState: func(c net.Conn, to http.ConnState) {
 			srv.listener.ConnState(c, to)
