@@ -83,6 +83,7 @@ type Server struct {
 	streams                *streams
 	patterns               []string // of all routes
 	gateway                *gateway
+	bodies                 *bodies
 	verdicts               *verdicts
 	rpcMeter               meter
 }
@@ -109,6 +110,7 @@ func New(s Settings, parts Parts) (*Server, error) {
 		}
 	}
 	srv := &Server{settings: s, listener: handover.NewListener(parts.Listener, parts.Adopted, idleLimit), metrics: newMetrics(), opened: time.Now()}
+	srv.bodies = &bodies{limit: s.MaxBodies.Get, shed: srv.metrics.shed}
 	srv.health, srv.streams = &health{server: srv, parts: parts}, newStreams(s, parts.Observer)
 	parts.Registry.MustRegister(srv.metrics.collectors(srv)...)
 	srv.http = &http.Server{
@@ -204,8 +206,8 @@ func (s *Server) Drain(on bool) {
 }
 
 func (s *Server) routes(p Parts) http.Handler {
-	v := &verdicts{s.settings, p.Validator, p.Cache, p.Ledger}
-	s.verdicts, s.gateway, s.rpcMeter = v, newGateway(s.settings, p, s.metrics), s.metrics.route(rpcRoute)
+	v := &verdicts{s.settings, s.bodies, p.Validator, p.Cache, p.Ledger}
+	s.verdicts, s.gateway, s.rpcMeter = v, newGateway(s.settings, p, s.metrics, s.bodies), s.metrics.route(rpcRoute)
 	mux, known := http.NewServeMux(), http.NewServeMux()
 	open := func(pattern string, h http.Handler) {
 		s.patterns = append(s.patterns, pattern)
