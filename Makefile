@@ -36,4 +36,4 @@ lint: ## what CI checks besides the tests
 	.ci/lint
 
 generate: ## rewrite golden screens, the pictures in the README, the references of settings and metrics, what export prints
-	go test ./tui/... ./cmd/bizra-top/... -update
+	go test ./tui/... ./cmd/bizra-top -update

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"sync"
@@ -322,6 +323,9 @@ func (n *Node) Run(ctx context.Context, serving func()) error {
 	if serving != nil {
 		serving()
 	}
+	// What opening left behind was in use when the garbage collector last looked, so that
+	// the heap might grow to twice of that before it looks again.
+	background.Go(runtime.GC)
 	n.event("node", "good", n.name(), fmt.Sprintf("started %s on %s, chain %d, ledger %s", n.options.Version, n.server.Address(), n.chainID, n.ledger.Backend()))
 
 	var err error

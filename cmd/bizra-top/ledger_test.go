@@ -66,20 +66,24 @@ func onServer(t *testing.T, dsn string, statements ...string) {
 	}
 }
 
-// The node is killed (SIGKILL) again and again while verdicts are being written:
-// each one that a client got an answer about is in the ledger afterwards, once.
-// In PostgreSQL's turn the server refuses the node in every other round, so that
-// it is killed with verdicts in the outbox and while it ships them.
-// Four rounds a ledger; fifty with BIZRA_TEST_LONG=1.
-func TestKilledNodesLoseNoAnsweredVerdict(t *testing.T) {
-	rounds := 4
-	if os.Getenv("BIZRA_TEST_LONG") != "" {
-		rounds = 50
-	}
-	program := binary(t)
+// The node is killed (SIGKILL) four times a ledger, with the race detector.
+func TestKilledNodesLoseNoAnsweredVerdict(t *testing.T) { killOnBothLedgers(t, binary(t), 4) }
+
+// kills are what became of a node that was killed again and again.
+type kills struct {
+	rounds   int
+	answered []string        // the ids of the verdicts that clients got
+	starts   []time.Duration // how long each start took until the node served
+}
+
+// killOnBothLedgers kills a node (SIGKILL) so many times on each ledger while verdicts are
+// being written: each one that a client got an answer about is in the ledger afterwards,
+// once. In PostgreSQL's turn the server refuses the node in every other round, so that it
+// is killed with verdicts in the outbox and while it ships them.
+func killOnBothLedgers(t *testing.T, program string, rounds int) (all kills) {
 	t.Run("SQLite", func(t *testing.T) {
 		conf, state := settingsFile(t), t.TempDir()
-		answered := killed(t, program, conf, state, rounds, func(int) {})
+		k := kill(t, program, conf, state, rounds, func(int) {})
 		db, err := sql.Open("sqlite", "file:"+filepath.Join(state, "ledger.db"))
 		if err != nil {
 			t.Fatal(err)
@@ -98,12 +102,13 @@ func TestKilledNodesLoseNoAnsweredVerdict(t *testing.T) {
 			}
 			there[id]++
 		}
-		once(t, answered, there, rows.Err())
+		once(t, k.answered, there, rows.Err())
+		all.add(k)
 	})
 	t.Run("PostgreSQL", func(t *testing.T) {
 		name, dsn, owner := role(t)
 		conf, state := settingsFile(t, fmt.Sprintf("store.dsn: %q", dsn)), t.TempDir()
-		answered := killed(t, program, conf, state, rounds, func(round int) {
+		k := kill(t, program, conf, state, rounds, func(round int) {
 			limit := -1
 			if round%2 == 1 {
 				limit = 0
@@ -128,23 +133,34 @@ func TestKilledNodesLoseNoAnsweredVerdict(t *testing.T) {
 		for _, id := range ids {
 			there[id]++
 		}
-		once(t, answered, there, err)
+		once(t, k.answered, there, err)
+		all.add(k)
 	})
+	return all
 }
 
-// killed starts the program, asks it for verdicts from all sides, kills it a
-// moment later, and so on. It returns the ids of the verdicts that were answered.
-func killed(t *testing.T, program, conf, state string, rounds int, before func(round int)) (answered []string) {
+func (k *kills) add(more kills) {
+	k.rounds += more.rounds
+	k.answered = append(k.answered, more.answered...)
+	k.starts = append(k.starts, more.starts...)
+}
+
+// kill starts the program, asks it for verdicts from all sides, kills it a moment later,
+// and so on.
+func kill(t *testing.T, program, conf, state string, rounds int, before func(round int)) kills {
 	t.Helper()
-	var mu sync.Mutex
+	k := kills{rounds: rounds}
+	var mu sync.Mutex // guards k.answered
 	var subject atomic.Int64
 	for round := range rounds {
 		before(round)
+		began := time.Now()
 		p := start(t, program, "--headless", "--config", conf, "--listen", "127.0.0.1:0", "--state-dir", state)
+		k.starts = append(k.starts, time.Since(began))
 		var clients sync.WaitGroup
 		for range 8 {
 			clients.Go(func() {
-				client := &http.Client{Timeout: 20 * time.Second}
+				client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{}}
 				defer client.CloseIdleConnections()
 				for {
 					resp, err := client.Get(fmt.Sprintf("%s/v1/addresses/0x%040x", p.url, 0x1000+subject.Add(1)))
@@ -158,24 +174,24 @@ func killed(t *testing.T, program, conf, state string, rounds int, before func(r
 						continue // not answered
 					}
 					mu.Lock()
-					answered = append(answered, v.ID)
+					k.answered = append(k.answered, v.ID)
 					mu.Unlock()
 				}
 			})
 		}
 		// In the midst of it: some are answered, others under way.
-		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
 			mu.Lock()
-			enough := len(answered) >= 10*(round+1)
+			enough := len(k.answered) >= 10*(round+1)
 			mu.Unlock()
 			if enough {
 				break
 			}
 			if time.Now().After(deadline) {
-				t.Fatalf("round %d: only %d verdicts answered", round, len(answered))
+				t.Fatalf("round %d: only %d verdicts answered", round, len(k.answered))
 			}
 		}
-		time.Sleep(time.Duration(rand.IntN(300)) * time.Millisecond)
+		time.Sleep(rand.N(100 * time.Millisecond))
 		if err := p.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
@@ -185,7 +201,7 @@ func killed(t *testing.T, program, conf, state string, rounds int, before func(r
 			t.Fatalf("%s", p.output)
 		}
 	}
-	return answered
+	return k
 }
 
 func once(t *testing.T, answered []string, there map[string]int, err error) {

@@ -117,6 +117,10 @@ func printLoad(out io.Writer, r load.Report, objectives []load.Objective) error 
 		}
 		fmt.Fprintf(&b, "%d of %s: %s\n", f.Count, f.Kind, f.Reason)
 	}
+	if n := r.Refused.Count; n > 0 {
+		fmt.Fprintf(&b, "\n%d were refused (HTTP 429, 503), half of them within %s of being sent, p99 %s\n", n,
+			load.FormatSeconds(r.Refused.Latency.P50), load.FormatSeconds(r.Refused.Latency.P99))
+	}
 	late(&b, r)
 	for i, o := range objectives {
 		if i == 0 {

@@ -111,7 +111,9 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger, sock
 	if err := d.registry.Inherit(before.Live); err != nil {
 		tell(control.Event{Kind: "node", Severity: "warn", Subject: "handover", Text: "live values that do not fit any more: " + err.Error()})
 	}
-	if s.trail, err = audit.Open(auditPath(p.stateDir)); err != nil {
+	if s.trail, err = audit.Open(auditPath(p.stateDir), func(severity, text string) {
+		tell(control.Event{Kind: "node", Severity: severity, Subject: "audit", Text: text})
+	}); err != nil {
 		return nil, err
 	}
 	if s.history, err = probes.OpenHistory(filepath.Join(p.stateDir, "history"), d.history, quiet(log)); err != nil {

@@ -118,7 +118,7 @@ func TestFaultSteadyLoad(t *testing.T) {
 	put(5*rate, 10*time.Second, nil)
 	report := put(rate, lasts, func(load.Report) { samples = append(samples, p.resources(t)) })
 	if report.Errors > 0 {
-		t.Errorf("%d of %d requests failed: %+v", report.Errors, report.Requests, report.Failures)
+		t.Errorf("%d of %d requests failed: %+v\n%s", report.Errors, report.Requests, report.Failures, p.output)
 	}
 	const span = 30 // seconds
 	if len(samples) < 3*span {
@@ -134,8 +134,8 @@ func TestFaultSteadyLoad(t *testing.T) {
 		most.memory = max(most.memory, m.memory)
 	}
 	grew := 100 * float64(most.memory-first.memory) / float64(first.memory)
-	t.Logf("%d requests in %s, %d errors, p99 %.1f ms; memory %.1f MiB %+.1f %%, goroutines %d %+d, open files %d %+d",
-		report.Requests, lasts, report.Errors, 1000*report.Latency.P99, float64(first.memory)/(1<<20), grew,
+	t.Logf("%d requests in %s after a warm-up of %s, %d errors, p99 %.1f ms; memory %.1f MiB %+.1f %%, goroutines %d %+d, open files %d %+d",
+		report.Requests, lasts, warmUp, report.Errors, 1000*report.Latency.P99, float64(first.memory)/(1<<20), grew,
 		first.goroutines, most.goroutines-first.goroutines, first.files, most.files-first.files)
 	if grew > 5 {
 		t.Errorf("memory grew by %.1f %%", grew)

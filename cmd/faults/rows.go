@@ -53,7 +53,7 @@ var rows = []row{
 	{6, "half of all calls fail", []tests{
 		{"node/upstream", []string{"TestTheBudgetIsWaitedForAndNeverOverspent"}},
 		{"node/api", []string{"TestFaultHalfOfAllCallsFail"}}}},
-	{7, "kill -9 under writes", []tests{{"cmd/bizra-top", []string{"TestKilledNodesLoseNoAnsweredVerdict"}}}},
+	{7, "kill -9 under writes", []tests{{"cmd/bizra-top", []string{"TestKilledNodesLoseNoAnsweredVerdict", "TestFaultKilledTwoHundredTimes"}}}},
 	{8, "database backends are terminated", []tests{{"node/store", []string{"TestTerminatedConnectionsLoseNothing"}}}},
 	{9, "all database connections are held", []tests{
 		{"node/store", []string{"TestAServerWithoutFreeConnections"}},
@@ -73,7 +73,8 @@ var rows = []row{
 	{15, "the disk is full: ledger, outbox, history, audit", []tests{
 		{"node/store", []string{"TestAFullDiskRefusesWritesAndReadsGoOn", "TestAFullOutboxRefusesWrites", "TestAFullDiskOfPostgres"}},
 		{"probes", []string{"TestSamplingStopsBeforeTheDiskIsFull"}},
-		{"node/control", []string{"TestAFullDiskOfTheTrailIsToldAndStopsNothing"}}}},
+		{"node/control", []string{"TestAFullDiskOfTheTrailIsToldAndStopsNothing"}},
+		{"node/audit", []string{"TestTheTrailGoesOnAfterAFullDisk", "TestEntriesThatCannotWaitAreCounted"}}}},
 	{16, "slowloris", []tests{{"node/api", []string{"TestFaultSlowloris"}}}},
 	{17, "hostile bodies are refused", []tests{
 		{"node/api", []string{"TestBadInputOfTheGateway"}},

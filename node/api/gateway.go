@@ -24,6 +24,7 @@ const batchWorkers = 16
 // is answered without a lock, a goroutine or a copy of the request.
 type gateway struct {
 	settings  Settings
+	bodies    *bodies
 	cache     *cache.Cache
 	upstreams *upstream.Set
 	finalised func(block uint64) bool
@@ -38,11 +39,11 @@ type method struct {
 	success, failure prometheus.Counter
 }
 
-func newGateway(s Settings, p Parts, m *metrics) *gateway {
+func newGateway(s Settings, p Parts, m *metrics, b *bodies) *gateway {
 	row := func(name string, p policy) *method {
 		return &method{p, m.rpc.WithLabelValues(name, "success"), m.rpc.WithLabelValues(name, "error")}
 	}
-	g := &gateway{settings: s, cache: p.Cache, upstreams: p.Upstreams, finalised: p.Finalised, canonical: p.Canonical,
+	g := &gateway{settings: s, bodies: b, cache: p.Cache, upstreams: p.Upstreams, finalised: p.Finalised, canonical: p.Canonical,
 		methods: map[string]*method{}, other: row("other", unknown)}
 	for name, p := range policies {
 		g.methods[name] = row(name, p)
@@ -54,7 +55,10 @@ func newGateway(s Settings, p Parts, m *metrics) *gateway {
 func (g *gateway) serve(w http.ResponseWriter, r *http.Request) int {
 	x := exchanges.Get().(*exchange)
 	defer x.release()
-	if problem := x.read(r, g.settings); problem != nil {
+	if problem := x.read(r, g.settings, g.bodies); problem != nil {
+		if problem.status == http.StatusServiceUnavailable {
+			w.Header().Set("Retry-After", "1")
+		}
 		return write(w, problem.status, rpcError(nil, problem.code, problem.text))
 	}
 	v, err := x.parser.ParseBytes(x.in)

@@ -3,6 +3,7 @@ package api_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -127,6 +128,54 @@ func TestBadInputOfTheGateway(t *testing.T) {
 		if s.Failures > 0 {
 			t.Errorf("a client's mistake was counted against %s: %s", s.Name, s.LastError)
 		}
+	}
+}
+
+// One client sends a large body slowly: another large one finds no room and is refused at
+// once, small ones are answered, and with the first its room is free again. Alone, a
+// request may take more than there is.
+func TestLargeBodiesHaveABoundTogether(t *testing.T) {
+	r := start(t, options{with: map[string]string{"api.max_bodies": "1MiB", "api.max_body": "2MiB", "api.max_batch": "10000"}})
+	held := func() float64 { return r.metric("bizra_http_large_request_bytes") }
+	large := strings.Replace(request("eth_call", strings.Repeat("x", 600_000)), "eth_call", "eth_accounts", 1)
+	in, out := io.Pipe()
+	answered := make(chan int, 1)
+	go func() {
+		resp, err := r.client.Post(r.url, "application/json", in)
+		if err != nil {
+			t.Error(err)
+			answered <- 0
+			return
+		}
+		_ = resp.Body.Close()
+		answered <- resp.StatusCode
+	}()
+	if _, err := io.WriteString(out, large[:500_000]); err != nil {
+		t.Fatal(err)
+	}
+	r.await("the first body to take its room", func() bool { return held() > 1<<20 })
+	for _, body := range []string{large, "[" + strings.Repeat(request("eth_accounts")+",", 1000) + request("eth_accounts") + "]"} {
+		a := r.send("POST", "/", body)
+		if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" || !strings.Contains(string(a.body), "api.max_bodies") {
+			t.Errorf("%d %.200s", a.status, a.body)
+		}
+	}
+	if a := r.send("POST", "/v1/validations", large); a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
+		t.Errorf("%d %.200s", a.status, a.body)
+	}
+	if got := r.call(request("eth_chainId")); got.Error != nil {
+		t.Errorf("%+v", got.Error)
+	}
+	if _, err := io.WriteString(out, large[500_000:]); err != nil {
+		t.Fatal(err)
+	}
+	_ = out.Close()
+	if status := <-answered; status != http.StatusOK {
+		t.Errorf("%d", status)
+	}
+	r.await("its room to be free", func() bool { return held() == 0 })
+	if got := r.call(large); got.status != http.StatusOK || r.metric("bizra_http_shed_total") != 3 {
+		t.Errorf("%d, %.0f were shed", got.status, r.metric("bizra_http_shed_total"))
 	}
 }
 

@@ -38,6 +38,8 @@ type exchange struct {
 	id     []byte
 	head   []byte
 	out    []byte
+	bodies *bodies
+	held   int64 // of bodies
 }
 
 var exchanges = sync.Pool{New: func() any { return new(exchange) }}
@@ -46,30 +48,44 @@ var exchanges = sync.Pool{New: func() any { return new(exchange) }}
 const keepBelow = 64 << 10
 
 func (x *exchange) release() {
+	if len(x.in) > keepBelow/8 {
+		x.parser = fastjson.Parser{} // it keeps a copy, and many values
+	}
 	for _, b := range []*[]byte{&x.in, &x.key, &x.id, &x.out} {
 		if cap(*b) > keepBelow {
 			*b = nil
 		}
 	}
-	if len(x.in) > keepBelow/8 {
-		x.parser = fastjson.Parser{} // it keeps a copy, and many values
+	if x.held > 0 {
+		x.bodies.held.Add(-x.held)
 	}
+	x.bodies, x.held = nil, 0
 	exchanges.Put(x)
 }
 
 // read reads a JSON body within the bounds and says whether it is JSON.
-func (x *exchange) read(r *http.Request, s Settings) *requestProblem {
+func (x *exchange) read(r *http.Request, s Settings, b *bodies) *requestProblem {
+	x.bodies = b
 	limit := s.MaxBody.Get()
+	busy := &requestProblem{http.StatusServiceUnavailable, codeLimit, "large requests take all of api.max_bodies; try again in a second"}
 	tooLarge := &requestProblem{http.StatusRequestEntityTooLarge, codeLimit, "the body is over api.max_body"}
 	if r.ContentLength > limit {
 		return tooLarge
 	}
-	// A body that says how long it is is read in one go; one that claims much and
-	// sends little gets no more room than it fills.
-	x.in = slices.Grow(x.in[:0], int(min(max(r.ContentLength, 512), keepBelow))+1)
+	// A body that says how long it is is read in one go, a large one in two: one that
+	// claims much and sends little gets little room.
+	x.in = slices.Grow(x.in[:0], int(min(max(r.ContentLength+1, 512), keepBelow)))
 	for {
 		if len(x.in) == cap(x.in) {
-			x.in = slices.Grow(x.in, len(x.in))
+			more := int64(cap(x.in))
+			if r.ContentLength >= more {
+				more = r.ContentLength + 1 - more
+			}
+			more = min(more, limit+1-int64(cap(x.in)))
+			if int64(cap(x.in))+more > keepBelow && !x.hold(bodyCopies*more) {
+				return busy
+			}
+			x.in = slices.Grow(x.in, int(more))
 		}
 		n, err := r.Body.Read(x.in[len(x.in):cap(x.in)])
 		x.in = x.in[:len(x.in)+n]
@@ -84,16 +100,19 @@ func (x *exchange) read(r *http.Request, s Settings) *requestProblem {
 		}
 	}
 	body := bytes.TrimSpace(x.in)
-	deep, many := overgrown(body, s.MaxDepth.Get(), max(leastValues, valuesOfAMember*s.MaxBatch.Get()))
+	most := max(leastValues, valuesOfAMember*s.MaxBatch.Get())
+	deep, values := overgrown(body, s.MaxDepth.Get(), most)
 	switch {
 	case len(body) == 0:
 		return &requestProblem{http.StatusBadRequest, codeInvalid, "the body is empty: send a JSON-RPC request"}
 	case deep:
 		return &requestProblem{http.StatusBadRequest, codeInvalid, "the JSON is nested deeper than api.max_depth"}
-	case many:
+	case values > most:
 		return &requestProblem{http.StatusRequestEntityTooLarge, codeLimit, "the JSON has too many values for what api.max_batch allows"}
 	case !utf8.Valid(body) || fastjson.ValidateBytes(body) != nil:
 		return &requestProblem{http.StatusBadRequest, codeParse, "the body is not JSON"}
+	case valueSize*values > keepBelow && !x.hold(int64(valueSize*values)):
+		return busy
 	}
 	return nil
 }
@@ -101,15 +120,16 @@ func (x *exchange) read(r *http.Request, s Settings) *requestProblem {
 // A parsed value takes some 80 bytes, however short it was, so that a body of a
 // mebibyte would take forty: values are counted before any is parsed.
 const (
+	valueSize       = 80
 	leastValues     = 20_000 // a call with thousands of addresses and topics has fewer
 	valuesOfAMember = 20     // of a batch, on average
 )
 
-// overgrown says whether JSON nests deeper than limit or has more values than most,
-// without parsing it.
-func overgrown(data []byte, limit, most int) (deep, many bool) {
-	depth, values, quoted := 0, 0, false
-	for i := 0; i < len(data); i++ {
+// overgrown says whether JSON nests deeper than limit, and how many values it has,
+// without parsing it. It ends where they are more than most.
+func overgrown(data []byte, limit, most int) (deep bool, values int) {
+	depth, quoted := 0, false
+	for i := 0; i < len(data) && values <= most; i++ {
 		switch c := data[i]; {
 		case quoted && c == '\\':
 			i++
@@ -119,18 +139,15 @@ func overgrown(data []byte, limit, most int) (deep, many bool) {
 		case c == '[' || c == '{':
 			values++
 			if depth++; depth > limit {
-				return true, false
+				return true, values
 			}
 		case c == ',':
 			values++
 		case c == ']' || c == '}':
 			depth--
 		}
-		if values > most {
-			return false, true
-		}
 	}
-	return false, false
+	return false, values
 }
 
 // request is one JSON-RPC request, taken apart. Its slices point into the

@@ -83,6 +83,7 @@ type Server struct {
 	streams                *streams
 	patterns               []string // of all routes
 	gateway                *gateway
+	bodies                 *bodies
 	verdicts               *verdicts
 	rpcMeter               meter
 }
@@ -96,6 +97,10 @@ func Listen(s Settings) (net.Listener, error) {
 	return l, nil
 }
 
+// idleLimit is how long a connection may wait for a request, its first or its next: longer
+// than clients keep theirs, so that it is they who close.
+const idleLimit = 2 * time.Minute
+
 // New returns a server that listens but does not answer yet; Serve does.
 func New(s Settings, parts Parts) (*Server, error) {
 	if parts.Listener == nil {
@@ -104,7 +109,8 @@ func New(s Settings, parts Parts) (*Server, error) {
 			return nil, err
 		}
 	}
-	srv := &Server{settings: s, listener: handover.NewListener(parts.Listener, parts.Adopted), metrics: newMetrics(), opened: time.Now()}
+	srv := &Server{settings: s, listener: handover.NewListener(parts.Listener, parts.Adopted, idleLimit), metrics: newMetrics(), opened: time.Now()}
+	srv.bodies = &bodies{limit: s.MaxBodies.Get, shed: srv.metrics.shed}
 	srv.health, srv.streams = &health{server: srv, parts: parts}, newStreams(s, parts.Observer)
 	parts.Registry.MustRegister(srv.metrics.collectors(srv)...)
 	srv.http = &http.Server{
@@ -112,7 +118,7 @@ func New(s Settings, parts Parts) (*Server, error) {
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second,
 		WriteTimeout:      60 * time.Second,
-		IdleTimeout:       2 * time.Minute,
+		IdleTimeout:       idleLimit,
 		MaxHeaderBytes:    16 << 10,
 		ConnState: func(c net.Conn, to http.ConnState) {
 			srv.listener.ConnState(c, to)
@@ -200,8 +206,8 @@ func (s *Server) Drain(on bool) {
 }
 
 func (s *Server) routes(p Parts) http.Handler {
-	v := &verdicts{s.settings, p.Validator, p.Cache, p.Ledger}
-	s.verdicts, s.gateway, s.rpcMeter = v, newGateway(s.settings, p, s.metrics), s.metrics.route(rpcRoute)
+	v := &verdicts{s.settings, s.bodies, p.Validator, p.Cache, p.Ledger}
+	s.verdicts, s.gateway, s.rpcMeter = v, newGateway(s.settings, p, s.metrics, s.bodies), s.metrics.route(rpcRoute)
 	mux, known := http.NewServeMux(), http.NewServeMux()
 	open := func(pattern string, h http.Handler) {
 		s.patterns = append(s.patterns, pattern)

@@ -14,6 +14,7 @@ import (
 type Settings struct {
 	Listen        *settings.Value[string]
 	MaxBody       *settings.Value[int64]
+	MaxBodies     *settings.Value[int64]
 	MaxBatch      *settings.Value[int]
 	MaxDepth      *settings.Value[int]
 	EncodeAbove   *settings.Value[int64]
@@ -34,6 +35,8 @@ func Declare(r *settings.Registry) Settings {
 		}, Doc: "Address the API listens on; port 0 takes a free one."}, "127.0.0.1:3000"),
 		MaxBody: settings.Bytes(r, settings.Spec{Key: "api.max_body", Min: 1 << 10, Max: 1 << 30, Step: 64 << 10,
 			Doc: "Largest request body that is read.", Risk: settings.RiskMedium}, 1<<20),
+		MaxBodies: settings.Bytes(r, settings.Spec{Key: "api.max_bodies", Min: 1 << 20, Max: 16 << 30, Step: 8 << 20,
+			Doc: "Memory that requests above 64 KiB or 800 values may take together; further ones are answered 503.", Risk: settings.RiskMedium}, 64<<20),
 		MaxBatch: settings.Int(r, settings.Spec{Key: "api.max_batch", Unit: "requests", Min: 1, Max: 10000, Step: 10,
 			Doc: "Most members of one batch.", Risk: settings.RiskMedium}, 100),
 		MaxDepth: settings.Int(r, settings.Spec{Key: "api.max_depth", Unit: "levels", Min: 4, Max: 256, Step: 4,

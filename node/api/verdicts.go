@@ -24,6 +24,7 @@ import (
 // out.
 type verdicts struct {
 	settings  Settings
+	bodies    *bodies
 	validator *validation.Validator
 	cache     *cache.Cache
 	ledger    *store.Ledger
@@ -154,7 +155,10 @@ type subject struct {
 func (v *verdicts) batch(w http.ResponseWriter, r *http.Request) {
 	x := exchanges.Get().(*exchange)
 	defer x.release()
-	if problem := x.read(r, v.settings); problem != nil {
+	if problem := x.read(r, v.settings, v.bodies); problem != nil {
+		if problem.status == http.StatusServiceUnavailable {
+			w.Header().Set("Retry-After", "1")
+		}
 		problemJSON(w, problem.status, problem.text)
 		return
 	}

@@ -1,6 +1,7 @@
 // Package audit keeps the trail of what operators did: one line of JSON an entry,
 // appended and flushed to disk before the answer goes out, in files that are
-// rotated by size.
+// rotated by size. While the disk refuses, entries wait in memory, and are written by
+// themselves once it has room.
 package audit
 
 import (
@@ -48,17 +49,30 @@ const (
 // Log is the trail of one node. Its methods may be called from any goroutine.
 type Log struct {
 	path string
+	told func(severity, text string)
 
-	mu     sync.Mutex
-	file   *os.File
-	size   int64
-	seq    uint64
-	failed error
+	mu      sync.Mutex
+	file    *os.File // nil where it must be opened anew
+	size    int64
+	seq     uint64
+	failed  error
+	cut     bool   // the file ends within a line
+	waiting lines  // not written yet
+	lost    uint64 // entries that there was no room for among those
+	retries bool   // retry runs
+
+	close    sync.Once
+	closed   chan struct{}
+	retrying sync.WaitGroup
 }
 
-// Open opens or creates the trail at path.
-func Open(path string) (*Log, error) {
-	l := &Log{path: path}
+// Open opens or creates the trail at path. told, which may be nil, hears when entries
+// can no longer be written, and when they can again.
+func Open(path string, told func(severity, text string)) (*Log, error) {
+	if told == nil {
+		told = func(string, string) {}
+	}
+	l := &Log{path: path, told: told, closed: make(chan struct{})}
 	if last, err := Read(path, 1, nil); err != nil {
 		return nil, err
 	} else if len(last) == 1 {
@@ -80,63 +94,132 @@ func (l *Log) open() error {
 		return errors.Join(err, f.Close())
 	}
 	l.file, l.size = f, info.Size()
-	// A line that a crash cut off stays by itself.
 	last := make([]byte, 1)
-	if _, err := f.ReadAt(last, max(0, l.size-1)); l.size > 0 && (err != nil || last[0] != '\n') {
-		return l.write([]byte("\n"))
-	}
+	_, err = f.ReadAt(last, max(0, l.size-1))
+	l.cut = l.size > 0 && (err != nil || last[0] != '\n') // by a crash
 	return nil
 }
 
 // Add appends an entry: its number and time are given here, and its texts cleaned.
-// An error is of the disk; the entry is lost then, and Failed says so until one
-// could be written again.
+// An error is of the disk: the entry then waits in memory, as Failed says, until it can
+// be written. When those that wait are too many, later ones are lost, which the trail
+// tells once it goes on.
 func (l *Log) Add(e Entry) error {
+	l.mu.Lock()
+	l.keep(e)
+	if l.retries { // it goes out with the others
+		defer l.mu.Unlock()
+		return l.failed
+	}
+	l.failed = l.flush()
+	err := l.failed
+	if err != nil {
+		l.retries = true
+		l.retrying.Go(l.retry)
+	}
+	l.mu.Unlock()
+	if err != nil {
+		l.told("bad", "the audit trail waits in memory: "+err.Error())
+	}
+	return err
+}
+
+// keep numbers an entry and puts it among those that wait. The caller holds mu.
+func (l *Log) keep(e Entry) {
 	for _, text := range []*string{&e.Verb, &e.Outcome, &e.By, &e.Command, &e.Terminal, &e.Subject, &e.Old, &e.New, &e.Reason} {
 		*text = printable.Clean(*text, maxField)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.seq++
 	e.Seq, e.Time = l.seq, time.Now().UTC()
-	line, err := json.Marshal(e)
-	if err == nil {
-		err = l.add(append(line, '\n'))
+	line, _ := json.Marshal(e) // texts, numbers and a time of this century: it cannot fail
+	if !l.waiting.add(append(line, '\n')) {
+		l.lost++
+	}
+}
+
+// retryEvery is how often the disk is asked whether it has room.
+const retryEvery = 500 * time.Millisecond
+
+// retry writes what waits, once that can be done.
+func (l *Log) retry() {
+	tick := time.NewTicker(retryEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-l.closed:
+			return
+		case <-tick.C:
+		}
+		l.mu.Lock()
+		l.failed = l.flush()
+		l.retries = l.failed != nil
+		done := !l.retries
+		l.mu.Unlock()
+		if done {
+			l.told("good", "the audit trail goes on, with what waited")
+			return
+		}
+	}
+}
+
+// flush writes what waits to disk. The caller holds mu.
+func (l *Log) flush() error {
+	err := l.write()
+	if err == nil && l.lost > 0 {
+		lost := l.lost
+		l.lost = 0
+		l.keep(Entry{Verb: "trail", Outcome: "failed", By: "node", UID: -1,
+			Reason: fmt.Sprintf("%d entries before this one are lost: they could not be written, and too many waited", lost)})
+		err = l.write()
 	}
 	if err != nil {
-		err = fmt.Errorf("write the audit trail: %w", err)
+		return fmt.Errorf("write the audit trail: %w", err)
 	}
-	l.failed = err
-	return err
+	return nil
 }
 
-func (l *Log) add(line []byte) error {
-	if l.file == nil {
-		if err := l.open(); err != nil {
+// write writes what waits, as much at once as goes into one file.
+func (l *Log) write() error {
+	for len(l.waiting.list) > 0 {
+		if l.file == nil {
+			if err := l.open(); err != nil {
+				return err
+			}
+		}
+		if l.size+int64(len(l.waiting.list[0])) > maxFile {
+			if err := l.rotate(); err != nil {
+				return err
+			}
+		}
+		written, err := l.append(l.waiting.first(maxFile - l.size))
+		l.waiting.drop(written)
+		if err != nil {
 			return err
 		}
 	}
-	if l.size+int64(len(line)) > maxFile {
-		if err := l.rotate(); err != nil {
-			return err
-		}
-	}
-	if err := l.write(line); err != nil {
-		return err
-	}
-	return l.file.Sync()
+	return nil
 }
 
-// write appends; what was written of a line in part is taken back.
-func (l *Log) write(line []byte) error {
-	n, err := l.file.Write(line)
-	if err != nil && n > 0 {
-		if l.file.Truncate(l.size) == nil {
-			n = 0
-		}
+// append appends and flushes to disk. What was written in part is taken back; where
+// that cannot be done either, it returns how much stays. A line that was cut off stays by
+// itself.
+func (l *Log) append(data []byte) (written int64, err error) {
+	end := 0
+	if l.cut {
+		data, end = append([]byte("\n"), data...), 1
+	}
+	n, err := l.file.Write(data)
+	if err == nil {
+		err = l.file.Sync()
+	}
+	if err != nil && l.file.Truncate(l.size) == nil {
+		n = 0
+	}
+	if n > 0 {
+		l.cut = data[n-1] != '\n'
 	}
 	l.size += int64(n)
-	return err
+	return int64(max(0, n-end)), err
 }
 
 func (l *Log) rotate() error {
@@ -161,35 +244,65 @@ func name(path string, n int) string {
 	return path + "." + strconv.Itoa(n)
 }
 
-// Failed returns why the last entry could not be written, or nil.
+// Failed returns why entries wait for the disk, or nil.
 func (l *Log) Failed() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.failed
 }
 
-// Read returns the newest entries, newest first.
+// Read returns the newest entries that match, newest first: those that wait for the disk
+// too.
 func (l *Log) Read(limit int, match func(Entry) bool) ([]Entry, error) {
 	l.mu.Lock() // so that no file is rotated meanwhile
 	defer l.mu.Unlock()
-	return Read(l.path, limit, match)
+	return read(l.path, l.waiting.list, limit, match)
 }
 
-// Close closes the trail.
+// Close tries once more to write what waits, and closes the trail.
 func (l *Log) Close() error {
+	l.close.Do(func() { close(l.closed) })
+	l.retrying.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.file == nil {
-		return nil
+	err := l.flush()
+	if err != nil {
+		err = fmt.Errorf("%d entries are lost: %w", uint64(len(l.waiting.list))+l.lost, err)
 	}
-	return l.file.Close()
+	if l.file == nil {
+		return err
+	}
+	return errors.Join(err, l.file.Close())
 }
 
 // Read returns the newest entries of the trail at path that match, which may be
 // nil for all, newest first. Lines that are no entries are passed over. No file is
 // an empty trail.
 func Read(path string, limit int, match func(Entry) bool) ([]Entry, error) {
+	return read(path, nil, limit, match)
+}
+
+// read is Read of a trail with entries that are not in its files yet.
+func read(path string, waiting [][]byte, limit int, match func(Entry) bool) ([]Entry, error) {
 	var out []Entry
+	take := func(entries []Entry) (enough bool) {
+		for _, e := range slices.Backward(entries) {
+			if match == nil || match(e) {
+				out = append(out, e)
+			}
+			if len(out) == limit {
+				return true
+			}
+		}
+		return false
+	}
+	var newest []Entry
+	for _, line := range waiting {
+		newest = appendEntry(newest, line)
+	}
+	if take(newest) {
+		return out, nil
+	}
 	for n := range maxFiles {
 		entries, err := readFile(name(path, n))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -198,16 +311,20 @@ func Read(path string, limit int, match func(Entry) bool) ([]Entry, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the audit trail: %w", err)
 		}
-		for _, e := range slices.Backward(entries) {
-			if match == nil || match(e) {
-				out = append(out, e)
-			}
-			if len(out) == limit {
-				return out, nil
-			}
+		if take(entries) {
+			break
 		}
 	}
 	return out, nil
+}
+
+// appendEntry appends what a line holds, if it is an entry.
+func appendEntry(out []Entry, line []byte) []Entry {
+	var e Entry
+	if json.Unmarshal(bytes.TrimSpace(line), &e) == nil && e.Seq > 0 {
+		return append(out, e)
+	}
+	return out
 }
 
 func readFile(path string) ([]Entry, error) {
@@ -226,9 +343,6 @@ func readFile(path string) ([]Entry, error) {
 			}
 			return nil, err
 		}
-		var e Entry
-		if json.Unmarshal(bytes.TrimSpace(line), &e) == nil && e.Seq > 0 {
-			out = append(out, e)
-		}
+		out = appendEntry(out, line)
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 func openLog(t *testing.T, path string) *audit.Log {
 	t.Helper()
-	l, err := audit.Open(path)
+	l, err := audit.Open(path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

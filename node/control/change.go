@@ -299,14 +299,11 @@ func (s *Server) refuse(p peer, e audit.Entry, err error) error {
 	return err
 }
 
-// record writes to the audit trail. A trail that cannot be written stops nothing:
-// what mends a full disk may be the change itself.
+// record writes to the audit trail. A trail that cannot be written stops nothing: what
+// mends a full disk may be the change itself. It tells so by itself, and catches up.
 func (s *Server) record(p peer, e audit.Entry) {
 	e.By, e.UID, e.PID, e.Command, e.Terminal = p.name, p.uid, p.pid, p.command, p.terminal
-	before := s.host.Audit.Failed()
-	if err := s.host.Audit.Add(e); err != nil && before == nil {
-		s.host.Events.Add(Event{Kind: "node", Severity: "bad", Subject: "audit", Text: "changes are not recorded: " + err.Error()})
-	}
+	_ = s.host.Audit.Add(e)
 }
 
 func keys(batch []settings.Change) string {

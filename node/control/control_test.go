@@ -72,13 +72,16 @@ func serve(t *testing.T) *rig {
 func serveIn(t *testing.T, dir string) *rig {
 	t.Helper()
 	reg := settings.NewRegistry()
-	trail, err := audit.Open(filepath.Join(dir, "audit.jsonl"))
+	events := control.NewEvents(nil)
+	trail, err := audit.Open(filepath.Join(dir, "audit.jsonl"), func(severity, text string) {
+		events.Add(control.Event{Kind: "node", Severity: severity, Subject: "audit", Text: text})
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := &rig{trail: trail, dir: dir,
 		limit:  settings.Int(reg, settings.Spec{Key: "pool.limit", Min: 1, Max: 64, Doc: "Limit.", Risk: settings.RiskHigh}, 8),
-		events: control.NewEvents(nil), forced: map[string]string{"a": "closed"},
+		events: events, forced: map[string]string{"a": "closed"},
 		socket: filepath.Join(dir, "s", "control.sock"),
 	}
 	settings.Ratio(reg, settings.Spec{Key: "breaker.upstream.failure_ratio", Doc: "Ratio."}, 0.5)

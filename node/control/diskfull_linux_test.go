@@ -10,7 +10,8 @@ import (
 )
 
 // The disk of the audit trail is full, which /dev/full is: what mends that may be a change,
-// so changes are made and taken back as ever. That they are not recorded is told, once.
+// so changes are made and taken back as ever. Their entries wait, which is told once; who
+// asks for the trail sees them.
 func TestAFullDiskOfTheTrailIsToldAndStopsNothing(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Symlink("/dev/full", filepath.Join(dir, "audit.jsonl")); err != nil {
@@ -28,13 +29,16 @@ func TestAFullDiskOfTheTrailIsToldAndStopsNothing(t *testing.T) {
 	if err := r.trail.Failed(); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("%v", err)
 	}
+	if entries, err := r.Audit(t.Context(), 10); err != nil || len(entries) != 4 || entries[0].Verb != "undo" {
+		t.Errorf("%+v %v", entries, err)
+	}
 	told := 0
 	events, err := r.Events(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range events {
-		if e.Subject == "audit" && e.Severity == "bad" && strings.Contains(e.Text, "changes are not recorded") && strings.Contains(e.Text, "no space left") {
+		if e.Subject == "audit" && e.Severity == "bad" && strings.Contains(e.Text, "waits in memory") && strings.Contains(e.Text, "no space left") {
 			told++
 		}
 	}

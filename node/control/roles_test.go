@@ -49,7 +49,7 @@ func door(t *testing.T) *Server {
 	settings.Int(r, settings.Spec{Key: "a.low", Min: 1, Max: 9, Doc: "Low.", Risk: settings.RiskLow}, 5)
 	settings.Int(r, settings.Spec{Key: "a.high", Min: 1, Max: 9, Doc: "High.", Risk: settings.RiskHigh}, 5)
 	dir := t.TempDir()
-	trail, err := audit.Open(filepath.Join(dir, "audit.jsonl"))
+	trail, err := audit.Open(filepath.Join(dir, "audit.jsonl"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

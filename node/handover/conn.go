@@ -16,6 +16,7 @@ var past = time.Unix(1, 0)
 // its ConnState. All methods may be called from any goroutine.
 type Listener struct {
 	net.Listener
+	patience time.Duration
 
 	mu        sync.Mutex
 	adopted   []net.Conn
@@ -24,9 +25,10 @@ type Listener struct {
 }
 
 // NewListener returns a listener that hands out the connections of another process
-// first, then those that l accepts.
-func NewListener(l net.Listener, adopted []net.Conn) *Listener {
-	return &Listener{Listener: l, adopted: adopted, open: map[*conn]struct{}{}}
+// first, then those that l accepts. A connection may be without its first request for as
+// long as patience; the server's deadlines for a request begin with its first byte.
+func NewListener(l net.Listener, adopted []net.Conn, patience time.Duration) *Listener {
+	return &Listener{Listener: l, patience: patience, adopted: adopted, open: map[*conn]struct{}{}}
 }
 
 // Accept implements net.Listener.
@@ -44,7 +46,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	mine := &conn{Conn: c, listener: l, idle: true}
+	mine := &conn{Conn: c, listener: l, idle: true, silent: true, opened: time.Now()}
 	l.open[mine] = struct{}{}
 	return mine, nil
 }
@@ -68,6 +70,9 @@ func (l *Listener) ConnState(c net.Conn, to http.ConnState) {
 	}
 	mine.mu.Lock()
 	mine.idle = to == http.StateNew || to == http.StateIdle
+	if to == http.StateIdle {
+		mine.waited = 0
+	}
 	mine.mu.Unlock()
 	if to == http.StateHijacked { // whoever has it knows what is on it
 		l.forget(mine)
@@ -124,6 +129,25 @@ type conn struct {
 	give     func(net.Conn) error
 	deadline time.Time
 	closed   bool
+	// The first request is waited for as every later one is. http.Server counts its
+	// deadlines from opened on instead, and would close a connection that a client keeps
+	// in reserve just when a request may be on its way.
+	silent bool // nothing was read yet
+	opened time.Time
+	waited time.Duration // for the first request, until it is answered
+}
+
+// apply sets the deadline of reads to what the server means. The caller holds mu.
+func (c *conn) apply() error {
+	t := c.deadline
+	switch {
+	case t.Before(c.opened): // none, or one that ends a read
+	case c.silent:
+		t = c.opened.Add(c.listener.patience)
+	default:
+		t = t.Add(c.waited)
+	}
+	return c.Conn.SetReadDeadline(t)
 }
 
 // release has the server let go of the connection, if nothing is under way on it.
@@ -144,9 +168,12 @@ func (c *conn) Read(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.dirty = true
-	if c.give != nil { // a request came first: it is answered here
-		c.give = nil
-		_ = c.Conn.SetReadDeadline(c.deadline) // the next read says what is wrong
+	if c.give != nil || c.silent {
+		if c.silent {
+			c.silent, c.waited = false, time.Since(c.opened)
+		}
+		c.give = nil  // a request came first: it is answered here
+		_ = c.apply() // the next read says what is wrong
 	}
 	return n, err
 }
@@ -166,7 +193,7 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 	if c.deadline = t; c.give != nil {
 		return nil
 	}
-	return c.Conn.SetReadDeadline(t)
+	return c.apply()
 }
 
 func (c *conn) SetDeadline(t time.Time) error {

@@ -31,7 +31,7 @@ func serve(t *testing.T, number int, sockets *handover.Sockets, adopted []net.Co
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &generation{listener: handover.NewListener(l, adopted), served: make(chan error, 1)}
+	g := &generation{listener: handover.NewListener(l, adopted, time.Minute), served: make(chan error, 1)}
 	g.Server = &http.Server{ConnState: g.listener.ConnState, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		if g.leaving.Load() {
@@ -171,7 +171,7 @@ func TestAHijackedConnectionStays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mine := handover.NewListener(l, nil)
+	mine := handover.NewListener(l, nil, time.Minute)
 	taken := make(chan net.Conn, 1)
 	server := &http.Server{ConnState: mine.ConnState, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		c, _, err := http.NewResponseController(w).Hijack()
@@ -239,7 +239,7 @@ func TestGivingASocketDoesNotBlockAccept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mine := handover.NewListener(l, nil)
+	mine := handover.NewListener(l, nil, time.Minute)
 	accepted := make(chan error, 1)
 	go func() { _, err := mine.Accept(); accepted <- err }()
 	if _, err := handover.Start(t.Context(), "/bin/false", nil, sockets); err == nil || !strings.Contains(err.Error(), "ended before it was ready") {
@@ -266,4 +266,69 @@ func TestGivingASocketDoesNotBlockAccept(t *testing.T) {
 	case <-time.After(5 * time.Second):
 		t.Error("Accept goes on after Close")
 	}
+}
+
+// A client may open a connection before it has a request for it, as net/http's does when
+// another becomes free meanwhile. The server's deadlines count from the first byte on: a
+// connection without one is kept, a slow header or body is not.
+func TestAConnectionMayWaitForItsFirstRequest(t *testing.T) {
+	sockets, address := listen(t)
+	l, err := sockets.Listen("api")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const header, whole, patience = 200 * time.Millisecond, 400 * time.Millisecond, 1500 * time.Millisecond
+	mine := handover.NewListener(l, nil, patience)
+	server := &http.Server{ConnState: mine.ConnState, ReadHeaderTimeout: header, ReadTimeout: whole, IdleTimeout: patience,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if _, err := io.Copy(io.Discard, r.Body); err != nil {
+				w.WriteHeader(http.StatusRequestTimeout)
+			}
+		})}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(mine) }()
+	for _, c := range []struct {
+		name   string
+		pieces []string
+		pauses []time.Duration // before each piece
+		status int             // of the answer; 0 when the connection is closed without an answer
+		within time.Duration
+	}{
+		{"a late request", []string{"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab"}, []time.Duration{600 * time.Millisecond}, http.StatusOK, 900 * time.Millisecond},
+		{"a late request in two pieces", []string{"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n", "ab"},
+			[]time.Duration{600 * time.Millisecond, 100 * time.Millisecond}, http.StatusOK, time.Second},
+		{"half a header", []string{"POST / HT"}, []time.Duration{600 * time.Millisecond}, http.StatusBadRequest, 1200 * time.Millisecond},
+		{"half a body", []string{"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\na"}, []time.Duration{600 * time.Millisecond}, http.StatusRequestTimeout, 1400 * time.Millisecond},
+		{"nothing", nil, nil, 0, patience + 500*time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			conn, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			began := time.Now()
+			_ = conn.SetDeadline(began.Add(10 * time.Second))
+			for i, piece := range c.pieces {
+				time.Sleep(c.pauses[i])
+				if _, err := io.WriteString(conn, piece); err != nil {
+					t.Fatal(err)
+				}
+			}
+			status := 0
+			if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err == nil {
+				status = resp.StatusCode
+			}
+			if took := time.Since(began); status != c.status || took > c.within {
+				t.Errorf("answered %d after %s, want %d within %s", status, took.Round(time.Millisecond), c.status, c.within)
+			}
+		})
+	}
+	t.Cleanup(func() {
+		_ = server.Close()
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+	})
 }

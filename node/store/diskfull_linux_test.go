@@ -13,6 +13,7 @@ import (
 	"github.com/bizra/bizra-top/node/breaker"
 	"github.com/bizra/bizra-top/node/pool"
 	"github.com/bizra/bizra-top/node/settings"
+	"github.com/bizra/bizra-top/node/smalldisk"
 	"github.com/bizra/bizra-top/node/store"
 )
 
@@ -47,7 +48,7 @@ func checkRefusal(t *testing.T, err error, mounted bool) {
 }
 
 func TestAFullDiskRefusesWritesAndReadsGoOn(t *testing.T) {
-	onSmallDisk(t, 3<<20, func(t *testing.T, dir string, mounted bool, grow func()) {
+	smalldisk.Run(t, 3<<20, func(t *testing.T, dir string, mounted bool, grow func()) {
 		path := filepath.Join(dir, "ledger.db")
 		l, metrics, _ := openNoting(t, path)
 		shut := run(t, l)
@@ -105,7 +106,7 @@ func openNoting(t *testing.T, path string) (*store.Ledger, *prometheus.Registry,
 // PostgreSQL is away and the outbox's disk gets full: a verdict that is nowhere
 // on disk is not answered, and the error names both.
 func TestAFullOutboxRefusesWrites(t *testing.T) {
-	onSmallDisk(t, 3<<20, func(t *testing.T, dir string, mounted bool, grow func()) {
+	smalldisk.Run(t, 3<<20, func(t *testing.T, dir string, mounted bool, grow func()) {
 		reg, metrics := settings.NewRegistry(), prometheus.NewRegistry()
 		s, bs := pool.Declare(reg, 2), breaker.Declare(reg, "database")
 		db, err := pool.OpenPostgres("postgres://u@127.0.0.1:1/db?sslmode=disable", s, pool.NewGate(s, metrics), breaker.New("database", "database", bs, breaker.WithProber()))

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/bizra/bizra-top/node/smalldisk"
 	"github.com/bizra/bizra-top/node/store"
 )
 
@@ -16,7 +17,7 @@ import (
 // again everything is in PostgreSQL once. The table is in a tablespace on the
 // small disk; where a test cannot mount, a trigger raises the same error.
 func TestAFullDiskOfPostgres(t *testing.T) {
-	onSmallDisk(t, 24<<20, func(t *testing.T, dir string, mounted bool, grow func()) {
+	smalldisk.Run(t, 24<<20, func(t *testing.T, dir string, mounted bool, grow func()) {
 		s := newServer(t)
 		dsn := s.dsn()
 		if mounted {

@@ -65,6 +65,14 @@ type KindReport struct {
 	Latency  Latency `json:"latency_seconds"`
 }
 
+// Refusals are the answers 429 and 503, by which a target says that it has too much to
+// do. Their latency counts from when the request was sent: a refusal is worth something
+// when it is quick.
+type Refusals struct {
+	Count   int     `json:"count"`
+	Latency Latency `json:"latency_seconds"`
+}
+
 // Failure counts the requests of a kind that failed for one reason: "HTTP 503",
 // "error -32000" of JSON-RPC, "timeout", "undecided", "not begun", …
 type Failure struct {
@@ -111,6 +119,7 @@ type Report struct {
 	GeneratorLate   int `json:"generator_late"`
 
 	Latency  Latency      `json:"latency_seconds"`
+	Refused  Refusals     `json:"refused"`
 	Kinds    []KindReport `json:"kinds"`
 	Failures []Failure    `json:"failures"`
 	Timeline []Second     `json:"timeline"`
@@ -132,6 +141,7 @@ func (r Report) WriteCSV(out io.Writer) error {
 type observation struct {
 	kind     int
 	latency  time.Duration
+	refused  time.Duration // after being sent; 0 when it was not
 	failure  string
 	lateness blame
 	warm     bool
@@ -146,6 +156,7 @@ type recorder struct {
 	mu               sync.Mutex
 	report           Report
 	all, second      *hdrhistogram.Histogram
+	refused          *hdrhistogram.Histogram
 	kinds            []*hdrhistogram.Histogram
 	counts           []KindReport
 	failures         map[Failure]int // by kind and reason; Count is 0
@@ -158,7 +169,7 @@ type recorder struct {
 }
 
 func newRecorder(c Config, choose chooser, begin time.Time) *recorder {
-	r := &recorder{began: begin, all: newHistogram(), second: newHistogram(), failures: map[Failure]int{}, last: begin,
+	r := &recorder{began: begin, all: newHistogram(), second: newHistogram(), refused: newHistogram(), failures: map[Failure]int{}, last: begin,
 		pattern: c.Pattern, warmUp: c.WarmUp.Seconds(), warmRate: c.Pattern.rate(0), toldAt: -c.WarmUp.Seconds()}
 	r.report = Report{Target: c.Target.Name(), Pattern: c.Pattern.Shape, Mix: c.Mix, Skew: c.Skew, Peak: c.Pattern.Rate,
 		Began: begin.UTC(), Duration: c.Pattern.Duration.Seconds(), Concurrency: c.Concurrency}
@@ -188,9 +199,10 @@ func (r *recorder) record(o observation) {
 		}
 		return
 	}
-	micros := max(o.latency.Microseconds(), shortest)
-	record := func(h *hdrhistogram.Histogram) { _ = h.RecordValue(micros) } // the timeout keeps it within bounds
-	record(r.second)
+	record := func(h *hdrhistogram.Histogram, d time.Duration) {
+		_ = h.RecordValue(max(d.Microseconds(), shortest)) // the timeout keeps it within bounds
+	}
+	record(r.second, o.latency)
 	if o.failure == "" {
 		r.answered++
 	} else {
@@ -200,8 +212,12 @@ func (r *recorder) record(o observation) {
 		return
 	}
 	r.last = now
-	record(r.all)
-	record(r.kinds[o.kind])
+	record(r.all, o.latency)
+	record(r.kinds[o.kind], o.latency)
+	if o.refused > 0 {
+		r.report.Refused.Count++
+		record(r.refused, o.refused)
+	}
 	of := &r.counts[o.kind]
 	of.Requests++
 	r.report.Requests++
@@ -271,7 +287,7 @@ func (r *recorder) snapshot(now time.Time) Report {
 	if out.Took > 0 {
 		out.Rate = float64(out.Requests-out.Errors) / out.Took
 	}
-	out.Latency = latencyOf(r.all)
+	out.Latency, out.Refused.Latency = latencyOf(r.all), latencyOf(r.refused)
 	out.Kinds = slices.Clone(r.counts)
 	for i := range out.Kinds {
 		out.Kinds[i].Latency = latencyOf(r.kinds[i])

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -194,6 +195,7 @@ func (l *running) request(ctx context.Context, a arrival, lateness blame, random
 	limited, cancel := context.WithTimeout(ctx, l.Timeout)
 	defer cancel()
 	l.recorder.begin()
+	sent := time.Now()
 	status, err := l.Target.send(limited, r, body)
 	latency := time.Since(a.due)
 	o := observation{kind: number, latency: latency, warm: a.warm, lateness: lateness, begun: true}
@@ -204,6 +206,9 @@ func (l *running) request(ctx context.Context, a arrival, lateness blame, random
 		o.failure = failureOf(err)
 	default:
 		o.failure = r.judge(status, body.Bytes(), parser)
+		if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+			o.refused = max(time.Since(sent), 1)
+		}
 	}
 	l.recorder.record(o)
 }

@@ -96,7 +96,32 @@ func TestAStallIsChargedWithAllThatFellDue(t *testing.T) {
 	})
 }
 
-// The same against a real server, with slack for a busy machine.
+// Every other request is refused after 15 ms, at 100 a second and one under way at most,
+// so that they begin later and later: how quickly a server refuses is told apart from that.
+func TestRefusalsAreTimedFromWhenTheyAreSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		c := onFake(t, func(r *http.Request) (*http.Response, error) {
+			if err := sleep(r, 15*time.Millisecond); err != nil {
+				return nil, err
+			}
+			if n++; n%2 == 0 {
+				return answer(http.StatusServiceUnavailable, "")
+			}
+			return answer(http.StatusOK, good)
+		})
+		c.Concurrency = 1
+		r := run(t, t.Context(), c)
+		if r.Requests != 300 || r.Errors != 150 || r.Refused.Count != 150 {
+			t.Fatalf("%d requests, %d errors, %d refused: %v", r.Requests, r.Errors, r.Refused.Count, r.Failures)
+		}
+		if l := r.Refused.Latency; l.P50 < 0.0149 || l.Max > 0.0151 || r.Latency.P50 < 0.5 {
+			t.Errorf("refused within %+v, latency %+v", l, r.Latency)
+		}
+	})
+}
+
+// A stall as above of a real server, with slack for a busy machine.
 func TestAStallOfARealServer(t *testing.T) {
 	var began atomic.Pointer[time.Time]
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

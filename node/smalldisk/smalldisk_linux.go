@@ -1,4 +1,4 @@
-package store_test
+package smalldisk
 
 import (
 	"errors"
@@ -10,14 +10,15 @@ import (
 	"testing"
 )
 
-// onSmallDisk runs a test again in a process of its own, in which dir is a disk
-// of its own with room for size bytes, and grow gives it plenty.
+// Run runs a test again in a process of its own, in which dir is a disk of its own
+// with room for size bytes, and grow gives it plenty. mounted says whether it is a disk:
 //
 // The disk is a tmpfs in a mount namespace that ends with the process: real
 // ENOSPC, seen by nobody else. Where the host does not let a test mount, which is
 // said in the log, a limit on the size of every file the process writes takes
 // its place (RLIMIT_FSIZE): writes really fail, with EFBIG.
-func onSmallDisk(t *testing.T, size int, test func(t *testing.T, dir string, mounted bool, grow func())) {
+func Run(t *testing.T, size int, test func(t *testing.T, dir string, mounted bool, grow func())) {
+	t.Helper()
 	const again = "BIZRA_TEST_SMALL_DISK"
 	if dir := os.Getenv(again); dir != "" {
 		mounted, grow := makeSmall(t, dir, size)

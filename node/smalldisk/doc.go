@@ -1,0 +1,2 @@
+// Package smalldisk has a disk that tests can fill.
+package smalldisk
