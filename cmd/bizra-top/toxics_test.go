@@ -135,6 +135,12 @@ func poison(t *testing.T) *poisoned {
 	}
 	n.process = start(t, binary(t), "--headless", "--config", path, "--listen", "127.0.0.1:0", "--state-dir", t.TempDir())
 	n.healthy()
+	// Until the node knows how deep the block is, it is kept for seconds only.
+	for deadline := time.Now().Add(10 * time.Second); n.value(t, `bizra_upstream_head_block\{provider="one"\}`) == 0; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the node has seen no head")
+		}
+	}
 	if why := n.ask(false, true); why != "" {
 		t.Fatal(why)
 	}
@@ -277,19 +283,19 @@ func (n *poisoned) under(lasts time.Duration) {
 	callers.Wait()
 }
 
-// settled waits until the node has no more goroutines than before, and a few for
-// connections that are kept. It returns how many more.
-func (n *poisoned) settled(before int) int {
+// settled waits until the node has no more goroutines than before, but for a few and the
+// two of each connection that it keeps. It returns how many more.
+func (n *poisoned) settled(before resources) int {
 	n.Helper()
-	const kept = 12
 	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
 		n.client.CloseIdleConnections()
-		more := int(n.value(n.T, "go_goroutines")) - before
-		if more <= kept {
+		now := n.resources(n.T)
+		more := now.goroutines - before.goroutines
+		if more <= 12+2*max(0, now.files-before.files) {
 			return more
 		}
 		if time.Since(began) > 20*time.Second {
-			n.Errorf("%d goroutines more than the %d before", more, before)
+			n.Errorf("%d goroutines more than the %d before, open files %d, before %d", more, before.goroutines, now.files, before.files)
 			return more
 		}
 	}
@@ -310,7 +316,7 @@ func TestFaultToxics(t *testing.T) {
 				n := poison(t)
 				n.under(time.Second)
 				n.client.CloseIdleConnections()
-				before := int(n.value(n.T, "go_goroutines"))
+				before := n.resources(n.T)
 				for _, toxic := range toxics {
 					t.Run(toxic.name, func(t *testing.T) {
 						n.T, n.answered, n.slowest = t, map[string]int{}, 0

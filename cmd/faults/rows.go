@@ -74,7 +74,7 @@ var rows = []row{
 		{"node/store", []string{"TestAFullDiskRefusesWritesAndReadsGoOn", "TestAFullOutboxRefusesWrites", "TestAFullDiskOfPostgres"}},
 		{"probes", []string{"TestSamplingStopsBeforeTheDiskIsFull"}},
 		{"node/control", []string{"TestAFullDiskOfTheTrailIsToldAndStopsNothing"}},
-		{"node/audit", []string{"TestTheTrailGoesOnAfterAFullDisk", "TestEntriesThatCannotWaitAreCounted"}}}},
+		{"node/audit", []string{"TestEntriesThatCannotWaitAreCounted", "TestTheTrailGoesOnAfterAFullDisk"}}}},
 	{16, "slowloris", []tests{{"node/api", []string{"TestFaultSlowloris"}}}},
 	{17, "hostile bodies are refused", []tests{
 		{"node/api", []string{"TestBadInputOfTheGateway"}},

@@ -14,6 +14,55 @@ import (
 	"github.com/bizra/bizra-top/node/smalldisk"
 )
 
+// More entries come than may wait: the oldest are kept, and the trail tells how many are
+// lost, at the end or once it goes on.
+func TestEntriesThatCannotWaitAreCounted(t *testing.T) {
+	const entries = 6000
+	overflow := func(t *testing.T, path string) (*audit.Log, int) {
+		l, err := audit.Open(path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range entries {
+			_ = l.Add(audit.Entry{Verb: "change", By: fmt.Sprint(i), Reason: strings.Repeat("r", 500)})
+		}
+		kept, err := l.Read(entries, nil)
+		if n := len(kept); err != nil || n < 1000 || n > 2500 || kept[n-1].By != "0" || kept[0].By != fmt.Sprint(n-1) {
+			t.Errorf("%d entries are kept (%v)", n, err)
+		}
+		return l, len(kept)
+	}
+	t.Run("at the end", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "audit.jsonl")
+		if err := os.Symlink("/dev/full", path); err != nil {
+			t.Fatal(err)
+		}
+		l, _ := overflow(t, path)
+		if err := l.Close(); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), fmt.Sprintf("%d entries are lost", entries)) {
+			t.Errorf("%v", err)
+		}
+	})
+	t.Run("with room again", func(t *testing.T) {
+		smalldisk.Run(t, 128<<10, func(t *testing.T, dir string, _ bool, grow func()) {
+			l, kept := overflow(t, filepath.Join(dir, "audit.jsonl"))
+			defer l.Close()
+			grow()
+			for deadline := time.Now().Add(2 * time.Second); l.Failed() != nil; time.Sleep(5 * time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatal(l.Failed())
+				}
+			}
+			read, err := l.Read(entries, nil)
+			if err != nil || len(read) != kept+1 {
+				t.Fatalf("%d entries, %d were kept: %v", len(read), kept, err)
+			}
+			if e, want := read[0], fmt.Sprintf("%d entries before this one are lost", entries-kept); e.Verb != "trail" || e.Seq != entries+1 || !strings.Contains(e.Reason, want) {
+				t.Errorf("%+v, want %s", e, want)
+			}
+		})
+	})
+}
+
 // The disk gets full while entries are written: those that it refuses can be read, are
 // written by themselves within two seconds after it has room, and nothing is lost or there
 // twice, also for who opens the trail afterwards.
@@ -86,54 +135,5 @@ func TestTheTrailGoesOnAfterAFullDisk(t *testing.T) {
 			t.Errorf("told %q, %q and %d more", bad, good, len(told))
 		}
 		t.Logf("%d entries, 501 of them while the disk was full, all there %s after it had room", entries, took.Round(time.Millisecond))
-	})
-}
-
-// More entries come than may wait: the oldest are kept, and the trail tells how many are
-// lost, at the end or once it goes on.
-func TestEntriesThatCannotWaitAreCounted(t *testing.T) {
-	const entries = 6000
-	overflow := func(t *testing.T, path string) (*audit.Log, int) {
-		l, err := audit.Open(path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range entries {
-			_ = l.Add(audit.Entry{Verb: "change", By: fmt.Sprint(i), Reason: strings.Repeat("r", 500)})
-		}
-		kept, err := l.Read(entries, nil)
-		if n := len(kept); err != nil || n < 1000 || n > 2500 || kept[n-1].By != "0" || kept[0].By != fmt.Sprint(n-1) {
-			t.Errorf("%d entries are kept (%v)", n, err)
-		}
-		return l, len(kept)
-	}
-	t.Run("at the end", func(t *testing.T) {
-		path := filepath.Join(t.TempDir(), "audit.jsonl")
-		if err := os.Symlink("/dev/full", path); err != nil {
-			t.Fatal(err)
-		}
-		l, _ := overflow(t, path)
-		if err := l.Close(); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), fmt.Sprintf("%d entries are lost", entries)) {
-			t.Errorf("%v", err)
-		}
-	})
-	t.Run("with room again", func(t *testing.T) {
-		smalldisk.Run(t, 128<<10, func(t *testing.T, dir string, _ bool, grow func()) {
-			l, kept := overflow(t, filepath.Join(dir, "audit.jsonl"))
-			defer l.Close()
-			grow()
-			for deadline := time.Now().Add(2 * time.Second); l.Failed() != nil; time.Sleep(5 * time.Millisecond) {
-				if time.Now().After(deadline) {
-					t.Fatal(l.Failed())
-				}
-			}
-			read, err := l.Read(entries, nil)
-			if err != nil || len(read) != kept+1 {
-				t.Fatalf("%d entries, %d were kept: %v", len(read), kept, err)
-			}
-			if e, want := read[0], fmt.Sprintf("%d entries before this one are lost", entries-kept); e.Verb != "trail" || e.Seq != entries+1 || !strings.Contains(e.Reason, want) {
-				t.Errorf("%+v, want %s", e, want)
-			}
-		})
 	})
 }
