@@ -17,11 +17,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
+	"go.uber.org/goleak"
 
 	"github.com/bizra/bizra-top/node/settings"
 	"github.com/bizra/bizra-top/probes"
 	"github.com/bizra/bizra-top/probes/promapi"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // source returns a history with a minute of samples of up{node="a"} and
 // up{node="b"}, one a second.

@@ -9,10 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/settings"
 	"github.com/bizra/bizra-top/probes/remote"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // hostile is a server that is no Prometheus to trust.
 func hostile(t *testing.T, answer http.HandlerFunc) *remote.Server {
