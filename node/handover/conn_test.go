@@ -14,12 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/bizra/bizra-top/node/handover"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // generation is a server that answers with its number.
 type generation struct {
