@@ -84,7 +84,7 @@ func (x *exchange) read(r *http.Request, s Settings) *requestProblem {
 		}
 	}
 	body := bytes.TrimSpace(x.in)
-	deep, many := overgrown(body, s.MaxDepth.Get(), max(leastValues, valuesOfAMember*s.MaxBatch.Get()))
+	deep, many, control := overgrown(body, s.MaxDepth.Get(), max(leastValues, valuesOfAMember*s.MaxBatch.Get()))
 	switch {
 	case len(body) == 0:
 		return &requestProblem{http.StatusBadRequest, codeInvalid, "the body is empty: send a JSON-RPC request"}
@@ -92,7 +92,7 @@ func (x *exchange) read(r *http.Request, s Settings) *requestProblem {
 		return &requestProblem{http.StatusBadRequest, codeInvalid, "the JSON is nested deeper than api.max_depth"}
 	case many:
 		return &requestProblem{http.StatusRequestEntityTooLarge, codeLimit, "the JSON has too many values for what api.max_batch allows"}
-	case !utf8.Valid(body) || fastjson.ValidateBytes(body) != nil:
+	case control || !utf8.Valid(body) || fastjson.ValidateBytes(body) != nil:
 		return &requestProblem{http.StatusBadRequest, codeParse, "the body is not JSON"}
 	}
 	return nil
@@ -106,8 +106,9 @@ const (
 )
 
 // overgrown says whether JSON nests deeper than limit or has more values than most,
-// without parsing it.
-func overgrown(data []byte, limit, most int) (deep, many bool) {
+// without parsing it, and whether a string has a control character, which fastjson lets
+// through before an escape.
+func overgrown(data []byte, limit, most int) (deep, many, control bool) {
 	depth, values, quoted := 0, 0, false
 	for i := 0; i < len(data); i++ {
 		switch c := data[i]; {
@@ -116,10 +117,11 @@ func overgrown(data []byte, limit, most int) (deep, many bool) {
 		case c == '"':
 			quoted = !quoted
 		case quoted:
+			control = control || c < ' '
 		case c == '[' || c == '{':
 			values++
 			if depth++; depth > limit {
-				return true, false
+				return true, false, false
 			}
 		case c == ',':
 			values++
@@ -127,10 +129,10 @@ func overgrown(data []byte, limit, most int) (deep, many bool) {
 			depth--
 		}
 		if values > most {
-			return false, true
+			return false, true, false
 		}
 	}
-	return false, false
+	return false, false, control
 }
 
 // request is one JSON-RPC request, taken apart. Its slices point into the
