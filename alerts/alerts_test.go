@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/rules"
+	"go.uber.org/goleak"
 
 	"github.com/bizra/bizra-top/alerts"
 	"github.com/bizra/bizra-top/alerts/silence"
@@ -23,6 +24,8 @@ import (
 	"github.com/bizra/bizra-top/node/settings"
 	"github.com/bizra/bizra-top/probes"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 type rig struct {
 	*alerts.Evaluator

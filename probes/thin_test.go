@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/storage"
+	"go.uber.org/goleak"
 
 	"github.com/bizra/bizra-top/node/settings"
 )
@@ -22,7 +23,7 @@ import (
 // TestMain has databases look for new blocks every second instead of every minute.
 func TestMain(m *testing.M) {
 	reloadEvery = time.Second
-	m.Run()
+	goleak.VerifyTestMain(m)
 }
 
 // open opens a history with settings KEY, VALUE, and returns how to change them

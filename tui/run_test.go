@@ -73,11 +73,13 @@ func startModel(t *testing.T, o Options, ready func(*model)) chan error {
 // emulated returns the terminal after raw was written to it.
 func emulated(raw string) *vt.Emulator {
 	screen := vt.NewEmulator(100, 30)
-	// Someone must take its answers to queries. Closing it would race with this,
-	// so it is left to the end of the process.
-	go io.Copy(io.Discard, screen)
+	var answers sync.WaitGroup // to queries: someone must take them
+	answers.Go(func() { io.Copy(io.Discard, screen) })
 	// There is no terminal driver here to return the carriage.
 	io.WriteString(screen, strings.ReplaceAll(raw, "\n", "\r\n"))
+	// To close the screen itself would race with its reader.
+	screen.InputPipe().(io.Closer).Close()
+	answers.Wait()
 	return screen
 }
 

@@ -13,6 +13,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
 	"github.com/charmbracelet/x/exp/golden"
+	"go.uber.org/goleak"
 
 	"github.com/bizra/bizra-top/node/control"
 )
@@ -20,7 +21,7 @@ import (
 func TestMain(m *testing.M) {
 	time.Local = time.UTC
 	os.Unsetenv("NO_COLOR")
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // screen is a model with a fake node, driven without a terminal.

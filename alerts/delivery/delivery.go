@@ -164,7 +164,7 @@ func nudge(c chan struct{}) {
 // lookEvery is how often the settings are looked at and the queue is tidied.
 const lookEvery = 2 * time.Second
 
-// Run sends until ctx ends, and leaves the queue on disk.
+// Run sends until ctx ends, and leaves the queue on disk and no connection open.
 func (d *Dispatcher) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	look := time.NewTicker(lookEvery)
@@ -182,6 +182,7 @@ func (d *Dispatcher) Run(ctx context.Context) {
 		}
 	}
 	wg.Wait()
+	d.client.CloseIdleConnections()
 	d.save(&failing)
 }
 

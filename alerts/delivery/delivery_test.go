@@ -15,11 +15,14 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/rules"
+	"go.uber.org/goleak"
 
 	"github.com/bizra/bizra-top/alerts/delivery"
 	"github.com/bizra/bizra-top/alerts/silence"
 	"github.com/bizra/bizra-top/node/settings"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestAfterARestart(t *testing.T) {
 	dir := t.TempDir()

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 )
 
 // hooks is a real server that notes what reaches it.
@@ -129,4 +131,15 @@ func TestAnswersAreBounded(t *testing.T) {
 	if told := r.told(); len(told) > 400 || strings.ContainsAny(told, "\x1b\a") {
 		t.Errorf("told %q", told)
 	}
+}
+
+// The connections to receivers were left to time out after the end.
+func TestNoConnectionOutlivesTheEnd(t *testing.T) {
+	well := serve(t, func(http.ResponseWriter, *http.Request) {})
+	before := goleak.IgnoreCurrent()
+	r := start(t, t.TempDir(), nil, "alerts.webhooks", well.URL, "alerts.group_wait", "0s")
+	r.rule().fire("A")
+	eventually(t, "it was not told", func() bool { return well.list() != "" })
+	r.stop()
+	goleak.VerifyNone(t, before)
 }

@@ -42,9 +42,6 @@ func address(t *testing.T, variable string) string {
 	return v
 }
 
-// built is the folder of the programs that the tests run, empty until one does.
-var built string
-
 var (
 	makeBuilt = sync.OnceValue(func() (err error) {
 		built, err = os.MkdirTemp("", "bizra-top")
@@ -62,14 +59,6 @@ func build(name, race string) error {
 		return fmt.Errorf("build: %w\n%s", err, out)
 	}
 	return nil
-}
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if built != "" {
-		_ = os.RemoveAll(built) // what is left in a folder for such things fails no test
-	}
-	os.Exit(code)
 }
 
 // binary builds the program with the race detector, once a run.

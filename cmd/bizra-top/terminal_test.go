@@ -45,9 +45,8 @@ func onTerminal(t *testing.T, w, h int, program string, args ...string) *termina
 	}
 	x := &terminal{t: t, cmd: cmd, pty: master, ended: make(chan error, 1), screen: vt.NewEmulator(w, h)}
 	go func() { x.ended <- cmd.Wait() }()
-	// What the terminal answers to questions. To close the emulator would race with
-	// this, so it is left to the end of the process.
-	go func() { _, _ = io.Copy(master, x.screen) }()
+	var answers sync.WaitGroup // of the terminal to questions
+	answers.Go(func() { _, _ = io.Copy(master, x.screen) })
 	drawn := make(chan struct{})
 	go func() {
 		defer close(drawn)
@@ -73,7 +72,10 @@ func onTerminal(t *testing.T, w, h int, program string, args ...string) *termina
 		_ = cmd.Process.Kill()
 		x.resume()
 		_ = master.Close()
+		// To close the emulator itself would race with its reader.
+		_ = x.screen.InputPipe().(io.Closer).Close()
 		<-drawn
+		answers.Wait()
 	})
 	return x
 }

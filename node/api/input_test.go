@@ -77,6 +77,7 @@ func TestBadInputOfTheGateway(t *testing.T) {
 		{"white space", " \n\t", 400, -32600, "null"},
 		{"not JSON", "<html>", 400, -32700, "null"},
 		{"cut JSON", `{"jsonrpc":"2.0","id":1`, 400, -32700, "null"},
+		{"a control character before an escape", "{\"jsonrpc\":\"2.0\",\"id\":\"\x03\\b\",\"method\":\"eth_chainId\"}", 400, -32700, "null"},
 		{"two values", member + member, 400, -32700, "null"},
 		{"a cut batch", "[" + member, 400, -32700, "null"},
 		{"a number", "7", 400, -32600, "null"},

@@ -101,7 +101,7 @@ func (x *exchange) read(r *http.Request, s Settings, b *bodies) *requestProblem 
 	}
 	body := bytes.TrimSpace(x.in)
 	most := max(leastValues, valuesOfAMember*s.MaxBatch.Get())
-	deep, values := overgrown(body, s.MaxDepth.Get(), most)
+	deep, values, control := overgrown(body, s.MaxDepth.Get(), most)
 	switch {
 	case len(body) == 0:
 		return &requestProblem{http.StatusBadRequest, codeInvalid, "the body is empty: send a JSON-RPC request"}
@@ -109,7 +109,7 @@ func (x *exchange) read(r *http.Request, s Settings, b *bodies) *requestProblem 
 		return &requestProblem{http.StatusBadRequest, codeInvalid, "the JSON is nested deeper than api.max_depth"}
 	case values > most:
 		return &requestProblem{http.StatusRequestEntityTooLarge, codeLimit, "the JSON has too many values for what api.max_batch allows"}
-	case !utf8.Valid(body) || fastjson.ValidateBytes(body) != nil:
+	case control || !utf8.Valid(body) || fastjson.ValidateBytes(body) != nil:
 		return &requestProblem{http.StatusBadRequest, codeParse, "the body is not JSON"}
 	case valueSize*values > keepBelow && !x.hold(int64(valueSize*values)):
 		return busy
@@ -125,9 +125,10 @@ const (
 	valuesOfAMember = 20     // of a batch, on average
 )
 
-// overgrown says whether JSON nests deeper than limit, and how many values it has,
-// without parsing it. It ends where they are more than most.
-func overgrown(data []byte, limit, most int) (deep bool, values int) {
+// overgrown says whether JSON nests deeper than limit, how many values it has, without
+// parsing it, and whether a string has a control character, which fastjson lets through
+// before an escape. It ends where the values are more than most.
+func overgrown(data []byte, limit, most int) (deep bool, values int, control bool) {
 	depth, quoted := 0, false
 	for i := 0; i < len(data) && values <= most; i++ {
 		switch c := data[i]; {
@@ -136,10 +137,11 @@ func overgrown(data []byte, limit, most int) (deep bool, values int) {
 		case c == '"':
 			quoted = !quoted
 		case quoted:
+			control = control || c < ' '
 		case c == '[' || c == '{':
 			values++
 			if depth++; depth > limit {
-				return true, values
+				return true, values, control
 			}
 		case c == ',':
 			values++
@@ -147,7 +149,7 @@ func overgrown(data []byte, limit, most int) (deep bool, values int) {
 			depth--
 		}
 	}
-	return false, values
+	return false, values, control
 }
 
 // request is one JSON-RPC request, taken apart. Its slices point into the

@@ -66,7 +66,7 @@ func New(s Settings, l2 *Redis, canonical Canonical, reg prometheus.Registerer) 
 		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[uint64, *entry]) time.Duration {
 			return max(time.Duration(e.Value.until-monotonic.Now()), 0)
 		}),
-		OnDeletion: func(e otter.DeletionEvent[uint64, *entry]) { c.metrics.left(e.Value, e.Cause) },
+		OnAtomicDeletion: func(e otter.DeletionEvent[uint64, *entry]) { c.metrics.left(e.Value, e.Cause) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("build L1 cache: %w", err)

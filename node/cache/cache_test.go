@@ -14,11 +14,17 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
 
 	"github.com/bizra/bizra-top/node/breaker"
 	"github.com/bizra/bizra-top/node/cache"
 	"github.com/bizra/bizra-top/node/settings"
 )
+
+// Otter ends its goroutine when the cache is collected, which is not asked for.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/maypok86/otter/v2.periodicCleanUp[...]"))
+}
 
 type rig struct {
 	*cache.Cache
@@ -165,6 +171,23 @@ func TestFlushOfOneClass(t *testing.T) {
 	}
 	if blocks() != cache.Origin || addresses() != cache.L1 || len(c.server.Keys()) == 0 {
 		t.Error("another class was flushed, or this one was not")
+	}
+}
+
+// What an operator is told right after a flush was what L1 held before it: entries were
+// counted out in the background.
+func TestAFlushIsCountedAtOnce(t *testing.T) {
+	c := build(t, false)
+	for i := range 100 {
+		get(t, c.Cache, fmt.Sprint(i), body("x"))
+	}
+	if _, err := c.FlushClass(t.Context(), cache.Block); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range c.Stats() {
+		if s.Entries != 0 || s.Bytes != 0 {
+			t.Errorf("%s holds %d entries, %d bytes", s.Class, s.Entries, s.Bytes)
+		}
 	}
 }
 

@@ -18,11 +18,14 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
 
 	"github.com/bizra/bizra-top/node/audit"
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/settings"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // observer is of a node whose clock was set back by ten minutes.
 type observer struct{}

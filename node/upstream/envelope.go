@@ -3,6 +3,7 @@ package upstream
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strconv"
 
 	"github.com/valyala/fastjson"
@@ -19,7 +20,7 @@ type envelope struct {
 // tenth of json.Unmarshal where strings are long. Member names are compared as
 // they are written.
 func open(data []byte) (e envelope, ok bool) {
-	if !shallow(data) || fastjson.ValidateBytes(data) != nil {
+	if !sound(data) || fastjson.ValidateBytes(data) != nil {
 		return e, false
 	}
 	i := space(data, 0)
@@ -66,13 +67,19 @@ func space(data []byte, i int) int {
 // brackets as long as a body may be would end the process.
 const maxDepth = 10_000
 
-func shallow(data []byte) bool {
+// sound says whether data have nothing that fastjson does not refuse as it must: too
+// many brackets, or, in a string with an escape, a control character before it.
+func sound(data []byte) bool {
 	for i, depth := 0, 0; i < len(data); {
 		c := data[i]
 		i++
 		switch c {
 		case '"':
-			i = stringEnd(data, i)
+			end := stringEnd(data, i)
+			if text := data[i:end]; bytes.IndexByte(text, '\\') >= 0 && slices.ContainsFunc(text, control) {
+				return false
+			}
+			i = end
 		case '{', '[':
 			if depth++; depth > maxDepth {
 				return false
@@ -83,6 +90,8 @@ func shallow(data []byte) bool {
 	}
 	return true
 }
+
+func control(c byte) bool { return c < ' ' }
 
 // stringEnd returns where a string ends whose content begins at i.
 func stringEnd(data []byte, i int) int {

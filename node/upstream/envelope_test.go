@@ -15,11 +15,23 @@ func TestADeepAnswerIsRefused(t *testing.T) {
 	}
 }
 
+// A control character before an escape was let through, and made what clients got no JSON.
+func TestAControlCharacterInAStringIsRefused(t *testing.T) {
+	for text, want := range map[string]bool{
+		`"a\tb\u0003"`: true, "\"a\x03\"": false, "\"\x03\\b\"": false, "\"\\b\x03\"": false, "\"\n\\\"\"": false, "{\"\x1f\\n\":1}": false,
+		" [ \"\\\\\" ,\n\t1 ] ": true,
+	} {
+		if _, ok := open([]byte(`{"id":1,"result":` + text + `}`)); ok != want {
+			t.Errorf("%q: %v", text, ok)
+		}
+	}
+}
+
 func FuzzEnvelope(f *testing.F) {
 	for _, s := range []string{
 		`{"jsonrpc":"2.0","id":7,"result":"0x1"}`, ` { "id" : 7 , "result" : { "a" : [ 1 , "}" , "\"" ] } , "error" : null } `,
 		`{"id":7,"error":{"code":-32000,"message":"x\\"}}`, `{}`, `[]`, `{"id":`, `{"id":7}x`, `null`, `"x"`, `{"a":{},"b":[],"result":-1.5e3}`,
-		`{"result":true,"result":false}`, `{"\u0069d":7}`, `{"x":"\\\\","id":1}`,
+		`{"result":true,"result":false}`, "{\"\":\"\x03\\b\"}", `{"\u0069d":7}`, `{"x":"\\\\","id":1}`,
 	} {
 		f.Add([]byte(s))
 	}

@@ -207,7 +207,8 @@ func (s *Set) Run(ctx context.Context) {
 // Discover asks all providers at once which chain they serve, again and again
 // until enough have said, and returns the chain: the configured one, or else the
 // one that most of those who answer serve. With a chain configured it asks each
-// once only: a node starts without its providers.
+// once only: a node starts without its providers. After an error no connection is
+// left open.
 func (s *Set) Discover(ctx context.Context) (uint64, error) {
 	for {
 		var wg sync.WaitGroup
@@ -226,6 +227,7 @@ func (s *Set) Discover(ctx context.Context) (uint64, error) {
 			return id, nil
 		}
 		if !sleep(ctx, 250*time.Millisecond) {
+			s.transport.CloseIdleConnections()
 			return 0, fmt.Errorf("%w; mend upstream.providers, or set upstream.chain_id", err)
 		}
 	}

@@ -3,6 +3,7 @@ package promapi_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -16,12 +17,17 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/rules"
 	"github.com/prometheus/prometheus/storage"
+	"go.uber.org/goleak"
 
 	"github.com/bizra/bizra-top/node/settings"
 	"github.com/bizra/bizra-top/probes"
 	"github.com/bizra/bizra-top/probes/promapi"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // source returns a history with a minute of samples of up{node="a"} and
 // up{node="b"}, one a second.
@@ -301,3 +307,84 @@ func either(h http.Handler) http.Handler {
 		_, _ = w.Write(rec.Body.Bytes())
 	})
 }
+
+// Rules are told as a Prometheus tells them, and those that were not asked for are not.
+func TestRulesAreToldAsAsked(t *testing.T) {
+	s := source(t)
+	manager := &rules.ManagerOptions{QueryFunc: rules.EngineQueryFunc(s.Engine, s.Queryable), Queryable: s.Queryable, Context: t.Context(),
+		Appendable: nowhere{}, NotifyFunc: func(context.Context, string, ...*rules.Alert) {}, Logger: slog.New(slog.DiscardHandler)}
+	parse := func(text string) parser.Expr {
+		e, err := s.Parser.ParseExpr(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	group := rules.NewGroup(rules.GroupOptions{Name: "g", File: "f.yaml", Interval: 5 * time.Second, Opts: manager, Rules: []rules.Rule{
+		rules.NewAlertingRule("High", parse(`up{node="a"} > 5`), 0, 0, labels.FromStrings("severity", "warning"),
+			labels.FromStrings("summary", "too high"), labels.EmptyLabels(), "", true, manager.Logger),
+		rules.NewAlertingRule("Low", parse("up < 0"), time.Minute, 0, labels.EmptyLabels(), labels.EmptyLabels(), labels.EmptyLabels(), "", true, manager.Logger),
+		rules.NewRecordingRule("up:sum", parse("sum(up)"), labels.EmptyLabels()),
+	}})
+	group.Eval(t.Context(), s.Latest())
+	s.Rules = func() []*rules.Group { return []*rules.Group{group} }
+	api := promapi.New(s)
+
+	type told struct {
+		Groups []struct {
+			Name     string
+			Interval float64
+			Rules    []struct {
+				Name, Type, State string
+				Alerts            []struct{ State, Value string }
+			}
+		}
+	}
+	for form, want := range map[string]string{
+		"":                             "High/firing/1 Low/inactive/0 up:sum//0",
+		"type=alert":                   "High/firing/1 Low/inactive/0",
+		"type=record":                  "up:sum//0",
+		"exclude_alerts=true":          "High/firing/0 Low/inactive/0 up:sum//0",
+		"rule_name[]=Low":              "Low/inactive/0",
+		"rule_group[]=other":           "",
+		"file[]=f.yaml&type=record":    "up:sum//0",
+		`match[]={severity="warning"}`: "High/firing/1",
+	} {
+		a := ask(t, api, http.MethodGet, "/api/v1/rules", strings.ReplaceAll(form, `"`, "%22"))
+		var got told
+		if err := json.Unmarshal(a.Data, &got); err != nil {
+			t.Fatal(err)
+		}
+		var list []string
+		for _, g := range got.Groups {
+			for _, r := range g.Rules {
+				list = append(list, fmt.Sprintf("%s/%s/%d", r.Name, r.State, len(r.Alerts)))
+			}
+		}
+		if text := strings.Join(list, " "); text != want {
+			t.Errorf("%q: %q, want %q", form, text, want)
+		}
+	}
+	if a := ask(t, api, http.MethodGet, "/api/v1/alerts", ""); !strings.Contains(string(a.Data), `"alertname":"High"`) || strings.Contains(string(a.Data), "Low") {
+		t.Errorf("%s", a.Data)
+	}
+	for _, form := range []string{"type=all", "exclude_alerts=perhaps", "match[]={"} {
+		if a := ask(t, api, http.MethodGet, "/api/v1/rules", form); a.code != http.StatusBadRequest {
+			t.Errorf("%s: %d", form, a.code)
+		}
+	}
+}
+
+// nowhere takes what rules write.
+type nowhere struct{}
+
+func (nowhere) Appender(context.Context) storage.Appender { return dropped{} }
+
+type dropped struct{ storage.Appender }
+
+func (dropped) Append(storage.SeriesRef, labels.Labels, int64, float64) (storage.SeriesRef, error) {
+	return 0, nil
+}
+func (dropped) SetOptions(*storage.AppendOptions) {}
+func (dropped) Commit() error                     { return nil }
+func (dropped) Rollback() error                   { return nil }

@@ -2,6 +2,7 @@ package promises_test
 
 import (
 	"context"
+	"log/slog"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -11,9 +12,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
 	"github.com/bizra/bizra-top/node"
+	"github.com/bizra/bizra-top/node/api"
 	"github.com/bizra/bizra-top/node/settings"
 	"github.com/bizra/bizra-top/probes/promises"
 )
@@ -66,6 +69,66 @@ func TestPartsAreMeasured(t *testing.T) {
 		if row.Name == "breaker.memory" && (row.Before < 1000 || !row.Passed) {
 			t.Errorf("%+v", row)
 		}
+	}
+}
+
+// unobserved is a node whose metrics nobody keeps.
+type unobserved struct{}
+
+func (unobserved) Query(context.Context, string) ([]api.Sample, error) { return nil, nil }
+func (unobserved) Panel(string) (string, bool)                         { return "", false }
+
+// The API is measured on a whole node, which is started apart from what the parts hold,
+// and closed; so is the memory it takes.
+func TestTheAPIIsMeasured(t *testing.T) {
+	o := onEmbedded(t)
+	o.Only = []string{"api", "cache.hit_ratio", "memory"}
+	starts, closed := 0, false
+	o.Start = func(ctx context.Context, changes []settings.Change) (promises.Running, error) {
+		starts++
+		registry, metrics := settings.NewRegistry(), prometheus.NewRegistry()
+		declared := node.Declare(registry)
+		if err := registry.Load(settings.SourceFlag, append([]settings.Change{
+			{Key: "upstream.providers", Value: strings.Join(o.Settings.Upstream.Providers.Get(), ",")},
+			{Key: "cache.l2.url", Value: o.Settings.Cache.URL.Get()}}, changes...)); err != nil {
+			return promises.Running{}, err
+		}
+		if declared.Cache.Prefix.Get() == o.Settings.Cache.Prefix.Get() {
+			t.Error("its entries in Redis are not apart from the operator's")
+		}
+		n, err := node.New(ctx, node.Options{Registry: registry, Settings: declared, StateDir: t.TempDir(), Mode: "node", Log: slog.New(slog.DiscardHandler), Metrics: metrics})
+		if err != nil {
+			return promises.Running{}, err
+		}
+		if err := n.Open(ctx, node.Opening{Observer: unobserved{}}); err != nil {
+			return promises.Running{}, err
+		}
+		running, stop := context.WithCancel(ctx)
+		serving, ended := make(chan struct{}), make(chan error, 1)
+		go func() { ended <- n.Run(running, func() { close(serving) }) }()
+		<-serving
+		return promises.Running{URL: "http://" + n.Address(), Metrics: metrics, Close: func() error { closed = true; stop(); return <-ended }}, nil
+	}
+	r, err := promises.Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if starts != 1 || !closed {
+		t.Errorf("the node was started %d times, closed: %v", starts, closed)
+	}
+	var names []string
+	for _, row := range r.Rows {
+		names = append(names, row.Name)
+		if math.IsNaN(row.Before) || math.IsNaN(row.After) || row.Before < 0 || row.After < 0 {
+			t.Errorf("%+v", row)
+		}
+		// Every node answers from its cache what was just asked for.
+		if row.Name == "cache.hit_ratio" && row.After < 50 || row.Name == "api.rate" && (row.Before < 1 || row.After < 1) {
+			t.Errorf("%+v", row)
+		}
+	}
+	if len(names) < 6 || len(r.Memory) < 10 || r.Memory[0].RSS <= 0 || r.Memory[0].Heap <= 0 {
+		t.Errorf("rows %v, memory %+v", names, r.Memory)
 	}
 }
 

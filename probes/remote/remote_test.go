@@ -9,10 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/settings"
 	"github.com/bizra/bizra-top/probes/remote"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // hostile is a server that is no Prometheus to trust.
 func hostile(t *testing.T, answer http.HandlerFunc) *remote.Server {
@@ -118,11 +122,34 @@ func TestNothingCanBeChanged(t *testing.T) {
 	door.Choose("a")
 	ctx := t.Context()
 	for name, do := range map[string]func() error{
-		"change": func() error { _, err := door.Change(ctx, control.ChangeRequest{}); return err },
-		"undo":   func() error { _, err := door.Undo(ctx); return err },
-		"act":    func() error { _, err := door.Act(ctx, control.ActionRequest{ID: "cache.flush_l1"}); return err },
+		"change":      func() error { _, err := door.Change(ctx, control.ChangeRequest{}); return err },
+		"keep":        func() error { _, err := door.Keep(ctx, "last"); return err },
+		"revert":      func() error { _, err := door.Revert(ctx, "last"); return err },
+		"undo":        func() error { _, err := door.Undo(ctx); return err },
+		"redo":        func() error { _, err := door.Redo(ctx); return err },
+		"save":        func() error { _, err := door.Save(ctx, control.SaveRequest{}); return err },
+		"act":         func() error { _, err := door.Act(ctx, control.ActionRequest{ID: "cache.flush_l1"}); return err },
+		"drill":       func() error { _, err := door.Drill(ctx); return err },
+		"load":        func() error { _, err := door.StartLoad(ctx, control.LoadRequest{}); return err },
+		"end of load": func() error { _, err := door.StopLoad(ctx); return err },
+		"fault":       func() error { _, err := door.SetFault(ctx, "x"); return err },
+		"lift":        func() error { _, err := door.Lift(ctx, "x"); return err },
+		"silence":     func() error { _, err := door.AddSilence(ctx, control.SilenceRequest{}); return err },
+		"expire":      func() error { _, err := door.ExpireSilence(ctx, "x"); return err },
+		"acknowledge": func() error { _, err := door.Acknowledge(ctx, control.AcknowledgeRequest{}); return err },
+		"withdraw":    func() error { _, err := door.Withdraw(ctx, "x"); return err },
 	} {
 		if err := do(); err == nil || !strings.Contains(err.Error(), "nothing can be changed") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, do := range map[string]func() error{ // what no metric tells
+		"transitions": func() error { _, err := door.Transitions(ctx, "x"); return err },
+		"outcomes":    func() error { _, err := door.Outcomes(ctx, "x"); return err },
+		"hot keys":    func() error { _, err := door.HotKeys(ctx, 1); return err },
+		"sources":     func() error { _, err := door.Explain(ctx, "pool.limit"); return err },
+	} {
+		if err := do(); err == nil || !strings.Contains(err.Error(), "a Prometheus ") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

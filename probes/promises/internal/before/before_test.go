@@ -14,12 +14,15 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
 
 	"github.com/bizra/bizra-top/node/pool"
 	"github.com/bizra/bizra-top/node/settings"
 	"github.com/bizra/bizra-top/node/store"
 	"github.com/bizra/bizra-top/probes/promises/internal/before"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // What is measured against works: the breaker opens at half and closes again.
 func TestBreaker(t *testing.T) {
