@@ -8,8 +8,12 @@ import (
 	"sync"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/bizra/bizra-top/node/audit"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func openLog(t *testing.T, path string) *audit.Log {
 	t.Helper()
