@@ -1,6 +1,7 @@
 package handover
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -106,11 +107,15 @@ func (c channel) give(conn net.Conn) error {
 	return sent
 }
 
-// receive reads a message until the deadline, with the connection that came with it.
-func (c channel) receive(until time.Time) (message, net.Conn, error) {
+// receive reads a message until the deadline or the end of ctx, with the connection that
+// came with it.
+func (c channel) receive(ctx context.Context, until time.Time) (message, net.Conn, error) {
 	if err := c.SetReadDeadline(until); err != nil {
 		return message{}, nil, err
 	}
+	// Only now: an end of ctx before would be undone by the deadline.
+	stop := context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(past) }) // a closed one is not waited for
+	defer stop()
 	data, rights := make([]byte, maxMessage), make([]byte, unix.CmsgSpace(4))
 	n, more, flags, _, err := c.ReadMsgUnix(data, rights)
 	if err != nil {

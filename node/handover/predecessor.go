@@ -54,8 +54,6 @@ func Inherit() (*Predecessor, error) {
 // reads the old one's state into state. An error, also of ctx, means that the old
 // process goes on and this one must end.
 func (p *Predecessor) Ready(ctx context.Context, state any) (conns []net.Conn, err error) {
-	stop := context.AfterFunc(ctx, func() { _ = p.channel.SetReadDeadline(past) }) // a closed one is not waited for
-	defer stop()
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("take over from the old process: %w", err)
@@ -69,7 +67,7 @@ func (p *Predecessor) Ready(ctx context.Context, state any) (conns []net.Conn, e
 	}
 	until := time.Now().Add(waitFor)
 	for {
-		m, conn, err := p.channel.receive(until)
+		m, conn, err := p.channel.receive(ctx, until)
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}

@@ -193,11 +193,6 @@ func TestWhatCannotBeHandedOver(t *testing.T) {
 	if _, err := handover.Start(t.Context(), "/no/such/program", nil, sockets); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no program: %v", err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := handover.Start(ctx, "/bin/sh", []string{"-c", "read x <&3"}, sockets); !errors.Is(err, context.Canceled) {
-		t.Errorf("a start that is not wanted any more: %v", err)
-	}
 	if err := sockets.Add("piped", pipeListener{}, false); err == nil || !strings.Contains(err.Error(), "cannot be handed over") {
 		t.Errorf("a listener without a socket: %v", err)
 	}
@@ -206,6 +201,23 @@ func TestWhatCannotBeHandedOver(t *testing.T) {
 	}
 	if p, err := handover.Inherit(); p != nil || err != nil {
 		t.Errorf("inherited %v, %v", p, err)
+	}
+}
+
+// An end of the context just before the wait for the new process was lost: it was waited
+// for all the same, for as long as one may prepare.
+func TestAnEarlyEndOfAStartIsNotLost(t *testing.T) {
+	sockets, _ := listen(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 20 {
+		began := time.Now()
+		if _, err := handover.Start(ctx, "/bin/sh", []string{"-c", "read x <&3"}, sockets); !errors.Is(err, context.Canceled) {
+			t.Errorf("%v", err)
+		}
+		if took := time.Since(began); took > handover.ReadyFor/2 {
+			t.Fatalf("it took %s", took)
+		}
 	}
 }
 

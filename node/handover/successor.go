@@ -75,9 +75,7 @@ func environment(environ []string) []string {
 
 // expect waits for a message; the end of the process, or of ctx, is an error.
 func (s *Successor) expect(ctx context.Context, want kind, within time.Duration) (message, error) {
-	stop := context.AfterFunc(ctx, func() { _ = s.channel.SetReadDeadline(past) }) // a closed one is not waited for
-	defer stop()
-	m, conn, err := s.channel.receive(time.Now().Add(within))
+	m, conn, err := s.channel.receive(ctx, time.Now().Add(within))
 	if conn != nil {
 		_ = conn.Close() // nobody asked for it
 	}
