@@ -70,7 +70,7 @@ func (l *Listener) ConnState(c net.Conn, to http.ConnState) {
 	}
 	mine.mu.Lock()
 	mine.idle = to == http.StateNew || to == http.StateIdle
-	if to == http.StateIdle {
+	if to == http.StateIdle || to == http.StateHijacked { // those deadlines count from now
 		mine.waited = 0
 	}
 	mine.mu.Unlock()
