@@ -50,8 +50,13 @@ func rulesOf(t *testing.T, path string) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = alerts.New(t.Context(), alerts.Options{History: h, Metrics: prometheus.NewRegistry(), Settings: as, Silences: silences,
+	e, err := alerts.New(t.Context(), alerts.Options{History: h, Metrics: prometheus.NewRegistry(), Settings: as, Silences: silences,
 		Send: func(context.Context, string, ...*rules.Alert) {}, Log: log, Notify: func(control.Event) {}})
+	if err == nil {
+		ended, end := context.WithCancel(t.Context())
+		end()
+		e.Run(ended) // its rules wait for it
+	}
 	return err
 }
 
