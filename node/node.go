@@ -103,9 +103,8 @@ func New(ctx context.Context, o Options) (_ *Node, err error) {
 			o.Happened(e)
 		}
 	})
-	// What the garbage collector cannot free: the memory in use is up to twice that by design.
-	live := collectors.WithGoCollectorRuntimeMetrics(collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(`^/gc/heap/live:bytes$`)})
-	n.metrics.MustRegister(collectors.NewGoCollector(live), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	live := collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(`^/gc/heap/live:bytes$`)} // half of what is in use, by design
+	n.metrics.MustRegister(collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(live)), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		settings.Collector(o.Registry),
 		breaker.Collector(func() []*breaker.Breaker { return n.breakers }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_node_info", Help: "1, with the node's version.",
@@ -323,9 +322,7 @@ func (n *Node) Run(ctx context.Context, serving func()) error {
 	if serving != nil {
 		serving()
 	}
-	// What opening left behind was in use when the garbage collector last looked, so that
-	// the heap might grow to twice of that before it looks again.
-	background.Go(runtime.GC)
+	background.Go(runtime.GC) // else the heap may grow to twice what opening had in use
 	n.event("node", "good", n.name(), fmt.Sprintf("started %s on %s, chain %d, ledger %s", n.options.Version, n.server.Address(), n.chainID, n.ledger.Backend()))
 
 	var err error
