@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -125,6 +126,27 @@ func TestNudgeTakesASampleAtOnce(t *testing.T) {
 		history, err := r.History(t.Context(), time.Minute, time.Second)
 		return err == nil && len(history["in_flight"]) == 1
 	})
+}
+
+// What was gathered before a change must not have a time after it: a look at the moment
+// after a change would show the node as it was before.
+func TestASampleHasTheTimeOfItsStart(t *testing.T) {
+	r, _ := sample(t, t.TempDir())
+	var changed atomic.Pointer[time.Time]
+	r.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "g"}, func() float64 {
+		if changed.Load() != nil {
+			return 1
+		}
+		now := time.Now()
+		changed.Store(&now) // just after it was read
+		time.Sleep(50 * time.Millisecond)
+		return 0
+	}))
+	eventually(t, "the change is seen", func() bool { return len(r.query(t, "g==1")) == 1 })
+	v, err := r.history.Instant(t.Context(), "g==0", *changed.Load())
+	if err != nil || len(v) != 1 {
+		t.Errorf("what was read before the change is not known to be from before it: %v, %v", v, err)
+	}
 }
 
 // The engine would make room for 3 trillion steps and end the process, whoever asked:

@@ -132,11 +132,12 @@ func (m *Sampler) sample(ctx context.Context) error {
 	if err := m.room(); err != nil {
 		return err
 	}
+	// As in a scrape, the time is that of its start: what changed before it is in it.
+	now := time.Now()
 	families, err := m.gatherer.Gather()
 	if len(families) == 0 {
 		return err
 	}
-	now := time.Now()
 	at := max(now.Add(m.history.leadAt(now)).UnixMilli(), m.last.Load()+1)
 	a := appender{AppenderV2: m.history.raw().db.AppenderV2(ctx), at: at, known: m.known}
 	for _, f := range families {

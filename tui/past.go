@@ -272,9 +272,11 @@ func (m *model) lastEvent() *control.Event {
 	return nil
 }
 
-// justAfter is the first full second at which metrics show an event: the sample is
-// taken with it, or up to a second later.
-func justAfter(e control.Event) time.Time { return e.Time.Add(time.Second).Truncate(time.Second) }
+// justAfter is the first full second at which metrics surely show an event: the sample
+// that does is taken up to a second later.
+func justAfter(e control.Event) time.Time {
+	return e.Time.Add(2 * time.Second).Truncate(time.Second)
+}
 
 func (m *model) jumpToEvent() tea.Cmd {
 	e := m.lastEvent()

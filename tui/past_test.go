@@ -82,12 +82,12 @@ func TestTravelDoesNotQueue(t *testing.T) {
 
 func TestEventsOfThePast(t *testing.T) {
 	s := newScreen(t, 120, 40).keys("E")
-	s.shows("PAST 11:59:27", "BreakerOpen: firing")
-	s.keys("E").shows("PAST 11:59:10", "upstream/beta: closed → open")
+	s.shows("PAST 11:59:28", "BreakerOpen: firing")
+	s.keys("E").shows("PAST 11:59:11", "upstream/beta: closed → open")
 	// What came later is not in the list; the selected one is where E goes there.
 	s.keys("8").shows("timed out after 2s")
 	s.hides("firing: upstream/beta", "half-open → closed")
-	s.keys("G", "E").shows("PAST 11:58:19", "node: started")
+	s.keys("G", "E").shows("PAST 11:58:20", "node: started")
 }
 
 func TestBeforeHistory(t *testing.T) {

@@ -306,6 +306,9 @@ func letAChangeGoBack(t *testing.T, x *terminal, n *operated) {
 }
 
 func twoChanges(t *testing.T, n *operated) {
+	// Just before a full second, the sample that shows it comes after that.
+	now := time.Now()
+	time.Sleep(now.Truncate(time.Second).Add(1950 * time.Millisecond).Sub(now))
 	n.change(t, "pool.limit", "6")
 	time.Sleep(2500 * time.Millisecond) // samples between the two
 	n.change(t, "pool.limit", "9")
