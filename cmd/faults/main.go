@@ -28,7 +28,11 @@ import (
 func main() {
 	only := flag.String("rows", "", "numbers of the rows to run, such as 2,16; all by default")
 	short := flag.Bool("short", false, "only tests that make test does not run, in their short forms")
-	limit := flag.Duration("timeout", 30*time.Minute, "how long one package's tests of a row may take")
+	within := 30 * time.Minute
+	if os.Getenv("BIZRA_TEST_LONG") != "" {
+		within = 90 * time.Minute // half an hour of steady load, after ten minutes to warm up
+	}
+	limit := flag.Duration("timeout", within, "how long one package's tests of a row may take")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
