@@ -12,11 +12,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/rulefmt"
 	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/rules"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/bizra/bizra-top/node/control"
@@ -177,6 +179,18 @@ func (e *Evaluator) load() error {
 	if err := e.manager.Update(e.every, slices.Sorted(maps.Keys(data)), labels.EmptyLabels(), "", e.evaluate); err != nil {
 		return err
 	}
+	var alerts, records time.Duration
+	for _, g := range e.manager.RuleGroups() {
+		for _, r := range g.Rules() {
+			switch r.(type) {
+			case *rules.AlertingRule:
+				alerts = max(alerts, g.Interval())
+			case *rules.RecordingRule:
+				records = max(records, g.Interval())
+			}
+		}
+	}
+	e.history.RulesEvery(alerts, records)
 	e.described.Clear() // the rules before are gone
 	e.loaded = data
 	if len(patterns) == 0 {

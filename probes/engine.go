@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
@@ -50,14 +51,14 @@ func (e *engine) NewRangeQuery(ctx context.Context, q storage.Queryable, opts pr
 func (e *engine) fit(expr string, opts promql.QueryOpts, start, end time.Time) (string, promql.QueryOpts, error) {
 	const ranges = samplesInRange * time.Second // of one second apart: no panel has shorter ones
 	if fine := e.history.resolution(start.UnixMilli()); samplesInRange*fine <= ranges &&
-		!strings.Contains(expr, "offset") && !strings.Contains(expr, "@") {
+		!strings.Contains(expr, "offset") && !strings.Contains(expr, "@") && !strings.Contains(expr, alertsPrefix) && !strings.Contains(expr, ":") {
 		return expr, opts, nil
 	}
 	parsed, err := e.history.parser.ParseExpr(expr)
 	if err != nil {
 		return "", nil, err
 	}
-	coarsest := time.Duration(0)
+	coarsest := e.history.writtenEvery(parsed)
 	widen(parsed, start, end, func(at time.Time) time.Duration {
 		resolution := e.history.resolution(at.UnixMilli())
 		coarsest = max(coarsest, resolution)
@@ -69,6 +70,33 @@ func (e *engine) fit(expr string, opts promql.QueryOpts, start, end time.Time) (
 		lookback, perStep = max(lookback, opts.LookbackDelta()), opts.EnablePerStepStats()
 	}
 	return parsed.String(), promql.NewPrometheusQueryOpts(perStep, lookback), nil
+}
+
+// alertsPrefix begins the names of the two metrics that alerting rules write.
+const alertsPrefix = "ALERTS"
+
+// writtenEvery returns how far apart the samples are of what an expression reads that
+// rules write: [History.RulesEvery]. A rule's name has a colon in it by convention, and
+// no other metric has.
+func (h *History) writtenEvery(expr parser.Expr) time.Duration {
+	apart := time.Duration(0)
+	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
+		v, ok := node.(*parser.VectorSelector)
+		if !ok {
+			return nil
+		}
+		for _, m := range v.LabelMatchers {
+			switch {
+			case m.Name != model.MetricNameLabel:
+			case strings.Contains(m.Value, alertsPrefix):
+				apart = max(apart, time.Duration(h.alertsEvery.Load()))
+			case strings.Contains(m.Value, ":"):
+				apart = max(apart, time.Duration(h.recordsEvery.Load()))
+			}
+		}
+		return nil
+	})
+	return apart
 }
 
 // widen makes every range of an expression at least as long as atLeast says for

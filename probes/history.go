@@ -73,6 +73,8 @@ type History struct {
 	stopped atomic.Bool
 	opened  atomic.Bool
 	newest  atomic.Pointer[anchor] // the newest sample
+	// How often rules write, in nanoseconds: [History.RulesEvery].
+	alertsEvery, recordsEvery atomic.Int64
 }
 
 // OpenHistory opens or creates the history in a folder of its own. What is
@@ -123,6 +125,13 @@ func OpenHistory(dir string, s Settings, log *slog.Logger) (_ *History, err erro
 // Storage gives rules their place to read from and write to.
 func (h *History) Storage() (promql.QueryEngine, storage.Queryable, storage.Appendable, parser.Parser) {
 	return h.engine, h, ruleAppendable{h}, h.parser
+}
+
+// RulesEvery says how often the slowest rules write which alerts are active, and what
+// they record: until the next time, the last sample speaks for them.
+func (h *History) RulesEvery(alerts, records time.Duration) {
+	h.alertsEvery.Store(int64(alerts))
+	h.recordsEvery.Store(int64(records))
 }
 
 // ruleAppendable is where rules write.

@@ -19,9 +19,12 @@ import (
 	"github.com/bizra/bizra-top/node/settings"
 )
 
-// tablesExpr selects what the tables are made of, all in one query.
+// tablesExpr selects what the tables are made of but for the alerts, all in one query.
 const tablesExpr = `{__name__=~"bizra_(node_info|setting|setting_revision|circuit_breaker_.+|upstream_(head_block|lag_blocks|up|preference|state|in_flight_requests|lies_total|requests_total)|` +
-	`db_pool_(limit|in_use|waiting|connections)|ledger_outbox_verdicts|cache_(hits_total|misses_total|class_.+|warm_.+))|process_start_time_seconds|ALERTS|ALERTS_FOR_STATE"}`
+	`db_pool_(limit|in_use|waiting|connections)|ledger_outbox_verdicts|cache_(hits_total|misses_total|class_.+|warm_.+))|process_start_time_seconds"}`
+
+// alertsExpr selects what alerts are active. Rules write it, at their own pace.
+const alertsExpr = `{__name__=~"ALERTS|ALERTS_FOR_STATE"}`
 
 // Quantiles of the providers' latency; the node's own look back 30 to 60 seconds.
 const (
@@ -79,14 +82,16 @@ func label(s promql.Sample, name string) string {
 
 // tablesAt derives what is not a panel.
 func tablesAt(ctx context.Context, e Evaluator, at time.Time) (control.Look, error) {
-	v, err := e.Instant(ctx, tablesExpr, at)
-	if err != nil {
-		return control.Look{}, err
-	}
 	s := samples{}
-	for _, one := range v {
-		name := one.Metric.Get(model.MetricNameLabel)
-		s[name] = append(s[name], one)
+	for _, expr := range []string{tablesExpr, alertsExpr} {
+		v, err := e.Instant(ctx, expr, at)
+		if err != nil {
+			return control.Look{}, err
+		}
+		for _, one := range v {
+			name := one.Metric.Get(model.MetricNameLabel)
+			s[name] = append(s[name], one)
+		}
 	}
 	p50, err := e.Instant(ctx, upstreamP50, at)
 	if err != nil {
