@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"sync"
@@ -95,7 +96,7 @@ func New(ctx context.Context, o Options) (*Evaluator, error) {
 	engine, queryable, appendable, p := o.History.Storage()
 	e := &Evaluator{history: o.History, silences: o.Silences, settings: o.Settings, every: o.Settings.EvaluateEvery.Get(), notify: o.Notify,
 		known: map[string]known{}, parser: p, log: o.Log,
-		loader: loader{new(atomic.Pointer[ruleFiles])},
+		loader: loader{new(atomic.Pointer[ruleFiles]), o.Settings.EvaluateEvery.Get()},
 		broken: prometheus.NewGauge(prometheus.GaugeOpts{Name: "bizra_alert_rule_files_refused",
 			Help: "1 while the rule files on disk are broken and the rules before them go on."})}
 	o.Metrics.MustRegister(e.broken)
@@ -122,10 +123,32 @@ func New(ctx context.Context, o Options) (*Evaluator, error) {
 }
 
 // loader hands the rule manager the files that were read last.
-type loader struct{ files *atomic.Pointer[ruleFiles] }
+type loader struct {
+	files *atomic.Pointer[ruleFiles]
+	every time.Duration // alerts.evaluate_every
+}
 
 func (l loader) Load(name string, ignoreUnknown bool, scheme model.ValidationScheme) (*rulefmt.RuleGroups, []error) {
-	return l.files.Load().Load(name, ignoreUnknown, scheme)
+	groups, errs := l.files.Load().Load(name, ignoreUnknown, scheme)
+	if groups != nil && !filepath.IsAbs(name) {
+		for i := range groups.Groups {
+			g := &groups.Groups[i]
+			g.Interval = model.Duration(l.interval(time.Duration(g.Interval), slices.ContainsFunc(g.Rules, func(r rulefmt.Rule) bool { return r.Record != "" })))
+		}
+	}
+	return groups, errs
+}
+
+// interval is how often a group of a shipped file is evaluated that says how often it is
+// to be when alerts.evaluate_every is as usual. What is recorded is read back over a
+// minute, and so never comes less often.
+func (l loader) interval(usual time.Duration, records bool) time.Duration {
+	switch {
+	case usual == 0 || records && l.every > usualEvery:
+		return usual
+	default:
+		return time.Duration(float64(usual) * l.every.Seconds() / usualEvery.Seconds())
+	}
 }
 
 func (l loader) Parse(query string) (parser.Expr, error) { return l.files.Load().Parse(query) }

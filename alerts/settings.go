@@ -15,6 +15,10 @@ type Settings struct {
 	Delivery      delivery.Settings
 }
 
+// usualEvery is the default of alerts.evaluate_every, which the intervals in the shipped
+// files are made for.
+const usualEvery = 5 * time.Second
+
 // Declare declares the thresholds of the shipped rules and how rules are run.
 func Declare(r *settings.Registry) Settings {
 	threshold := func(name string, max, step float64, unit, doc string) settings.Spec {
@@ -95,7 +99,7 @@ func Declare(r *settings.Registry) Settings {
 	return Settings{
 		Delivery: delivery.Declare(r),
 		EvaluateEvery: settings.Duration(r, settings.Spec{Key: "alerts.evaluate_every", Min: 0.5, Max: 300, Restart: true,
-			Doc: "How often alert rules are evaluated."}, 5*time.Second),
+			Doc: "How often alert rules are evaluated; those of what has to last for half a minute, a third as often."}, usualEvery),
 		Files: settings.List(r, settings.Spec{Key: "alerts.rule_files",
 			Doc: "Further Prometheus rule files, or patterns such as /etc/bizra-top/rules/*.yaml; taken up when they change."}, nil),
 	}
