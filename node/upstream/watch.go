@@ -17,8 +17,10 @@ import (
 )
 
 const (
-	// watchTick is how finely a provider is watched.
+	// watchTick is how finely a provider is watched, and calmTick how finely while all is
+	// well with it: each look wakes an idle processor.
 	watchTick = 25 * time.Millisecond
+	calmTick  = 100 * time.Millisecond
 	// pingGap is between the questions to a provider whose breaker is open, and
 	// probeGap between the probes of one that has answered, so that three of them
 	// are three moments and not one: together they find it within 1 s.
@@ -70,16 +72,22 @@ type asking struct {
 func (s *Set) watch(ctx context.Context, p *provider) {
 	w := &watcher{Set: s, p: p}
 	defer w.wg.Wait()
-	tick := time.NewTicker(watchTick)
-	defer tick.Stop()
 	for {
 		w.look(ctx, time.Now())
-		select {
-		case <-ctx.Done():
+		rest := watchTick
+		if w.calm() {
+			rest = calmTick
+		}
+		if !sleep(ctx, rest) {
 			return
-		case <-tick.C:
 		}
 	}
+}
+
+// calm tells whether no question is under way, and none was answered badly.
+func (w *watcher) calm() bool {
+	state := w.p.breaker.State()
+	return len(w.questions) == 0 && w.p.badCount.Load() == 0 && state != breaker.Open && state != breaker.HalfOpen
 }
 
 func (w *watcher) look(ctx context.Context, now time.Time) {
