@@ -57,7 +57,7 @@ func main() {
 			measure func() error
 		}{
 			{"parts", func() error { return parts(*rounds, *span) }}, {"ratios", ratios}, {"path", func() error { return path(*turns, *long) }},
-			{"observation", func() error { return observation(*turns, 5**long) }}, {"history", history}, {"screen", screens},
+			{"observation", func() error { return observation(*turns, 60**long) }}, {"history", history}, {"screen", screens},
 		} {
 			if *only == "" || *only == m.name {
 				if err := m.measure(); err != nil {

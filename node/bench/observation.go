@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/bizra/bizra-top/node/control"
@@ -20,11 +19,15 @@ import (
 // second.
 const observedRate = 3500
 
+// observedWarmUp is for how long both nodes serve before they are compared: rules and
+// panels look back over a minute.
+const observedWarmUp = time.Minute
+
 // observation measures what all observation together costs a node: one that samples
 // once a second, evaluates every rule and serves a screen, beside one that does none
-// of that, by turns under the same load. A turn of 5 s holds one evaluation of the
-// rules. The machine's speed drifts by more than what is measured: it takes some
-// dozens of pairs to tell one percent from two.
+// of that. Both serve the same load at the same time, so that what else the machine does,
+// and how fast it is just then, is the same for both. Two processes of one program
+// differ too, so each comparison is of two new ones.
 func observation(rounds int, span time.Duration) error {
 	dir, err := os.MkdirTemp("", "bizra-bench")
 	if err != nil {
@@ -40,93 +43,87 @@ func observation(rounds int, span time.Duration) error {
 		return err
 	}
 	defer provider.end()
-	observed, err := launchNode(binary, filepath.Join(dir, "observed"), provider.urls)
-	if err != nil {
-		return err
+	var with, without, differences, ratios []float64
+	for round := range rounds {
+		on, off, err := compareObserved(binary, filepath.Join(dir, fmt.Sprint(round)), provider.urls, span, round%2 == 0)
+		if err != nil {
+			return err
+		}
+		with, without = append(with, on.share), append(without, off.share)
+		differences, ratios = append(differences, on.share-off.share), append(ratios, on.p99/off.p99)
+		fmt.Fprintf(os.Stderr, "observation: comparison %d of %d: %.2f %% of a core and %.2f %%\n", round+1, rounds, 100*on.share, 100*off.share)
 	}
-	defer observed.end()
-	unobserved, err := launchNode(binary, filepath.Join(dir, "unobserved"), provider.urls,
-		"--history.sample_every", "60s", "--alerts.evaluate_every", "300s")
-	if err != nil {
-		return err
+	slices.Sort(ratios)
+	cost, error95 := mean(differences)
+	on, _ := mean(with)
+	off, _ := mean(without)
+	fmt.Printf("\nObservation at %d cached reads a second, %d comparisons of %s side by side: %.2f %% of a core with it, %.2f %% without,\n"+
+		"difference %.2f ±%.2f %% (95 %%), p99 %.2f times (median).\n", observedRate, rounds, span, 100*on, 100*off, 100*cost, 100*error95, ratios[len(ratios)/2])
+	return nil
+}
+
+// observedTurn is what one node took while it was compared.
+type observedTurn struct {
+	share float64 // of a core
+	p99   float64 // seconds
+}
+
+// compareObserved compares one new observed node with one that is not.
+func compareObserved(binary, dir string, providers []string, span time.Duration, observedFirst bool) (on, off observedTurn, err error) {
+	var observed, unobserved *process
+	launch := []func() error{
+		func() (err error) {
+			observed, err = launchNode(binary, filepath.Join(dir, "observed"), providers)
+			return
+		},
+		func() (err error) {
+			unobserved, err = launchNode(binary, filepath.Join(dir, "unobserved"), providers,
+				"--history.sample_every", "60s", "--alerts.evaluate_every", "300s")
+			return
+		},
 	}
-	defer unobserved.end()
+	if !observedFirst {
+		slices.Reverse(launch)
+	}
+	defer func() {
+		for _, p := range []*process{observed, unobserved} {
+			if p != nil {
+				p.end()
+			}
+		}
+	}()
+	for _, f := range launch {
+		if err := f(); err != nil {
+			return on, off, err
+		}
+	}
+	defer screen(filepath.Join(dir, "observed", "control.sock"))()
 	reads := make([][]byte, cachedKeys)
 	for i := range reads {
 		reads[i] = post(fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["0x%x",true]}`, 1000+i))
 	}
-	turn := func(p *process, watched bool) (share, own, p99 float64, err error) {
-		if watched {
-			defer screen(filepath.Join(dir, "observed", "control.sock"))()
+	both := func(span time.Duration) error {
+		var wg sync.WaitGroup
+		var errs [2]error
+		for i, p := range []*process{observed, unobserved} {
+			turn := []*observedTurn{&on, &off}[i]
+			wg.Go(func() {
+				before, err1 := p.cpu()
+				t, err2 := load{address: p.address(), connections: connections, span: span, rate: observedRate,
+					next: func(r *rand.Rand) []byte { return reads[r.IntN(len(reads))] }}.run()
+				after, err3 := p.cpu()
+				if errs[i] = errors.Join(err1, err2, err3); errs[i] == nil {
+					*turn = observedTurn{(after - before).Seconds() / t.took.Seconds(), t.quantile(0.99).Seconds()}
+				}
+			})
 		}
-		self := ownCPU()
-		before, err1 := p.cpu()
-		t, err2 := load{address: p.address(), connections: connections, span: span, rate: observedRate,
-			next: func(r *rand.Rand) []byte { return reads[r.IntN(len(reads))] }}.run()
-		after, err3 := p.cpu()
-		return (after - before).Seconds() / t.took.Seconds(), (ownCPU() - self).Seconds() / t.took.Seconds(), t.quantile(0.99).Seconds(), errors.Join(err1, err2, err3)
+		wg.Wait()
+		return errors.Join(errs[:]...)
 	}
-	var with, without, differences, drifts, ratios []float64
-	for round := range rounds + 1 {
-		var on, off, drift, slow, fast float64
-		// Turns swap places, so that a machine that gets faster favours neither.
-		for _, watched := range []bool{round%2 == 0, round%2 != 0} {
-			p := unobserved
-			if watched {
-				p = observed
-			}
-			share, own, p99, err := turn(p, watched)
-			if err != nil {
-				return err
-			}
-			if watched {
-				on, slow, drift = share, p99, drift+own
-			} else {
-				off, fast, drift = share, p99, drift-own
-			}
-		}
-		if round == 0 {
-			continue // to warm up
-		}
-		with, without = append(with, on), append(without, off)
-		differences, drifts, ratios = append(differences, on-off), append(drifts, drift), append(ratios, slow/fast)
+	if err := both(observedWarmUp); err != nil {
+		return on, off, err
 	}
-	slices.Sort(ratios)
-	_, plain95 := mean(differences)
-	cost, error95 := mean(steadied(differences, drifts))
-	on, _ := mean(with)
-	off, _ := mean(without)
-	fmt.Printf("\nObservation at %d cached reads a second, %d pairs of turns of %s: %.2f %% of a core with it, %.2f %% without,\n"+
-		"difference %.2f %%, %.2f ±%.2f (95 %%) without the drift of the machine (±%.2f with it), p99 %.2f times (median).\n", observedRate, len(with), span,
-		100*on, 100*off, 100*(on-off), 100*cost, 100*error95, 100*plain95, ratios[len(ratios)/2])
-	return nil
-}
-
-// steadied takes out of values what goes along with drifts, whose mean is nothing: a
-// control variate. The generator does the same work in every turn, so it takes more
-// processor time when the machine is slower, as the node does.
-func steadied(values, drifts []float64) []float64 {
-	v, _ := mean(values)
-	d, _ := mean(drifts)
-	var along, of float64
-	for i := range values {
-		along += (values[i] - v) * (drifts[i] - d)
-		of += (drifts[i] - d) * (drifts[i] - d)
-	}
-	out := slices.Clone(values)
-	if of > 0 {
-		for i := range out {
-			out[i] -= along / of * drifts[i]
-		}
-	}
-	return out
-}
-
-// ownCPU is the processor time that this process has used so far.
-func ownCPU() time.Duration {
-	var used syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &used) // it cannot fail
-	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+	return on, off, both(span)
 }
 
 // mean is the mean of values and the half width of its 95 % confidence interval.
