@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -54,11 +53,11 @@ func observation(rounds int, span time.Duration) error {
 		fmt.Fprintf(os.Stderr, "observation: comparison %d of %d: %.2f %% of a core and %.2f %%\n", round+1, rounds, 100*on.share, 100*off.share)
 	}
 	slices.Sort(ratios)
-	cost, error95 := mean(differences)
-	on, _ := mean(with)
-	off, _ := mean(without)
+	slices.Sort(differences)
+	on, off, n := mean(with), mean(without), len(differences)
 	fmt.Printf("\nObservation at %d cached reads a second, %d comparisons of %s side by side: %.2f %% of a core with it, %.2f %% without,\n"+
-		"difference %.2f ±%.2f %% (95 %%), p99 %.2f times (median).\n", observedRate, rounds, span, 100*on, 100*off, 100*cost, 100*error95, ratios[len(ratios)/2])
+		"difference %.2f %% (median %.2f, from %.2f to %.2f), p99 %.2f times (median).\n",
+		observedRate, rounds, span, 100*on, 100*off, 100*(on-off), 100*differences[n/2], 100*differences[0], 100*differences[n-1], ratios[n/2])
 	return nil
 }
 
@@ -126,17 +125,11 @@ func compareObserved(binary, dir string, providers []string, span time.Duration,
 	return on, off, both(span)
 }
 
-// mean is the mean of values and the half width of its 95 % confidence interval.
-func mean(values []float64) (mean, error95 float64) {
-	n := float64(len(values))
+func mean(values []float64) (mean float64) {
 	for _, v := range values {
-		mean += v / n
+		mean += v / float64(len(values))
 	}
-	var squares float64
-	for _, v := range values {
-		squares += (v - mean) * (v - mean)
-	}
-	return mean, 1.96 * math.Sqrt(squares/max(1, n-1)/n)
+	return mean
 }
 
 // screen looks at a node once a second, as an attached screen does, until the
