@@ -35,6 +35,7 @@ func (h *History) raw() *tier { return h.tiers[0] }
 func (h *History) options(t *tier) *tsdb.Options {
 	o := tsdb.DefaultOptions()
 	o.NoLockfile = true // the history's own lock holds for all tiers
+	o.StripeSize = stripes
 	o.MinBlockDuration = headSpan.Milliseconds()
 	if t.resolution > 0 {
 		o.MinBlockDuration = thinWindow.Milliseconds()
@@ -52,6 +53,11 @@ func (h *History) options(t *tier) *tsdb.Options {
 	o.BlockReloadInterval = reloadEvery
 	return o
 }
+
+// stripes is how many parts the index of the newest series is locked in, of each tier, a
+// power of two. Prometheus has 16384, for millions of series; here that was a third of all
+// live memory.
+const stripes = 256
 
 // reloadEvery is how often a database looks for new blocks and drops old ones.
 var reloadEvery = time.Minute
