@@ -85,7 +85,8 @@ func (x *exchange) read(r *http.Request, s Settings, b *bodies) *requestProblem 
 			if int64(cap(x.in))+more > keepBelow && !x.hold(bodyCopies*more) {
 				return busy
 			}
-			x.in = slices.Grow(x.in, int(more))
+			// Exactly what was counted: append would take more.
+			x.in = append(make([]byte, 0, cap(x.in)+int(more)), x.in...)
 		}
 		n, err := r.Body.Read(x.in[len(x.in):cap(x.in)])
 		x.in = x.in[:len(x.in)+n]
