@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +12,6 @@ import (
 	"github.com/ethereum/go-ethereum/core/types"
 
 	"github.com/bizra/bizra-top/node/devchain"
-	"github.com/bizra/bizra-top/node/settings"
 	"github.com/bizra/bizra-top/node/validation"
 )
 
@@ -118,83 +116,6 @@ func TestEveryTransactionIsValid(t *testing.T) {
 		if got := ask(t, v, "transaction", hash); got.Outcome != validation.Valid {
 			t.Errorf("%s", show(got))
 		}
-	}
-}
-
-// lies are what providers may do, and the check that must find it out.
-var lies = []struct {
-	name, kind string
-	subject    func(subjects) string
-	fault      devchain.Fault
-	check      string
-}{
-	{"transaction value", "transaction", func(s subjects) string { return s.tx }, devchain.Fault{Lie: devchain.LieTransaction}, "transaction_hash"},
-	{"transaction's block hash", "transaction", func(s subjects) string { return s.tx }, devchain.Fault{Lie: devchain.LieBlockHash}, "block_hash"},
-	{"transaction's receipt", "transaction", func(s subjects) string { return s.tx }, devchain.Fault{Lie: devchain.LieReceipt}, "receipts_root"},
-	{"block hash by number", "block", func(s subjects) string { return s.number }, devchain.Fault{Lie: devchain.LieBlockHash}, "block_hash"},
-	{"block hash by hash", "block", func(s subjects) string { return s.block }, devchain.Fault{Lie: devchain.LieBlockHash}, "block_hash"},
-	{"block's transactions", "block", func(s subjects) string { return s.block }, devchain.Fault{Lie: devchain.LieTransaction}, "transactions_root"},
-	{"block's receipts", "block", func(s subjects) string { return s.number }, devchain.Fault{Lie: devchain.LieReceipt}, "receipts_root"},
-	{"balance", "address", func(s subjects) string { return s.address }, devchain.Fault{Lie: devchain.LieBalance}, "balance"},
-	{"balance of nobody", "address", func(s subjects) string { return s.absent }, devchain.Fault{Lie: devchain.LieBalance}, "balance"},
-	{"chain id", "block", func(s subjects) string { return s.number }, devchain.Fault{ChainID: 5}, "chain_id"},
-}
-
-func TestLoneLiarIsNamedAndFoolsNobody(t *testing.T) {
-	n := start(t, busy)
-	s := subjectsOf(n)
-	for _, c := range lies {
-		t.Run(c.name, func(t *testing.T) {
-			src := newSource(t, n.URLs()...)
-			v := newValidator(t, src, n.Chain.ChainID())
-			n.Providers[0].SetFault(c.fault) // the one that Call prefers
-			defer n.Providers[0].SetFault(devchain.Fault{})
-			got := ask(t, v, c.kind, c.subject(s))
-			if got.Outcome != validation.Valid || !slices.Equal(got.Liars, []string{"a"}) {
-				t.Fatalf("%s", show(got))
-			}
-			if len(src.distrusts) != 1 || !strings.HasPrefix(src.distrusts["a"][0], c.check+": ") {
-				t.Errorf("distrusts %v", src.distrusts)
-			}
-		})
-	}
-}
-
-func TestWrongChainIsReportedOnce(t *testing.T) {
-	n := start(t, busy)
-	n.Providers[1].SetFault(devchain.Fault{ChainID: 5})
-	src := newSource(t, n.URLs()...)
-	v := newValidator(t, src, n.Chain.ChainID())
-	for range 3 {
-		got := ask(t, v, "block", "8")
-		if got.Outcome != validation.Valid || !slices.Equal(got.Liars, []string{"b"}) || !slices.Equal(got.Providers, []string{"a", "c"}) {
-			t.Errorf("%s", show(got))
-		}
-	}
-	if len(src.distrusts["b"]) != 1 {
-		t.Errorf("%v", src.distrusts)
-	}
-}
-
-func TestOnlyLiarsIsInvalid(t *testing.T) {
-	n := start(t, busy)
-	s := subjectsOf(n)
-	for _, c := range lies {
-		t.Run(c.name, func(t *testing.T) {
-			src := newSource(t, n.URLs()...)
-			v := newValidator(t, src, n.Chain.ChainID())
-			for _, p := range n.Providers {
-				p.SetFault(c.fault)
-				defer p.SetFault(devchain.Fault{})
-			}
-			got := ask(t, v, c.kind, c.subject(s))
-			if got.Outcome != validation.Invalid || find(t, got, c.check).Status != validation.Failed {
-				t.Fatalf("%s", show(got))
-			}
-			if !slices.Equal(got.Liars, []string{"a", "b", "c"}) {
-				t.Errorf("liars %v", got.Liars)
-			}
-		})
 	}
 }
 
@@ -432,189 +353,6 @@ func TestWrongChainIDOfTransaction(t *testing.T) {
 	}
 }
 
-func TestNobodyAnswers(t *testing.T) {
-	n := start(t, devchain.Config{Prefill: 2, Traffic: true})
-	v := newValidator(t, newSource(t, n.URLs()...), n.Chain.ChainID())
-	s := n.Chain.RecentTransactions(1)[0]
-	for name, fault := range map[string]devchain.Fault{
-		"errors": {ErrorRate: 1}, "html": {HTML: true}, "reset": {Reset: true}, "hang": {Hang: true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			for _, p := range n.Providers {
-				p.SetFault(fault)
-			}
-			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-			defer cancel()
-			for _, call := range []func() (validation.Verdict, error){
-				func() (validation.Verdict, error) { return v.Transaction(ctx, s) },
-				func() (validation.Verdict, error) { return v.Block(ctx, "1") },
-				func() (validation.Verdict, error) { return v.Address(ctx, n.Chain.Accounts()[0]) },
-			} {
-				if got, err := call(); err == nil {
-					t.Errorf("%s", show(got))
-				} else if name != "hang" && !errors.Is(err, validation.ErrNoAnswer) {
-					t.Errorf("%v", err)
-				} else if name == "hang" && !errors.Is(err, context.DeadlineExceeded) {
-					t.Errorf("%v", err)
-				}
-			}
-		})
-	}
-}
-
-func TestReceiptsOneByOne(t *testing.T) {
-	n := start(t, busy)
-	s := subjectsOf(n)
-	without := func(src *httpSource, with ...settings.Change) *validation.Validator {
-		return newValidator(t, unsupported{src, []string{"eth_getBlockReceipts"}}, n.Chain.ChainID(), with...)
-	}
-	t.Run("honest", func(t *testing.T) {
-		src := newSource(t, n.URLs()...)
-		v := without(src)
-		for _, c := range [][2]string{{"transaction", s.tx}, {"block", s.number}, {"block", "0"}} {
-			if got := ask(t, v, c[0], c[1]); got.Outcome != validation.Valid || len(got.Liars) > 0 {
-				t.Errorf("%s", show(got))
-			}
-		}
-	})
-	t.Run("one lies", func(t *testing.T) {
-		src := newSource(t, n.URLs()...)
-		n.Providers[0].SetFault(devchain.Fault{Lie: devchain.LieReceipt})
-		defer n.Providers[0].SetFault(devchain.Fault{})
-		got := ask(t, without(src), "block", s.number)
-		if got.Outcome != validation.Valid || !slices.Equal(got.Liars, []string{"a"}) || !strings.HasPrefix(src.distrusts["a"][0], "receipts_root: ") {
-			t.Errorf("%v\n%s", src.distrusts, show(got))
-		}
-	})
-	t.Run("all lie", func(t *testing.T) {
-		for _, p := range n.Providers {
-			p.SetFault(devchain.Fault{Lie: devchain.LieReceipt})
-			defer p.SetFault(devchain.Fault{})
-		}
-		got := ask(t, without(newSource(t, n.URLs()...)), "transaction", s.tx)
-		if got.Outcome != validation.Invalid || find(t, got, "receipts_root").Status != validation.Failed {
-			t.Errorf("%s", show(got))
-		}
-	})
-	for name, v := range map[string]*validation.Validator{
-		"too many":           without(newSource(t, n.URLs()...), set("receipt_calls", "2")),
-		"not supported also": newValidator(t, unsupported{newSource(t, n.URLs()...), []string{"eth_getBlockReceipts", "eth_getTransactionReceipt"}}, n.Chain.ChainID()),
-	} {
-		t.Run(name, func(t *testing.T) {
-			for _, c := range [][2]string{{"transaction", s.tx}, {"block", s.number}} {
-				got := ask(t, v, c[0], c[1])
-				check := find(t, got, "receipts_root")
-				if got.Outcome != validation.Undecided || check.Status != validation.Skipped || !strings.Contains(check.Evidence, "does not exist") {
-					t.Errorf("%s", show(got))
-				}
-			}
-		})
-	}
-}
-
-// unsupported is a source whose providers all lack some methods.
-type unsupported struct {
-	*httpSource
-	methods []string
-}
-
-func (u unsupported) Call(ctx context.Context, method string, params ...any) (validation.Answer, error) {
-	if slices.Contains(u.methods, method) {
-		method = "no_such_method"
-	}
-	return u.httpSource.Call(ctx, method, params...)
-}
-
-func (u unsupported) CallEach(ctx context.Context, n int, method string, params ...any) []validation.Answer {
-	if slices.Contains(u.methods, method) {
-		method = "no_such_method"
-	}
-	return u.httpSource.CallEach(ctx, n, method, params...)
-}
-
-func TestRollup(t *testing.T) {
-	n := start(t, busy)
-	s := subjectsOf(n)
-	deposit := func(raw json.RawMessage) json.RawMessage {
-		return json.RawMessage(strings.Replace(string(raw), `"type":"0x2"`, `"type":"0x7e"`, 1))
-	}
-	for _, c := range []struct {
-		name  string
-		alter func(method string, raw json.RawMessage) json.RawMessage
-		check string
-	}{
-		{"deposit transactions", func(method string, raw json.RawMessage) json.RawMessage { return deposit(raw) }, "transactions_root"},
-		{"other header fields", func(method string, raw json.RawMessage) json.RawMessage {
-			return json.RawMessage(strings.Replace(strings.Replace(string(raw), `"gasUsed":"0x`, `"l1Fee":"0x1","gasUsed":"0x1`, 1), `"mixHash":"0x`, `"mixHash":"0x`, 1))
-		}, "block_hash"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			src := newSource(t, n.URLs()...)
-			src.answer = func(_, method string, result json.RawMessage) json.RawMessage {
-				if strings.HasPrefix(method, "eth_getBlockBy") {
-					return c.alter(method, result)
-				}
-				return result
-			}
-			v := newValidator(t, src, n.Chain.ChainID())
-			got := ask(t, v, "block", s.number)
-			if got.Outcome != validation.Undecided || find(t, got, c.check).Status != validation.Skipped || len(got.Liars) > 0 {
-				t.Errorf("%s", show(got))
-			}
-			// One provider alone cannot pull the verdict down that way.
-			src.answer = func(provider, method string, result json.RawMessage) json.RawMessage {
-				if provider == "a" && strings.HasPrefix(method, "eth_getBlockBy") {
-					return c.alter(method, result)
-				}
-				return result
-			}
-			if got := ask(t, v, "block", s.block); got.Outcome != validation.Valid {
-				t.Errorf("%s", show(got))
-			}
-		})
-	}
-}
-
-func TestHostileAnswers(t *testing.T) {
-	n := start(t, busy)
-	s := subjectsOf(n)
-	for name, evil := range map[string]string{
-		"number":     `7`,
-		"string":     `"\u001b]0;owned\u0007<html>"`,
-		"array":      `[` + strings.Repeat(`null,`, 5_000) + `null]`,
-		"object":     `{}`,
-		"nulls":      `{"hash":null,"number":null,"transactions":[null],"withdrawals":[null],"accountProof":[null],"logs":[null]}`,
-		"deep":       strings.Repeat(`[`, 9000) + strings.Repeat(`]`, 9000),
-		"wrong type": `{"hash":[],"transactions":"x","number":{},"balance":"0xzz","accountProof":{}}`,
-	} {
-		t.Run(name, func(t *testing.T) {
-			src := newSource(t, n.URLs()...)
-			for _, method := range []string{"eth_getTransactionByHash", "eth_getBlockByHash", "eth_getBlockByNumber", "eth_getBlockReceipts", "eth_getProof", "eth_chainId", "eth_blockNumber"} {
-				for _, c := range [][2]string{{"transaction", s.tx}, {"block", s.block}, {"address", s.address}} {
-					src.answer = func(_, m string, result json.RawMessage) json.RawMessage {
-						if m == method {
-							return json.RawMessage(evil)
-						}
-						return result
-					}
-					v := newValidator(t, src, n.Chain.ChainID())
-					got, err := validate(t.Context(), v, c[0], c[1])
-					if err != nil {
-						continue // nobody said how high the chain is
-					}
-					asked := map[string]string{"transaction": "ByHash ByNumber Receipts", "block": "BlockByHash ByNumber Receipts", "address": "ByNumber Proof"}[c[0]]
-					if got.Outcome == validation.Valid && strings.Contains(asked, strings.TrimPrefix(method, "eth_get")) {
-						t.Errorf("%s of %s: %s", name, method, show(got))
-					}
-					if strings.ContainsAny(show(got), "\x1b\x07") {
-						t.Errorf("escape codes in %q", show(got))
-					}
-				}
-			}
-		})
-	}
-}
-
 func validate(ctx context.Context, v *validation.Validator, kind, subject string) (validation.Verdict, error) {
 	switch kind {
 	case "transaction":
@@ -625,49 +363,6 @@ func validate(ctx context.Context, v *validation.Validator, kind, subject string
 	return v.Address(ctx, subject)
 }
 
-func TestMinorityIsNamed(t *testing.T) {
-	n := start(t, busy)
-	src := newSource(t, n.URLs()...)
-	other, _ := n.Chain.Block(3)
-	// Provider a answers block 8 with a true header of another fork: it is its
-	// own block 3 with another number, and hashes to what it claims.
-	header := types.CopyHeader(other.Header())
-	header.Number.SetUint64(8)
-	forged, err := json.Marshal(header)
-	if err != nil {
-		t.Fatal(err)
-	}
-	src.answer = func(provider, method string, result json.RawMessage) json.RawMessage {
-		if provider == "a" && method == "eth_getBlockByNumber" {
-			return forged
-		}
-		return result
-	}
-	got := ask(t, newValidator(t, src, n.Chain.ChainID()), "block", "8")
-	if got.Outcome != validation.Valid || !slices.Equal(got.Liars, []string{"a"}) || !strings.HasPrefix(src.distrusts["a"][0], "canonical: ") {
-		t.Errorf("%v\n%s", src.distrusts, show(got))
-	}
-	// Near the head it may only be late.
-	src.distrusts = map[string][]string{}
-	got = ask(t, newValidator(t, src, n.Chain.ChainID(), set("reorg_depth", "50")), "block", "8")
-	if got.Outcome != validation.Valid || len(got.Liars) > 0 {
-		t.Errorf("%v\n%s", src.distrusts, show(got))
-	}
-	// With one vote each, nothing is decided.
-	src = newSource(t, n.URLs()[:2]...)
-	src.answer = func(provider, method string, result json.RawMessage) json.RawMessage {
-		if provider == "a" && method == "eth_getBlockByNumber" {
-			return forged
-		}
-		return result
-	}
-	if got = ask(t, newValidator(t, src, n.Chain.ChainID()), "block", "8"); got.Outcome == validation.Valid {
-		t.Errorf("%s", show(got))
-	}
-}
-
-// A host whose clock was set back called every new block invalid. Whose clock is wrong cannot
-// be told from here.
 func TestABlockAheadOfTheClockIsUndecided(t *testing.T) {
 	n := start(t, devchain.Config{Prefill: 3, GenesisTime: time.Now().Add(time.Hour)})
 	v := newValidator(t, newSource(t, n.URLs()...), n.Chain.ChainID())
