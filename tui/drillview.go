@@ -74,7 +74,7 @@ func cleanDrill(d control.Drill) control.Drill {
 	for i := range d.Patterns {
 		cleanAll(nameLength, &d.Patterns[i])
 	}
-	cleanAll(nameLength, &d.MaxLength, &d.Word)
+	cleanAll(nameLength, &d.MaxLength, &d.FaultFor, &d.Word)
 	cleanAll(textLength, &d.Without)
 	d.Faults = owned(d.Faults, 100)
 	for i := range d.Faults {
@@ -211,8 +211,12 @@ func (m *model) enterDrill() tea.Cmd {
 		case f.Active:
 			return m.practise(0, "lifted: "+f.Title, func(ctx context.Context) (control.Drill, error) { return m.door.Lift(ctx, f.ID) })
 		}
+		lasts := m.practice.drill.FaultFor
+		if d, err := time.ParseDuration(lasts); err == nil {
+			lasts = age(d)
+		}
 		c := &confirm{title: "Have it fail: " + f.Title, verb: "Fail", old: "as it is", new: f.Doc,
-			doc: "It lifts itself after " + age(m.practice.drill.FaultFor) + "; x lifts all."}
+			doc: "It lifts itself after " + lasts + "; x lifts all."}
 		c.apply = func(m *model) tea.Cmd {
 			return m.practise(c.id, "in force: "+f.Title, func(ctx context.Context) (control.Drill, error) { return m.door.SetFault(ctx, f.ID) })
 		}

@@ -109,7 +109,7 @@ func (d *fakeDoor) drill(step string) (control.Drill, error) {
 	if d.old {
 		return control.Drill{}, tooOld
 	}
-	out := control.Drill{Patterns: []string{"constant", "ramp", "spike", "wave", "burst"}, MaxRate: 1000, MaxLength: "10m0s", FaultFor: 2 * time.Minute}
+	out := control.Drill{Patterns: []string{"constant", "ramp", "spike", "wave", "burst"}, MaxRate: 1000, MaxLength: "10m0s", FaultFor: "2m0s"}
 	if d.real {
 		out.Word, out.Without = "load", "this node is no demo: nothing of it is made to fail"
 	} else {

@@ -13,14 +13,14 @@ import (
 
 // Drill is what is practised on a node now, and what can be.
 type Drill struct {
-	Patterns  []string      `json:"patterns"`
-	MaxRate   float64       `json:"max_rate"`       // requests a second
-	MaxLength string        `json:"max_length"`     // of a load, as a duration
-	Word      string        `json:"word,omitempty"` // to be typed before a load; none in a demo
-	Load      *DrillLoad    `json:"load,omitempty"` // the newest, until the node stops
-	Faults    []DrillFault  `json:"faults"`         // none on a node that is no demo
-	Without   string        `json:"without,omitempty"`
-	FaultFor  time.Duration `json:"fault_for"` // in nanoseconds: how long a fault stays unless it is lifted
+	Patterns  []string     `json:"patterns"`
+	MaxRate   float64      `json:"max_rate"`       // requests a second
+	MaxLength string       `json:"max_length"`     // of a load, as a duration
+	Word      string       `json:"word,omitempty"` // to be typed before a load; none in a demo
+	Load      *DrillLoad   `json:"load,omitempty"` // the newest, until the node stops
+	Faults    []DrillFault `json:"faults"`         // none on a node that is no demo
+	Without   string       `json:"without,omitempty"`
+	FaultFor  string       `json:"fault_for"` // how long a fault stays unless it is lifted, as a duration
 }
 
 // DrillLoad is a load and what became of it so far.

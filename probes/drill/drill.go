@@ -98,7 +98,7 @@ func (r *Runner) Close() {
 func (r *Runner) Drill() control.Drill {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	d := control.Drill{Patterns: load.Shapes(), MaxRate: MaxRate, MaxLength: MaxLength.String(), FaultFor: FaultFor,
+	d := control.Drill{Patterns: load.Shapes(), MaxRate: MaxRate, MaxLength: MaxLength.String(), FaultFor: FaultFor.String(),
 		Faults: []control.DrillFault{}, Without: r.options.Without, Word: r.word()}
 	if r.load != nil {
 		one := *r.load
