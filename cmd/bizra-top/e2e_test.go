@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -47,15 +48,19 @@ var (
 		built, err = os.MkdirTemp("", "bizra-top")
 		return err
 	})
-	buildRaced    = sync.OnceValue(func() error { return build("bizra-top", "-race") })
-	buildReleased = sync.OnceValue(func() error { return build("bizra-top-released", "-race=false") })
+	buildRaced    = sync.OnceValue(func() error { return build("bizra-top", "1", "-race") })
+	buildReleased = sync.OnceValue(func() error {
+		return build("bizra-top-released", "0", "-race=false", "-trimpath", "-ldflags=-s -w")
+	})
 )
 
-func build(name, race string) error {
+func build(name, cgo string, flags ...string) error {
 	if err := makeBuilt(); err != nil {
 		return err
 	}
-	if out, err := exec.Command("go", "build", race, "-o", filepath.Join(built, name), ".").CombinedOutput(); err != nil {
+	c := exec.Command("go", slices.Concat([]string{"build", "-o", filepath.Join(built, name)}, flags, []string{"."})...)
+	c.Env = append(os.Environ(), "CGO_ENABLED="+cgo)
+	if out, err := c.CombinedOutput(); err != nil {
 		return fmt.Errorf("build: %w\n%s", err, out)
 	}
 	return nil
