@@ -16,9 +16,9 @@ import (
 )
 
 // headSpan is how much the head keeps before it becomes a block, of which it then has half
-// as much again. What the process holds grows by 160 KB a minute until then: files of full
-// chunks that queries map. It is also what a start after a crash reads.
-const headSpan = 10 * time.Minute
+// as much again. What the process holds grows by 160 KB a minute until the third block is
+// made: files of full chunks that queries map. It is also what a start after a crash reads.
+const headSpan = 5 * time.Minute
 
 // tier is the history at one resolution. The first tier has every sample, in
 // memory, write-ahead log and blocks; the others have blocks only, which thin

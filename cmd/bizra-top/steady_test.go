@@ -74,11 +74,11 @@ func (p *process) resources(t *testing.T) resources {
 // fails, and after the warm-up neither its memory nor its goroutines grow, but for the two
 // of each connection that is kept for the next burst. The warm-up fills the small L1 and ends
 // with a burst, after which the stalls of a busy host open few connections more. Two minutes
-// after a warm-up of two, in CI of one; half an hour after ten with BIZRA_TEST_LONG=1: what
-// rules record every five seconds fills its first chunks until then.
+// after a warm-up of two, in CI of one; half an hour after 18 with BIZRA_TEST_LONG=1: by
+// then the history has made its first blocks and deleted its first file of chunks.
 func TestFaultSteadyLoad(t *testing.T) {
 	const rate = 60
-	warmUp := lasting(time.Minute, 2*time.Minute, 10*time.Minute)
+	warmUp := lasting(time.Minute, 2*time.Minute, 18*time.Minute)
 	lasts := lasting(2*time.Minute, 2*time.Minute, 30*time.Minute)
 	chain, err := devchain.Start(t.Context(), devchain.Config{Seed: 3, Prefill: 60, Traffic: true, MinTx: 3, MaxTx: 10, Interval: 2 * time.Second})
 	if err != nil {

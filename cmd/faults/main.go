@@ -30,7 +30,7 @@ func main() {
 	short := flag.Bool("short", false, "only tests that make test does not run, in their short forms")
 	within := 30 * time.Minute
 	if os.Getenv("BIZRA_TEST_LONG") != "" {
-		within = 90 * time.Minute // half an hour of steady load, after ten minutes to warm up
+		within = 90 * time.Minute // half an hour of steady load, after 18 minutes to warm up
 	}
 	limit := flag.Duration("timeout", within, "how long one package's tests of a row may take")
 	flag.Parse()
