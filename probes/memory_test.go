@@ -18,7 +18,7 @@ import (
 func TestFullChunksLeaveMemory(t *testing.T) {
 	dir := t.TempDir()
 	h, _, _ := open(t, dir)
-	const series, samples = 300, 130      // a chunk has 120
+	const series, samples = 300, 160      // a chunk has 150 at most
 	from := time.Now().Truncate(headSpan) // where a chunk begins
 	a := h.raw().db.AppenderV2(t.Context())
 	for i := range series {
