@@ -1,13 +1,12 @@
 // Command faults runs the tests that damage, starve and attack a node, and prints one
 // line a fault: number, name, passed or failed, how long it took, and the last figure
-// that its tests logged. `make faults` starts what the tests need; BIZRA_TEST_LONG=1
+// that each of its tests logged. `make faults` starts what the tests need; BIZRA_TEST_LONG=1
 // asks for their long forms, -short for what CI runs beside `make test`. It runs in the
 // module's root and exits 1 when a row failed.
 package main
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -50,12 +49,12 @@ func main() {
 	failed := 0
 	for _, r := range chosen {
 		began, outcome := time.Now(), "passed"
-		figure, err := r.run(ctx, *limit, *short)
+		figures, err := r.run(ctx, *limit, *short)
 		if err != nil {
 			outcome = "FAILED"
 			failed++
 		}
-		fmt.Printf("%2d  %-48s %s  %6s  %s\n", r.number, r.name, outcome, time.Since(began).Round(time.Second), figure)
+		fmt.Printf("%2d  %-48s %s  %6s  %s\n", r.number, r.name, outcome, time.Since(began).Round(time.Second), strings.Join(figures, "; "))
 		if err != nil {
 			fmt.Println(err)
 		}
@@ -85,13 +84,13 @@ func choose(only string) ([]row, error) {
 	return out, nil
 }
 
-// run runs the row's tests and returns the last figure that they logged.
-func (r row) run(ctx context.Context, limit time.Duration, short bool) (figure string, err error) {
+// run runs the row's tests and returns the figures that they logged.
+func (r row) run(ctx context.Context, limit time.Duration, short bool) (figures []string, err error) {
 	for _, t := range r.tests {
 		logged, failed := t.run(ctx, limit, short)
-		figure, err = cmp.Or(logged, figure), errors.Join(err, failed)
+		figures, err = append(figures, logged...), errors.Join(err, failed)
 	}
-	return figure, err
+	return figures, err
 }
 
 // event is a line of go test -json.
@@ -100,35 +99,41 @@ type event struct{ Action, Test, Output string }
 // logLine is what t.Log writes.
 var logLine = regexp.MustCompile(`^\s+\w+_test\.go:\d+: (.*)\n$`)
 
-func (t tests) run(ctx context.Context, limit time.Duration, short bool) (figure string, err error) {
+func (t tests) run(ctx context.Context, limit time.Duration, short bool) (figures []string, err error) {
 	cmd := exec.CommandContext(ctx, "go", "test", "-race", "-tags", "integration,faults", "-json", "-count=1", "-timeout", limit.String(), "-short="+strconv.FormatBool(short),
 		"-run", "^("+strings.Join(t.names, "|")+")$", "./"+t.pkg)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	var errs strings.Builder
 	cmd.Stderr = &errs
 	if err := cmd.Start(); err != nil {
-		return "", err
+		return nil, err
 	}
-	said, passed, figure := follow(out)
+	said, passed, logged := follow(out)
+	for _, name := range t.names {
+		if figure, has := logged[name]; has {
+			figures = append(figures, figure)
+		}
+	}
 	if err := cmd.Wait(); err != nil {
-		return figure, fmt.Errorf("%s: %w\n%s%s", t.pkg, err, said, errs.String())
+		return figures, fmt.Errorf("%s: %w\n%s%s", t.pkg, err, said, errs.String())
 	}
 	for _, name := range t.names {
 		if !slices.Contains(passed, name) {
 			err = errors.Join(err, fmt.Errorf("%s has no test %s: mend cmd/faults/rows.go", t.pkg, name))
 		}
 	}
-	return figure, err
+	return figures, err
 }
 
 // follow reads what go test says until it ends: all of it, the tests that passed and
-// the last figure that was logged.
-func follow(in io.Reader) (said string, passed []string, figure string) {
+// the last figure that each logged, itself or in a part of it.
+func follow(in io.Reader) (said string, passed []string, figures map[string]string) {
+	figures = map[string]string{}
 	var all strings.Builder
 	lines := bufio.NewReader(in)
 	for {
@@ -137,7 +142,8 @@ func follow(in io.Reader) (said string, passed []string, figure string) {
 		if json.Unmarshal([]byte(line), &e) == nil {
 			all.WriteString(e.Output)
 			if m := logLine.FindStringSubmatch(e.Output); m != nil {
-				figure = m[1]
+				test, _, _ := strings.Cut(e.Test, "/")
+				figures[test] = m[1]
 			}
 			if e.Action == "pass" {
 				passed = append(passed, e.Test)
@@ -146,7 +152,7 @@ func follow(in io.Reader) (said string, passed []string, figure string) {
 			all.WriteString(line) // what the compiler says
 		}
 		if err != nil {
-			return all.String(), passed, figure
+			return all.String(), passed, figures
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -38,13 +39,15 @@ func TestRowsNameTestsThatExist(t *testing.T) {
 }
 
 func TestWhatGoTestSaysIsRead(t *testing.T) {
-	said, passed, figure := follow(strings.NewReader(`{"Action":"output","Test":"TestA","Output":"    a_test.go:7: p99 3 ms\n"}
+	said, passed, figures := follow(strings.NewReader(`{"Action":"output","Test":"TestA","Output":"    a_test.go:7: p99 4 ms\n"}
+{"Action":"output","Test":"TestA","Output":"    a_test.go:7: p99 3 ms\n"}
+{"Action":"output","Test":"TestB/part","Output":"    a_test.go:9: 2 lost\n"}
 {"Action":"output","Test":"TestA","Output":"--- PASS: TestA (0.00s)\n"}
 {"Action":"pass","Test":"TestA"}
 {"Action":"fail","Test":"TestB"}
 # a compiler's error`))
-	if figure != "p99 3 ms" || len(passed) != 1 || passed[0] != "TestA" || !strings.Contains(said, "compiler") {
-		t.Errorf("%q %q %q", said, passed, figure)
+	if !maps.Equal(figures, map[string]string{"TestA": "p99 3 ms", "TestB": "2 lost"}) || len(passed) != 1 || passed[0] != "TestA" || !strings.Contains(said, "compiler") {
+		t.Errorf("%q %q %q", said, passed, figures)
 	}
 }
 
