@@ -96,8 +96,8 @@ func (r row) run(ctx context.Context, limit time.Duration, short bool) (figures 
 // event is a line of go test -json.
 type event struct{ Action, Test, Output string }
 
-// logLine is what t.Log writes.
-var logLine = regexp.MustCompile(`^\s+\w+_test\.go:\d+: (.*)\n$`)
+// logLine is what t.Log writes of a figure. What has no digit only tells how a test goes.
+var logLine = regexp.MustCompile(`^\s+\w+_test\.go:\d+: (.*\d.*)\n$`)
 
 func (t tests) run(ctx context.Context, limit time.Duration, short bool) (figures []string, err error) {
 	cmd := exec.CommandContext(ctx, "go", "test", "-race", "-tags", "integration,faults", "-json", "-count=1", "-timeout", limit.String(), "-short="+strconv.FormatBool(short),

@@ -42,6 +42,7 @@ func TestWhatGoTestSaysIsRead(t *testing.T) {
 	said, passed, figures := follow(strings.NewReader(`{"Action":"output","Test":"TestA","Output":"    a_test.go:7: p99 4 ms\n"}
 {"Action":"output","Test":"TestA","Output":"    a_test.go:7: p99 3 ms\n"}
 {"Action":"output","Test":"TestB/part","Output":"    a_test.go:9: 2 lost\n"}
+{"Action":"output","Test":"TestB/part","Output":"    a_test.go:7: good: it is well again\n"}
 {"Action":"output","Test":"TestA","Output":"--- PASS: TestA (0.00s)\n"}
 {"Action":"pass","Test":"TestA"}
 {"Action":"fail","Test":"TestB"}

@@ -82,6 +82,7 @@ func TestAFullDiskRefusesWritesAndReadsGoOn(t *testing.T) {
 		l, _, _ = openNoting(t, path)
 		run(t, l)
 		count(t, l, answered+1)
+		t.Logf("%d verdicts in the ledger before its disk was full, and one after it, all there", answered)
 	})
 }
 
@@ -132,5 +133,6 @@ func TestAFullOutboxRefusesWrites(t *testing.T) {
 			t.Errorf("with room again: %v", err)
 		}
 		shut()
+		t.Logf("%d verdicts in the outbox before its disk was full", answered)
 	})
 }

@@ -43,7 +43,7 @@ func TestAFullDiskOfPostgres(t *testing.T) {
 			}
 			writeBig(t, l, written, written+20)
 		}
-		t.Logf("full after %d verdicts", written)
+		before := written
 		for range 30 { // more failures than open a breaker
 			writeBig(t, l, written, written+20)
 			written += 20
@@ -61,6 +61,7 @@ func TestAFullDiskOfPostgres(t *testing.T) {
 		if there != written {
 			t.Errorf("%d of %d verdicts in PostgreSQL", there, written)
 		}
+		t.Logf("%d verdicts, %d of them before PostgreSQL's disk was full, all there after it", there, before)
 	})
 }
 
