@@ -276,9 +276,11 @@ func TestAServerWithoutFreeConnections(t *testing.T) {
 	}
 	shipped(t, l)
 	healthy(t, l, 10*time.Second)
-	if got := find(t, l, store.Query{}); len(got) != 20 {
+	got := find(t, l, store.Query{})
+	if len(got) != 20 {
 		t.Errorf("%d of 20 records", len(got))
 	}
+	t.Logf("%d verdicts waited for a server that had no connection free", len(got))
 }
 
 // Two nodes that start on an empty database at once do not fall over each other.
