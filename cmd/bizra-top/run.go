@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"time"
@@ -145,6 +146,10 @@ func drawable(out io.Writer) bool {
 	return isFile && term.IsTerminal(f.Fd()) && term.IsTerminal(os.Stdin.Fd()) && os.Getenv("TERM") != "dumb" && os.Getenv("TERM") != ""
 }
 
+// screenGCPercent is GOGC of a process that is only a screen: it makes little garbage, so
+// that collecting twice as often saves a tenth of its memory and costs next to no CPU.
+const screenGCPercent = 50
+
 // show draws the node on this terminal, or prints one look where there is none.
 func (o *options) show(ctx context.Context, out io.Writer, client tui.Door, how tui.Options) error {
 	if o.once {
@@ -164,6 +169,9 @@ func (o *options) show(ctx context.Context, out io.Writer, client tui.Door, how 
 	how.Bell, how.Desktop, how.Slow = o.bell, o.notify, o.slow
 	how.CrashDir, how.Version = filepath.Join(defaultStateDir(), "crashes"), versionText()
 	if !how.Owner {
+		if os.Getenv("GOGC") == "" {
+			debug.SetGCPercent(screenGCPercent)
+		}
 		trimming, stop := context.WithCancel(ctx)
 		var trim sync.WaitGroup
 		trim.Go(func() { trimProgram(trimming) })
