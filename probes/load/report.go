@@ -155,7 +155,8 @@ type recorder struct {
 
 	mu               sync.Mutex
 	report           Report
-	all, second      *hdrhistogram.Histogram
+	all              *hdrhistogram.Histogram
+	second, before   *hdrhistogram.Histogram // of this second, and of the one before
 	refused          *hdrhistogram.Histogram
 	kinds            []*hdrhistogram.Histogram
 	counts           []KindReport
@@ -169,7 +170,7 @@ type recorder struct {
 }
 
 func newRecorder(c Config, choose chooser, begin time.Time) *recorder {
-	r := &recorder{began: begin, all: newHistogram(), second: newHistogram(), refused: newHistogram(), failures: map[Failure]int{}, last: begin,
+	r := &recorder{began: begin, all: newHistogram(), second: newHistogram(), before: newHistogram(), refused: newHistogram(), failures: map[Failure]int{}, last: begin,
 		pattern: c.Pattern, warmUp: c.WarmUp.Seconds(), warmRate: c.Pattern.rate(0), toldAt: -c.WarmUp.Seconds()}
 	r.report = Report{Target: c.Target.Name(), Pattern: c.Pattern.Shape, Mix: c.Mix, Skew: c.Skew, Peak: c.Pattern.Rate,
 		Began: begin.UTC(), Duration: c.Pattern.Duration.Seconds(), Concurrency: c.Concurrency}
@@ -254,16 +255,36 @@ func (r *recorder) tick(ctx context.Context, tell func(Report)) {
 func (r *recorder) endSecond(now time.Time) Report {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.addRow(now)
+	return r.snapshot(now)
+}
+
+// addRow adds what ended since the last row to the timeline. The caller holds mu.
+func (r *recorder) addRow(now time.Time) {
 	l := latencyOf(r.second)
 	at := now.Sub(r.began).Seconds()
 	row := Second{At: at, Due: r.due(at) - r.due(r.toldAt), Answered: r.answered, Errors: r.errors, InFlight: r.inFlight, P50: l.P50, P99: l.P99, Max: l.Max}
+	r.second, r.before = r.before, r.second
 	r.second.Reset()
 	r.answered, r.errors, r.toldAt = 0, 0, at
 	r.report.Timeline = append(r.report.Timeline, row)
 	if extra := len(r.report.Timeline) - maxTimeline; extra > 0 {
 		r.report.Timeline = slices.Delete(r.report.Timeline, 0, extra)
 	}
-	return r.snapshot(now)
+}
+
+// reopenRow takes the last row of the timeline back, for addRow to add it with what came
+// after it. The caller holds mu.
+func (r *recorder) reopenRow() {
+	last := len(r.report.Timeline) - 1
+	row := r.report.Timeline[last]
+	r.report.Timeline = slices.Clone(r.report.Timeline[:last]) // earlier reports have the row
+	r.second.Merge(r.before)
+	r.answered, r.errors = r.answered+row.Answered, r.errors+row.Errors
+	r.toldAt = -r.warmUp
+	if last > 0 {
+		r.toldAt = r.report.Timeline[last-1].At
+	}
 }
 
 // due is how many requests were due up to a moment, warm-up included.
@@ -307,9 +328,13 @@ func (r *recorder) snapshot(now time.Time) Report {
 // until the last answer when that came later.
 func (r *recorder) finish(interrupted bool) Report {
 	now := time.Now()
-	r.endSecond(now)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	// A row of some milliseconds would look as if the target had stopped to answer.
+	if rest := now.Sub(r.began).Seconds() - r.toldAt; len(r.report.Timeline) > 0 && rest < progressEvery.Seconds()/10 {
+		r.reopenRow()
+	}
+	r.addRow(now)
 	r.report.Interrupted = interrupted
 	end := now
 	if !interrupted {

@@ -212,6 +212,29 @@ func TestFailuresAreCountedByReason(t *testing.T) {
 }
 
 // The warm-up is in the timeline and in no figure, and the timeline adds up.
+// The last answers come some milliseconds after a second: a row of their own was drawn as a
+// target that stops to answer.
+func TestTheTimelineEndsWithAWholeSecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := onFake(t, func(*http.Request) (*http.Response, error) {
+			time.Sleep(15 * time.Millisecond)
+			return answer(200, good)
+		})
+		c.Pattern.Duration = 2 * time.Second
+		r := run(t, t.Context(), c)
+		answered := 0
+		for _, s := range r.Timeline {
+			answered += s.Answered
+			if s.Answered < 90 || s.P99 < 0.015 {
+				t.Errorf("a row of the timeline: %+v", s)
+			}
+		}
+		if len(r.Timeline) != 2 || answered != 200 || r.Took < 2 {
+			t.Errorf("%d rows, %d answered in %.3f s", len(r.Timeline), answered, r.Took)
+		}
+	})
+}
+
 func TestWarmUpIsNotCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
