@@ -330,8 +330,9 @@ func (r *recorder) finish(interrupted bool) Report {
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	// A row of some milliseconds would look as if the target had stopped to answer.
-	if rest := now.Sub(r.began).Seconds() - r.toldAt; len(r.report.Timeline) > 0 && rest < progressEvery.Seconds()/10 {
+	// A row of some milliseconds would look as if the target had stopped to answer. One of
+	// the warm-up stays as it is.
+	if rest := now.Sub(r.began).Seconds() - r.toldAt; r.toldAt > 0 && rest < progressEvery.Seconds()/10 {
 		r.reopenRow()
 	}
 	r.addRow(now)

@@ -211,7 +211,6 @@ func TestFailuresAreCountedByReason(t *testing.T) {
 	}
 }
 
-// The warm-up is in the timeline and in no figure, and the timeline adds up.
 // The last answers come some milliseconds after a second: a row of their own was drawn as a
 // target that stops to answer.
 func TestTheTimelineEndsWithAWholeSecond(t *testing.T) {
@@ -235,6 +234,7 @@ func TestTheTimelineEndsWithAWholeSecond(t *testing.T) {
 	})
 }
 
+// The warm-up is in the timeline and in no figure, and the timeline adds up.
 func TestWarmUpIsNotCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
