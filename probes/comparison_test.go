@@ -32,12 +32,11 @@ func TestSides(t *testing.T) {
 func TestComparison(t *testing.T) {
 	r, _ := sample(t, t.TempDir())
 	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "g"}, []string{"name"})
-	r.metrics.MustRegister(g)
 	g.WithLabelValues("a").Set(3)
 	g.WithLabelValues("b").Set(4)
+	r.metrics.MustRegister(g)
 	eventually(t, "sampled", func() bool { return len(r.query(t, "g")) == 2 })
-	time.Sleep(1100 * time.Millisecond) // steps stand at full seconds
-	c, err := r.Comparison(t.Context(), "g > 2", r.Latest(), time.Minute, time.Second)
+	c, err := r.Comparison(t.Context(), "g > 2", r.secondOfSamples(t), time.Minute, time.Second)
 	if err != nil || len(c.Values) != 2 || len(c.Thresholds) != 1 {
 		t.Fatalf("%+v, %v", c, err)
 	}

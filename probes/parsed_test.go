@@ -15,12 +15,11 @@ import (
 func TestExpressionsEvaluatedAgain(t *testing.T) {
 	r, _ := sample(t, t.TempDir())
 	count := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "c_total"}, []string{"b", "a"})
-	r.metrics.MustRegister(count)
 	for i := range 6 {
 		count.WithLabelValues(fmt.Sprint(i%2), fmt.Sprint(i)).Add(float64(i))
 	}
+	r.metrics.MustRegister(count)
 	eventually(t, "sampled", func() bool { return len(r.query(t, "c_total")) == 6 })
-	time.Sleep(1100 * time.Millisecond)
 	exprs := []string{
 		`c_total`, `-c_total`, `(c_total{a="1"})`, `1 + 2 ^ 3`, `"text"`, `c_total @ end()`, `c_total offset 1s`, `c_total[2s]`,
 		`sum by (b, a) (c_total)`, `sum without (b) (rate(c_total[2s]))`, `topk(2, c_total)`, `quantile(scalar(max(c_total)) / 10, c_total)`,
@@ -30,7 +29,7 @@ func TestExpressionsEvaluatedAgain(t *testing.T) {
 	for _, p := range r.Panels() {
 		exprs = append(exprs, p.Expr)
 	}
-	last := r.Latest()
+	last := r.secondOfSamples(t)
 	answer := func(expr string, at time.Time) string {
 		v, err := r.history.Instant(t.Context(), expr, at)
 		for i := range v {

@@ -12,19 +12,22 @@ func TestLookAtAMoment(t *testing.T) {
 	r, _ := sample(t, t.TempDir())
 	limit := prometheus.NewGauge(prometheus.GaugeOpts{Name: "bizra_db_pool_limit"})
 	setting := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "bizra_setting"}, []string{"key"})
-	r.metrics.MustRegister(limit, setting)
 	set := func(v float64) {
 		limit.Set(v)
 		setting.WithLabelValues("pool.limit").Set(v)
+	}
+	sampled := func(v float64) {
 		eventually(t, "sampled", func() bool {
-			v2 := r.query(t, "bizra_db_pool_limit")
-			return len(v2) == 1 && v2[0].F == v
+			now := r.query(t, "bizra_db_pool_limit")
+			return len(now) == 1 && now[0].F == v
 		})
 	}
-	set(8)
-	time.Sleep(1100 * time.Millisecond) // steps stand at full seconds
-	before := r.Latest()
+	set(8) // before it is sampled: the limit never was 0
+	r.metrics.MustRegister(limit, setting)
+	sampled(8)
+	before := r.secondOfSamples(t)
 	set(12)
+	sampled(12)
 	l, err := r.LookAt(t.Context(), before)
 	if err != nil || l.Pool.Limit != 8 || !l.Time.Equal(before) || float64(*l.Panels["pool_limit"][0].Value) != 8 {
 		t.Errorf("the look at %v: %+v, %v", before, l.Pool, err)

@@ -63,6 +63,16 @@ func (r rig) query(t *testing.T, expr string) promql.Vector {
 	return v
 }
 
+// secondOfSamples waits until there are samples of one second more, so that one of the
+// full seconds at which the steps of a range stand is among them, and returns the time of
+// the newest.
+func (r rig) secondOfSamples(t *testing.T) time.Time {
+	t.Helper()
+	from := r.Latest()
+	eventually(t, "a second of samples", func() bool { return r.Latest().Sub(from) > time.Second })
+	return r.Latest()
+}
+
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for range 300 {
@@ -79,12 +89,12 @@ func TestSamplesOfEveryKindCanBeQueried(t *testing.T) {
 	count := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "c_total"}, []string{"l"})
 	native := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "n_seconds", NativeHistogramBucketFactor: 1.1})
 	classic := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "h_seconds", Buckets: []float64{1, 2}})
-	r.metrics.MustRegister(count, native, classic)
 	for i := range 1000 {
 		count.WithLabelValues("a").Inc()
 		native.Observe(float64(i+1) / 1000)
 		classic.Observe(1.5)
 	}
+	r.metrics.MustRegister(count, native, classic) // so that no sample has seen a part of it
 	eventually(t, "all are there", func() bool { return len(r.query(t, "c_total{l=\"a\"}==1000")) == 1 })
 	if n := len(r.query(t, `h_seconds_bucket{le="2"}==1000`)); n != 1 {
 		t.Fatalf("%d classic buckets", n)
