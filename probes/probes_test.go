@@ -94,8 +94,10 @@ func TestSamplesOfEveryKindCanBeQueried(t *testing.T) {
 		native.Observe(float64(i+1) / 1000)
 		classic.Observe(1.5)
 	}
-	r.metrics.MustRegister(count, native, classic) // so that no sample has seen a part of it
-	eventually(t, "all are there", func() bool { return len(r.query(t, "c_total{l=\"a\"}==1000")) == 1 })
+	r.metrics.MustRegister(count, native, classic) // one by one: a sample may have seen some
+	eventually(t, "all are there", func() bool {
+		return len(r.query(t, `c_total{l="a"}==1000 and on () n_seconds and on () h_seconds_count`)) == 1
+	})
 	if n := len(r.query(t, `h_seconds_bucket{le="2"}==1000`)); n != 1 {
 		t.Fatalf("%d classic buckets", n)
 	}

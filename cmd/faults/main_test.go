@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bufio"
+	"context"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -49,6 +52,32 @@ func TestWhatGoTestSaysIsRead(t *testing.T) {
 # a compiler's error`))
 	if !maps.Equal(figures, map[string]string{"TestA": "p99 3 ms", "TestB": "2 lost"}) || len(passed) != 1 || passed[0] != "TestA" || !strings.Contains(said, "compiler") {
 		t.Errorf("%q %q %q", said, passed, figures)
+	}
+}
+
+// A signal to the suite left its node running, and the test that had started it.
+func TestASignalReachesWhatTheTestsStarted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "-c", `sh -c 'trap "echo ended; exit" TERM; echo up; while :; do sleep 0.1; done'`)
+	endAll(cmd)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	if !lines.Scan() || lines.Text() != "up" {
+		t.Fatalf("%q, %v", lines.Text(), lines.Err())
+	}
+	cancel()
+	if !lines.Scan() || lines.Text() != "ended" {
+		t.Errorf("what was started said %q, not that it ends", lines.Text())
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Error("a test that was ended has passed")
 	}
 }
 
