@@ -116,6 +116,7 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger, sock
 	}); err != nil {
 		return nil, err
 	}
+	metrics.MustRegister(s.trail)
 	if s.history, err = probes.OpenHistory(filepath.Join(p.stateDir, "history"), d.history, quiet(log)); err != nil {
 		return nil, err
 	}

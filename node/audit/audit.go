@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bizra/bizra-top/node/printable"
@@ -49,30 +50,31 @@ const (
 // Log is the trail of one node. Its methods may be called from any goroutine.
 type Log struct {
 	path string
-	told func(severity, text string)
+	tell func(severity, text string)
 
 	mu      sync.Mutex
 	file    *os.File // nil where it must be opened anew
 	size    int64
 	seq     uint64
 	failed  error
-	cut     bool   // the file ends within a line
-	waiting lines  // not written yet
-	lost    uint64 // entries that there was no room for among those
-	retries bool   // retry runs
+	cut     bool          // the file ends within a line
+	waiting lines         // not written yet
+	lost    atomic.Uint64 // entries that there was no room for among those
+	told    uint64        // of lost, those that the trail tells of
+	retries bool          // retry runs
 
 	close    sync.Once
 	closed   chan struct{}
 	retrying sync.WaitGroup
 }
 
-// Open opens or creates the trail at path. told, which may be nil, hears when entries
+// Open opens or creates the trail at path. tell, which may be nil, hears when entries
 // can no longer be written, and when they can again.
-func Open(path string, told func(severity, text string)) (*Log, error) {
-	if told == nil {
-		told = func(string, string) {}
+func Open(path string, tell func(severity, text string)) (*Log, error) {
+	if tell == nil {
+		tell = func(string, string) {}
 	}
-	l := &Log{path: path, told: told, closed: make(chan struct{})}
+	l := &Log{path: path, tell: tell, closed: make(chan struct{})}
 	if last, err := Read(path, 1, nil); err != nil {
 		return nil, err
 	} else if len(last) == 1 {
@@ -101,9 +103,8 @@ func (l *Log) open() error {
 }
 
 // Add appends an entry: its number and time are given here, and its texts cleaned.
-// An error is of the disk: the entry then waits in memory, as Failed says, until it can
-// be written. When those that wait are too many, later ones are lost, which the trail
-// tells once it goes on.
+// An error is of the disk: the entry then waits in memory until it can be written. When
+// those that wait are too many, later ones are lost, which the trail tells once it goes on.
 func (l *Log) Add(e Entry) error {
 	l.mu.Lock()
 	l.keep(e)
@@ -119,7 +120,7 @@ func (l *Log) Add(e Entry) error {
 	}
 	l.mu.Unlock()
 	if err != nil {
-		l.told("bad", "the audit trail waits in memory: "+err.Error())
+		l.tell("bad", "the audit trail waits in memory: "+err.Error())
 	}
 	return err
 }
@@ -133,7 +134,7 @@ func (l *Log) keep(e Entry) {
 	e.Seq, e.Time = l.seq, time.Now().UTC()
 	line, _ := json.Marshal(e) // texts, numbers and a time of this century: it cannot fail
 	if !l.waiting.add(append(line, '\n')) {
-		l.lost++
+		l.lost.Add(1)
 	}
 }
 
@@ -156,7 +157,7 @@ func (l *Log) retry() {
 		done := !l.retries
 		l.mu.Unlock()
 		if done {
-			l.told("good", "the audit trail goes on, with what waited")
+			l.tell("good", "the audit trail goes on, with what waited")
 			return
 		}
 	}
@@ -165,9 +166,8 @@ func (l *Log) retry() {
 // flush writes what waits to disk. The caller holds mu.
 func (l *Log) flush() error {
 	err := l.write()
-	if err == nil && l.lost > 0 {
-		lost := l.lost
-		l.lost = 0
+	if lost := l.lost.Load() - l.told; err == nil && lost > 0 {
+		l.told += lost
 		l.keep(Entry{Verb: "trail", Outcome: "failed", By: "node", UID: -1,
 			Reason: fmt.Sprintf("%d entries before this one are lost: they could not be written, and too many waited", lost)})
 		err = l.write()
@@ -244,13 +244,6 @@ func name(path string, n int) string {
 	return path + "." + strconv.Itoa(n)
 }
 
-// Failed returns why entries wait for the disk, or nil.
-func (l *Log) Failed() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.failed
-}
-
 // Read returns the newest entries that match, newest first: those that wait for the disk
 // too.
 func (l *Log) Read(limit int, match func(Entry) bool) ([]Entry, error) {
@@ -267,7 +260,7 @@ func (l *Log) Close() error {
 	defer l.mu.Unlock()
 	err := l.flush()
 	if err != nil {
-		err = fmt.Errorf("%d entries are lost: %w", uint64(len(l.waiting.list))+l.lost, err)
+		err = fmt.Errorf("%d entries are lost: %w", uint64(len(l.waiting.list))+l.lost.Load()-l.told, err)
 	}
 	if l.file == nil {
 		return err

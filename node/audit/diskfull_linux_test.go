@@ -10,9 +10,44 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/bizra/bizra-top/node/audit"
 	"github.com/bizra/bizra-top/node/smalldisk"
 )
+
+const waiting = "bizra_audit_waiting_entries"
+
+// value returns what the trail says of itself.
+func value(t *testing.T, l *audit.Log, name string) float64 {
+	t.Helper()
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(l)
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetGauge().GetValue() + f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	t.Fatalf("there is no %s", name)
+	return 0
+}
+
+// eventuallyWritten waits until no entry waits for the disk, and returns for how long.
+func eventuallyWritten(t *testing.T, l *audit.Log) time.Duration {
+	t.Helper()
+	began := time.Now()
+	for value(t, l, waiting) > 0 {
+		if time.Since(began) > 2*time.Second {
+			t.Fatalf("%v entries still wait", value(t, l, waiting))
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return time.Since(began)
+}
 
 // More entries come than may wait: the oldest are kept, and the trail tells how many are
 // lost, at the end or once it goes on.
@@ -47,10 +82,9 @@ func TestEntriesThatCannotWaitAreCounted(t *testing.T) {
 			l, kept := overflow(t, filepath.Join(dir, "audit.jsonl"))
 			defer l.Close()
 			grow()
-			for deadline := time.Now().Add(2 * time.Second); l.Failed() != nil; time.Sleep(5 * time.Millisecond) {
-				if time.Now().After(deadline) {
-					t.Fatal(l.Failed())
-				}
+			eventuallyWritten(t, l)
+			if lost := value(t, l, "bizra_audit_lost_entries_total"); lost != float64(entries-kept) {
+				t.Errorf("%v entries are lost, %d were kept", lost, kept)
 			}
 			read, err := l.Read(entries, nil)
 			if err != nil || len(read) != kept+1 {
@@ -84,8 +118,8 @@ func TestTheTrailGoesOnAfterAFullDisk(t *testing.T) {
 			}
 			err = add()
 		}
-		if mounted && !errors.Is(err, syscall.ENOSPC) || l.Failed() == nil {
-			t.Errorf("%v, failed %v", err, l.Failed())
+		if n := value(t, l, waiting); mounted && !errors.Is(err, syscall.ENOSPC) || n != 1 {
+			t.Errorf("%v, %v entries wait", err, n)
 		}
 		for range 500 {
 			entries++
@@ -107,14 +141,7 @@ func TestTheTrailGoesOnAfterAFullDisk(t *testing.T) {
 		read, err := l.Read(10_000, nil)
 		whole("full", read, err)
 		grow()
-		began := time.Now()
-		for l.Failed() != nil {
-			if time.Since(began) > 2*time.Second {
-				t.Fatalf("not written by itself: %v", l.Failed())
-			}
-			time.Sleep(5 * time.Millisecond)
-		}
-		took := time.Since(began)
+		took := eventuallyWritten(t, l)
 		read, err = audit.Read(path, 10_000, nil)
 		whole("with room again", read, err)
 		entries++

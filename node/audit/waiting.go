@@ -1,5 +1,7 @@
 package audit
 
+import "sync/atomic"
+
 // maxWaiting bounds the bytes of lines that wait for the disk: some thousands.
 const maxWaiting = 1 << 20
 
@@ -7,6 +9,7 @@ const maxWaiting = 1 << 20
 type lines struct {
 	list  [][]byte
 	bytes int64
+	count atomic.Int64 // of list, for a scrape, which does not wait for the disk
 }
 
 // add puts a line last, and says whether there was room for it.
@@ -15,6 +18,7 @@ func (w *lines) add(line []byte) bool {
 		return false
 	}
 	w.list, w.bytes = append(w.list, line), w.bytes+int64(len(line))
+	w.count.Add(1)
 	return true
 }
 
@@ -42,4 +46,5 @@ func (w *lines) drop(written int64) {
 	if w.list = w.list[n:]; len(w.list) == 0 {
 		w.list = nil
 	}
+	w.count.Add(int64(-n))
 }
