@@ -59,7 +59,7 @@ func TestWhatGoTestSaysIsRead(t *testing.T) {
 func TestASignalReachesWhatTheTestsStarted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "sh", "-c", `sh -c 'trap "echo ended; exit" TERM; echo up; while :; do sleep 0.1; done'`)
+	cmd := exec.CommandContext(ctx, "sh", "-c", `sh -c 'trap "echo ended; exit" TERM; echo up; for i in $(seq 100); do sleep 0.1; done'`)
 	endAll(cmd)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
