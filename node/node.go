@@ -24,10 +24,12 @@ import (
 	"github.com/bizra/bizra-top/node/breaker"
 	"github.com/bizra/bizra-top/node/cache"
 	"github.com/bizra/bizra-top/node/control"
+	"github.com/bizra/bizra-top/node/memory"
 	"github.com/bizra/bizra-top/node/pool"
 	"github.com/bizra/bizra-top/node/printable"
 	"github.com/bizra/bizra-top/node/settings"
 	"github.com/bizra/bizra-top/node/store"
+	"github.com/bizra/bizra-top/node/supervise"
 	"github.com/bizra/bizra-top/node/upstream"
 	"github.com/bizra/bizra-top/node/validation"
 )
@@ -109,7 +111,11 @@ func New(ctx context.Context, o Options) (_ *Node, err error) {
 		breaker.Collector(func() []*breaker.Breaker { return n.breakers }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_node_info", Help: "1, with the node's version.",
 			ConstLabels: prometheus.Labels{"version": o.Version, "mode": o.Mode}}, func() float64 { return 1 }),
-		n.told)
+		n.told, supervise.Collector())
+	supervise.OnPanic(func(p *supervise.Panic) {
+		n.log.Error("a task panicked: a defect of this program", "task", p.Name, "panic", p.Value, "stack", p.Stack)
+		n.event("node", "bad", p.Name, printable.Clean("panicked, which failed what it did and nothing else: "+p.Value, 200))
+	})
 	defer func() {
 		if err != nil {
 			n.close()
@@ -138,10 +144,11 @@ func (n *Node) Open(ctx context.Context, o Opening) (err error) {
 	if err := n.openCache(); err != nil {
 		return err
 	}
+	bodies := memory.NewBudget(n.settings.API.MaxBodies.Get, n.metrics)
 	v := validation.New(NewSource(n.upstreams), n.chainID, n.settings.Validation, n.metrics)
 	n.server, err = api.New(n.settings.API, api.Parts{
 		Validator: v, Cache: n.cache, Upstreams: n.upstreams, Ledger: n.ledger,
-		Finalised: n.finalised, Canonical: n.canonical.Hash, Health: n.health, Registry: n.metrics, Observer: o.Observer,
+		Finalised: n.finalised, Canonical: n.canonical.Hash, Health: n.health, Registry: n.metrics, Observer: o.Observer, Bodies: bodies,
 		Listener: o.Listener, Adopted: o.Adopted,
 	})
 	if err != nil {
@@ -348,6 +355,10 @@ func (n *Node) Run(ctx context.Context, serving func()) error {
 func (n *Node) warnAboutRedis(ctx context.Context) {
 	if w := n.redis.Warning(ctx); w != "" {
 		n.event("node", "warn", "redis", w)
+	}
+	if !n.redis.Signed() {
+		n.event("node", "warn", "redis", "cache.l2.secret is not set, so whoever can write to Redis could forge what is there: "+
+			"only blocks by hash are taken from it, which prove themselves; set the same secret in all nodes that share it (openssl rand -hex 32)")
 	}
 }
 

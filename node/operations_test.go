@@ -218,7 +218,7 @@ func TestHealthFollowsTheProviders(t *testing.T) {
 // A node whose PostgreSQL and Redis are away starts, answers, keeps its verdicts aside,
 // and says what it lacks.
 func TestANodeWithoutItsServers(t *testing.T) {
-	r := start(t, chain(t), t.TempDir(), "store.dsn", "postgres://user:hunter2@127.0.0.1:1/none", "cache.l2.url", "redis://127.0.0.1:1",
+	r := start(t, chain(t), t.TempDir(), "store.dsn", "postgres://user:hunter2@127.0.0.1:1/none", "cache.l2.url", "redis://127.0.0.1:1", "cache.l2.secret", "a secret of the tests",
 		"breaker.database.minimum_calls", "1", "breaker.redis.minimum_calls", "1", "breaker.redis.window_kind", "time")
 	if status, body := r.get("/v1/blocks/2"); status != http.StatusOK {
 		t.Fatalf("%d %s", status, body)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -167,6 +168,7 @@ func demoSettings(chain *devchain.Net, redis string, o *options) []settings.Chan
 		{Key: "upstream.providers", Value: providers},
 		{Key: "upstream.chain_id", Value: strconv.FormatUint(chain.Chain.ChainID(), 10)},
 		{Key: "cache.l2.url", Value: "redis://" + redis},
+		{Key: "cache.l2.secret", Value: rand.Text()},
 		{Key: "node.name", Value: "demo"},
 		{Key: "upstream.attempt_timeout", Value: "1s"},
 		{Key: "cache.ttl.address", Value: "10s"},

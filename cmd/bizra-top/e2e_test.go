@@ -104,7 +104,7 @@ func config(t *testing.T, prefix string) string {
 	t.Helper()
 	client := address(t, "BIZRA_TEST_ETHEREUM_URL")
 	path := filepath.Join(t.TempDir(), "bizra-top.yaml")
-	yaml := fmt.Sprintf("upstream:\n  providers: [\"one=%s\", \"two=%s/?key=s3cret\"]\nstore.dsn: %q\ncache.l2.url: %q\ncache.l2.prefix: %s\n",
+	yaml := fmt.Sprintf("upstream:\n  providers: [\"one=%s\", \"two=%s/?key=s3cret\"]\nstore.dsn: %q\ncache.l2.url: %q\ncache.l2.secret: [a secret of the tests]\ncache.l2.prefix: %s\n",
 		client, client, address(t, "BIZRA_TEST_POSTGRES_URL"), address(t, "BIZRA_TEST_REDIS_URL"), prefix)
 	if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
 		t.Fatal(err)

@@ -91,7 +91,7 @@ func TestFaultSteadyLoad(t *testing.T) {
 	}
 	_, dsn, _ := role(t)
 	p := start(t, asReleased(t), "--headless", "--listen", "127.0.0.1:0", "--state-dir", t.TempDir(), "--upstream.providers", strings.Join(providers, ","),
-		"--store.dsn", dsn, "--cache.l2.url", address(t, "BIZRA_TEST_REDIS_URL"), "--cache.l2.prefix", fmt.Sprintf("steady-%d", time.Now().UnixNano()),
+		"--store.dsn", dsn, "--cache.l2.url", address(t, "BIZRA_TEST_REDIS_URL"), "--cache.l2.secret", "a secret of the tests", "--cache.l2.prefix", fmt.Sprintf("steady-%d", time.Now().UnixNano()),
 		"--cache.l1.max_bytes", "2MiB", "--validation.confirmations_final", "8")
 	target, err := load.NewTarget(p.url, false)
 	if err != nil {

@@ -123,7 +123,7 @@ func poison(t *testing.T) *poisoned {
 		return u
 	}
 	_, dsn, _ := role(t)
-	yaml := fmt.Sprintf("upstream:\n  providers: [\"one=%s\", \"two=%s\"]\nstore.dsn: %q\ncache.l2.url: %q\ncache.l2.prefix: toxic-%d\n",
+	yaml := fmt.Sprintf("upstream:\n  providers: [\"one=%s\", \"two=%s\"]\nstore.dsn: %q\ncache.l2.url: %q\ncache.l2.secret: [a secret of the tests]\ncache.l2.prefix: toxic-%d\n",
 		of("upstream", chain.URLs()[0]), of("upstream", chain.URLs()[1]), of("PostgreSQL", dsn), of("Redis", address(t, "BIZRA_TEST_REDIS_URL")), time.Now().UnixNano())
 	for key, value := range map[string]string{"api.deadline": poisonedDeadline.String(), "upstream.deadline": "2500ms", "upstream.attempt_timeout": "1s",
 		"pool.acquire_timeout": "1s", "pool.statement_timeout": "2s", "validation.confirmations_final": "8"} {

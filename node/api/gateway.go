@@ -1,30 +1,27 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
-	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fastjson"
 
 	"github.com/bizra/bizra-top/node/cache"
+	"github.com/bizra/bizra-top/node/connections"
+	"github.com/bizra/bizra-top/node/memory"
 	"github.com/bizra/bizra-top/node/printable"
 	"github.com/bizra/bizra-top/node/upstream"
 )
-
-// batchWorkers bounds the members of one batch that run at once.
-const batchWorkers = 16
 
 // gateway answers JSON-RPC from the cache and the providers. What the cache holds
 // is answered without a lock, a goroutine or a copy of the request.
 type gateway struct {
 	settings  Settings
-	bodies    *bodies
+	bodies    *memory.Budget
 	cache     *cache.Cache
 	upstreams *upstream.Set
 	finalised func(block uint64) bool
@@ -39,11 +36,11 @@ type method struct {
 	success, failure prometheus.Counter
 }
 
-func newGateway(s Settings, p Parts, m *metrics, b *bodies) *gateway {
+func newGateway(s Settings, p Parts, m *metrics) *gateway {
 	row := func(name string, p policy) *method {
 		return &method{p, m.rpc.WithLabelValues(name, "success"), m.rpc.WithLabelValues(name, "error")}
 	}
-	g := &gateway{settings: s, bodies: b, cache: p.Cache, upstreams: p.Upstreams, finalised: p.Finalised, canonical: p.Canonical,
+	g := &gateway{settings: s, bodies: p.Bodies, cache: p.Cache, upstreams: p.Upstreams, finalised: p.Finalised, canonical: p.Canonical,
 		methods: map[string]*method{}, other: row("other", unknown)}
 	for name, p := range policies {
 		g.methods[name] = row(name, p)
@@ -52,14 +49,15 @@ func newGateway(s Settings, p Parts, m *metrics, b *bodies) *gateway {
 }
 
 // serve answers a request and returns the HTTP status.
-func (g *gateway) serve(w http.ResponseWriter, r *http.Request) int {
-	x := exchanges.Get().(*exchange)
-	defer x.release()
-	if problem := x.read(r, g.settings, g.bodies); problem != nil {
+func (g *gateway) serve(w *visit, r *http.Request, x *exchange) int {
+	if problem := x.read(r, g.settings); problem != nil {
 		if problem.status == http.StatusServiceUnavailable {
-			w.Header().Set("Retry-After", "1")
+			w.Header().Set("Retry-After", retrySecond)
 		}
 		return write(w, problem.status, rpcError(nil, problem.code, problem.text))
+	}
+	if refusal := w.enter(); refusal != "" {
+		return g.tryAgain(w, nil, codeUnavailable, refusal)
 	}
 	v, err := x.parser.ParseBytes(x.in)
 	if err != nil { // it was valid a moment ago
@@ -89,8 +87,16 @@ func (g *gateway) serve(w http.ResponseWriter, r *http.Request) int {
 		return http.StatusNoContent
 	}
 	x.head = append(appendHead(x.head[:0], req.id), rpcResult...)
-	x.sendAnswer(w, r, g.settings, http.StatusOK, x.head, a, "}")
+	if !x.sendAnswer(w, r, g.settings, http.StatusOK, x.head, a, "}") {
+		return g.tryAgain(w, req.id, codeLimit, overBodies)
+	}
 	return http.StatusOK
+}
+
+// tryAgain answers that the node has no room now.
+func (g *gateway) tryAgain(w http.ResponseWriter, id []byte, code int, why string) int {
+	w.Header().Set("Retry-After", retrySecond)
+	return write(w, http.StatusServiceUnavailable, rpcError(id, code, why))
 }
 
 // hit finds the row of a request's method, and its answer if L1 has it. The key of
@@ -112,16 +118,23 @@ func (g *gateway) hit(x *exchange, req request) (cache.Answer, *method, bool) {
 	return a, m, ok
 }
 
-func (g *gateway) fail(w http.ResponseWriter, m *method, id []byte, status, code int, err error) int {
+func (g *gateway) fail(w *visit, m *method, id []byte, status, code int, err error) int {
 	m.failure.Inc()
 	if id == nil {
 		w.WriteHeader(http.StatusNoContent)
 		return http.StatusNoContent
 	}
 	if status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "1")
+		w.Header().Set("Retry-After", retrySecond)
 	}
-	return write(w, status, g.failed(id, code, err))
+	body := g.failed(id, code, err)
+	if len(body) >= countAbove { // the data of an error
+		if !w.take(int64(len(body))) {
+			return g.tryAgain(w, id, codeLimit, overBodies)
+		}
+		defer w.drop(int64(len(body)))
+	}
+	return write(w, status, body)
 }
 
 // failed is an error as JSON-RPC clients read it.
@@ -131,80 +144,6 @@ func (g *gateway) failed(id []byte, code int, err error) []byte {
 		return rpcFull(id, rpc)
 	}
 	return rpcError(id, code, errorText(err))
-}
-
-// batch answers the members of a batch, those that must be asked for at the same
-// time, in the order of the batch.
-func (g *gateway) batch(ctx context.Context, w http.ResponseWriter, r *http.Request, x *exchange, members []*fastjson.Value) int {
-	if len(members) == 0 {
-		return write(w, http.StatusBadRequest, rpcError(nil, codeInvalid, "the batch is empty"))
-	}
-	if len(members) > g.settings.MaxBatch.Get() {
-		return write(w, http.StatusRequestEntityTooLarge, rpcError(nil, codeLimit, "the batch has more members than api.max_batch"))
-	}
-	replies := make([]reply, len(members))
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, batchWorkers)
-	for i, v := range members {
-		req, problem := x.take(v)
-		if problem != nil {
-			replies[i].whole = rpcError(req.id, problem.code, problem.text)
-			continue
-		}
-		a, m, known := g.hit(x, req)
-		id := bytes.Clone(req.id)
-		if known {
-			m.success.Inc()
-			replies[i] = reply{id: id, result: a.Body}
-			continue
-		}
-		name, key := string(req.method), string(x.key)
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			replies[i] = g.member(ctx, m, id, name, key)
-		})
-	}
-	wg.Wait()
-	size := 2
-	for _, p := range replies {
-		size += p.size()
-	}
-	out := append(make([]byte, 0, size), '[')
-	for _, p := range replies {
-		if p.size() > 0 && len(out) > 1 {
-			out = append(out, ',')
-		}
-		out = p.append(out)
-	}
-	if len(out) == 1 {
-		w.WriteHeader(http.StatusNoContent)
-		return http.StatusNoContent
-	}
-	x.sendAnswer(w, r, g.settings, http.StatusOK, nil, cache.Answer{Body: append(out, ']')}, "")
-	return http.StatusOK
-}
-
-// member answers one member of a batch. It runs in a
-// goroutine of its own, where net/http does not catch a panic: one answer may be
-// lost to a bug, the node may not.
-func (g *gateway) member(ctx context.Context, m *method, id []byte, name, key string) (said reply) {
-	defer func() {
-		if p := recover(); p != nil {
-			m.failure.Inc()
-			said = reply{whole: rpcError(id, codeInternal, "internal error")}
-		}
-	}()
-	a, _, code, err := g.call(ctx, m, name, key)
-	if err == nil {
-		m.success.Inc()
-		return reply{id: id, result: a.Body}
-	}
-	m.failure.Inc()
-	if id == nil {
-		return reply{}
-	}
-	return reply{whole: g.failed(id, code, err)}
 }
 
 // call serves one method. On error it returns the HTTP status and JSON-RPC code
@@ -223,7 +162,9 @@ func (g *gateway) call(ctx context.Context, m *method, name, key string) (a cach
 	}
 	params := json.RawMessage(key[len(name):])
 	if m.once {
-		once, err := g.upstreams.Once(ctx, name, params)
+		share := g.bodies.Share(answerFactor)
+		defer share.Release()
+		once, err := g.upstreams.Once(memory.With(ctx, share), name, params)
 		status, code := failure(err)
 		return cache.Answer{Body: once.Result}, status, code, err
 	}
@@ -234,7 +175,7 @@ func (g *gateway) call(ctx context.Context, m *method, name, key string) (a cach
 
 // loader returns what asks the providers, and says what is known of the answer.
 func (g *gateway) loader(m *method, name string, params json.RawMessage) cache.Loader {
-	return func(ctx context.Context) (cache.Loaded, error) {
+	return counted(g.bodies, answerFactor, func(ctx context.Context) (cache.Loaded, error) {
 		b := m.blockParam(params)
 		// What stands at the height now is what the answer will rest on; if it
 		// changes meanwhile the answer is not used again.
@@ -278,7 +219,7 @@ func (g *gateway) loader(m *method, name string, params json.RawMessage) cache.L
 			l.Block = cache.BlockRef{}
 		}
 		return l, nil
-	}
+	})
 }
 
 // failure says how an error of the providers is told to clients.
@@ -290,6 +231,8 @@ func failure(err error) (status, code int) {
 	switch {
 	case err == nil, errors.As(err, &rpc):
 		return http.StatusOK, 0
+	case errors.Is(err, upstream.ErrOverload), errors.Is(err, cache.ErrBusy):
+		return http.StatusServiceUnavailable, codeLimit
 	case errors.Is(err, upstream.ErrUnavailable), errors.Is(err, cache.ErrClosed):
 		return http.StatusServiceUnavailable, codeUnavailable
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, upstream.ErrDeadline):
@@ -318,13 +261,9 @@ const rpcRoute = "POST /{$}"
 // rpc serves the gateway's route: it sheds, measures and answers.
 func (s *Server) rpc(w http.ResponseWriter, r *http.Request) {
 	began := s.clock()
-	status := http.StatusServiceUnavailable
-	if s.enter() {
-		defer s.inFlight.Add(-1)
-		status = s.gateway.serve(w, r)
-	} else {
-		w.Header().Set("Retry-After", "1")
-		write(w, status, rpcError(nil, codeUnavailable, overloaded))
-	}
-	s.rpcMeter.count(status, s.clock()-began)
+	x := exchanges.Get().(*exchange)
+	x.visit = visit{ResponseWriter: w, server: s, address: connections.Of(r.Context())}
+	defer x.release()
+	defer x.visit.leave()
+	s.rpcMeter.count(s.gateway.serve(&x.visit, r, x), s.clock()-began)
 }

@@ -137,7 +137,7 @@ func TestBadInputOfTheGateway(t *testing.T) {
 // request may take more than there is.
 func TestLargeBodiesHaveABoundTogether(t *testing.T) {
 	r := start(t, options{with: map[string]string{"api.max_bodies": "1MiB", "api.max_body": "2MiB", "api.max_batch": "10000"}})
-	held := func() float64 { return r.metric("bizra_http_large_request_bytes") }
+	held := func() float64 { return r.metric("bizra_bodies_in_flight_bytes") }
 	large := strings.Replace(request("eth_call", strings.Repeat("x", 600_000)), "eth_call", "eth_accounts", 1)
 	in, out := io.Pipe()
 	answered := make(chan int, 1)
@@ -185,7 +185,7 @@ func TestLargeBodiesHaveABoundTogether(t *testing.T) {
 // request before.
 func TestALargeBodyIsCountedWhateverBufferItBeganWith(t *testing.T) {
 	r := start(t, options{with: map[string]string{"api.max_bodies": "8MiB", "api.max_body": "2MiB"}})
-	held := func() float64 { return r.metric("bizra_http_large_request_bytes") }
+	held := func() float64 { return r.metric("bizra_bodies_in_flight_bytes") }
 	const sent, kept, copies = 500_000, 64 << 10, 3
 	for before := 5_000; before < kept; before += 7_000 {
 		if got := r.call(request("eth_accounts", strings.Repeat("x", before))); got.status != http.StatusOK {

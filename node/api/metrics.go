@@ -38,7 +38,7 @@ func newMetrics() *metrics {
 		rpc: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_http_rpc_requests_total",
 			Help: "JSON-RPC requests of the gateway, by method and outcome."}, []string{"method", "outcome"}),
 		shed: prometheus.NewCounter(prometheus.CounterOpts{Name: "bizra_http_shed_total",
-			Help: "Requests refused because too many were under way, or too large ones."}),
+			Help: "Requests refused because too many were under way, or their bodies or answers had no room."}),
 	}
 	for _, status := range []int{http.StatusNotFound, http.StatusMethodNotAllowed} {
 		m.requests.WithLabelValues(otherRoute, strconv.Itoa(status))
@@ -50,8 +50,6 @@ func (m *metrics) collectors(s *Server) []prometheus.Collector {
 	return append(s.streams.collectors(), m.requests, m.latency, m.rpc, m.shed,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_http_in_flight_requests", Help: "Requests being answered."},
 			func() float64 { return float64(s.inFlight.Load()) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_http_large_request_bytes", Help: "Memory of large requests being answered, as api.max_bodies counts it."},
-			func() float64 { return float64(s.bodies.held.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_http_connections", Help: "Open client connections, those of streams apart."},
 			func() float64 { return float64(m.open.Load()) }),
 		healthCollector{s.health})

@@ -25,24 +25,6 @@ func appendEnvelope(out, id []byte, member string, value []byte) []byte {
 	return append(append(out, value...), '}')
 }
 
-// reply is the answer to one member of a batch: a result for an id, or a whole
-// answer, or, to a notification, nothing.
-type reply struct{ id, result, whole []byte }
-
-func (r reply) size() int {
-	if r.id == nil {
-		return len(r.whole)
-	}
-	return len(rpcHead) + len(r.id) + len(rpcResult) + len(r.result) + len("},")
-}
-
-func (r reply) append(out []byte) []byte {
-	if r.id == nil {
-		return append(out, r.whole...)
-	}
-	return appendEnvelope(out, r.id, rpcResult, r.result)
-}
-
 func appendHead(out, id []byte) []byte {
 	out = append(out, rpcHead...)
 	if id == nil {
@@ -70,9 +52,20 @@ var (
 	nosniff  = []string{"nosniff"}
 )
 
+// countAbove is the least body that counts in api.max_bodies while it is sent: what is
+// smaller fits into the buffers that every connection has.
+const countAbove = 16 << 10
+
 // sendAnswer writes head, an answer's body and tail as one body, encoded when it
-// is large and the client takes that. It uses the exchange's output.
-func (x *exchange) sendAnswer(w http.ResponseWriter, r *http.Request, s Settings, status int, head []byte, a cache.Answer, tail string) {
+// is large and the client takes that. It uses the exchange's output. It is false, and
+// nothing was written, when api.max_bodies has no room for the answer.
+func (x *exchange) sendAnswer(w http.ResponseWriter, r *http.Request, s Settings, status int, head []byte, a cache.Answer, tail string) bool {
+	if len(a.Body) >= countAbove {
+		if !a.Retain(x.visit.take) {
+			return false
+		}
+		defer a.Release(x.visit.drop)
+	}
 	h := w.Header()
 	h["Content-Type"], h["X-Content-Type-Options"] = typeJSON, nosniff
 	if a.Stale {
@@ -81,7 +74,7 @@ func (x *exchange) sendAnswer(w http.ResponseWriter, r *http.Request, s Settings
 	if int64(len(a.Body)) >= s.EncodeAbove.Get() {
 		h.Set("Vary", "Accept-Encoding")
 		if x.sendEncoded(w, r, status, head, a, tail) {
-			return
+			return true
 		}
 	}
 	h["Content-Length"] = []string{strconv.Itoa(len(head) + len(a.Body) + len(tail))}
@@ -90,11 +83,12 @@ func (x *exchange) sendAnswer(w http.ResponseWriter, r *http.Request, s Settings
 	if len(a.Body) <= copyBelow {
 		x.out = append(append(append(x.out[:0], head...), a.Body...), tail...)
 		_, _ = w.Write(x.out)
-		return
+		return true
 	}
 	_, _ = w.Write(head)
 	_, _ = w.Write(a.Body)
 	_, _ = w.Write([]byte(tail))
+	return true
 }
 
 // sendEncoded is sendAnswer in the encoding the client prefers; false when it

@@ -38,8 +38,8 @@ type exchange struct {
 	id     []byte
 	head   []byte
 	out    []byte
-	bodies *bodies
-	held   int64 // of bodies
+	visit  visit
+	held   int64 // of api.max_bodies, for the request
 }
 
 var exchanges = sync.Pool{New: func() any { return new(exchange) }}
@@ -56,18 +56,34 @@ func (x *exchange) release() {
 			*b = nil
 		}
 	}
-	if x.held > 0 {
-		x.bodies.held.Add(-x.held)
-	}
-	x.bodies, x.held = nil, 0
+	x.visit.drop(x.held)
+	x.visit, x.held = visit{}, 0
 	exchanges.Put(x)
 }
 
+// bodyCopies is how often a large body is in memory: as it came, as the parser keeps it,
+// and once more for what it was read into before.
+const bodyCopies = 3
+
+// hold takes memory for the request, which release gives back.
+func (x *exchange) hold(n int64) bool {
+	if n <= 0 {
+		return true
+	}
+	x.visit.drop(x.held) // what it has is no reason to refuse it more
+	n += x.held
+	x.held = 0
+	if !x.visit.take(n) {
+		return false
+	}
+	x.held = n
+	return true
+}
+
 // read reads a JSON body within the bounds and says whether it is JSON.
-func (x *exchange) read(r *http.Request, s Settings, b *bodies) *requestProblem {
-	x.bodies = b
+func (x *exchange) read(r *http.Request, s Settings) *requestProblem {
 	limit := s.MaxBody.Get()
-	busy := &requestProblem{http.StatusServiceUnavailable, codeLimit, "large requests take all of api.max_bodies; try again in a second"}
+	busy := &requestProblem{http.StatusServiceUnavailable, codeLimit, overBodies}
 	tooLarge := &requestProblem{http.StatusRequestEntityTooLarge, codeLimit, "the body is over api.max_body"}
 	if r.ContentLength > limit {
 		return tooLarge

@@ -22,6 +22,7 @@ import (
 	"github.com/bizra/bizra-top/node/breaker"
 	"github.com/bizra/bizra-top/node/cache"
 	"github.com/bizra/bizra-top/node/devchain"
+	"github.com/bizra/bizra-top/node/memory"
 	"github.com/bizra/bizra-top/node/pool"
 	"github.com/bizra/bizra-top/node/settings"
 	"github.com/bizra/bizra-top/node/store"
@@ -160,7 +161,7 @@ func (r *rig) build(o options) {
 	}
 	server, err := api.New(apiSettings, api.Parts{
 		Validator: validation.New(source{r.set}, r.net.Chain.ChainID(), verdictSettings, metrics),
-		Cache:     l1, Upstreams: r.set, Ledger: ledger, Registry: metrics,
+		Cache:     l1, Upstreams: r.set, Ledger: ledger, Registry: metrics, Bodies: memory.NewBudget(apiSettings.MaxBodies.Get, metrics),
 		Canonical: r.canonical.Hash,
 		Finalised: func(block uint64) bool {
 			return r.set.Head() >= block+uint64(verdictSettings.ConfirmationsFinal.Get())

@@ -18,7 +18,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/bizra/bizra-top/node/cache"
+	"github.com/bizra/bizra-top/node/connections"
 	"github.com/bizra/bizra-top/node/handover"
+	"github.com/bizra/bizra-top/node/memory"
 	"github.com/bizra/bizra-top/node/store"
 	"github.com/bizra/bizra-top/node/upstream"
 	"github.com/bizra/bizra-top/node/validation"
@@ -46,6 +48,8 @@ type Parts struct {
 	Observer Observer
 	// Registry is exported at /metrics.
 	Registry *prometheus.Registry
+	// Bodies bounds what is in flight, with what the providers answer.
+	Bodies *memory.Budget
 	// Listener is what is served, and Adopted connections to it that another process
 	// accepted. A nil Listener listens on api.listen.
 	Listener net.Listener
@@ -71,6 +75,7 @@ type Server struct {
 	settings Settings
 	http     *http.Server
 	listener *handover.Listener
+	accepted *connections.Listener // over listener
 	inFlight atomic.Int64
 	opened   time.Time
 	serving  atomic.Bool // from Serve on
@@ -83,7 +88,7 @@ type Server struct {
 	streams                *streams
 	patterns               []string // of all routes
 	gateway                *gateway
-	bodies                 *bodies
+	bodies                 *memory.Budget
 	verdicts               *verdicts
 	rpcMeter               meter
 }
@@ -97,9 +102,13 @@ func Listen(s Settings) (net.Listener, error) {
 	return l, nil
 }
 
-// idleLimit is how long a connection may wait for a request, its first or its next: longer
-// than clients keep theirs, so that it is they who close.
-const idleLimit = 2 * time.Minute
+const (
+	// idleLimit is how long a connection may wait for its next request: longer than
+	// clients keep theirs, so that it is they who close.
+	idleLimit = 2 * time.Minute
+	// silentLimit is how long a new connection may be without a byte.
+	silentLimit = 5 * time.Second
+)
 
 // New returns a server that listens but does not answer yet; Serve does.
 func New(s Settings, parts Parts) (*Server, error) {
@@ -109,19 +118,20 @@ func New(s Settings, parts Parts) (*Server, error) {
 			return nil, err
 		}
 	}
-	srv := &Server{settings: s, listener: handover.NewListener(parts.Listener, parts.Adopted, idleLimit), metrics: newMetrics(), opened: time.Now()}
-	srv.bodies = &bodies{limit: s.MaxBodies.Get, shed: srv.metrics.shed}
+	srv := &Server{settings: s, metrics: newMetrics(), opened: time.Now(), bodies: parts.Bodies,
+		listener: handover.NewListener(parts.Listener, parts.Adopted, handover.Patience{First: silentLimit, Next: idleLimit})}
+	srv.accepted = connections.NewListener(srv.listener, connections.Options{Name: "api", Max: s.maxConnections, Share: s.AddressShare.Get, Rate: s.LeastRate.Get})
 	srv.health, srv.streams = &health{server: srv, parts: parts}, newStreams(s, parts.Observer)
-	parts.Registry.MustRegister(srv.metrics.collectors(srv)...)
+	parts.Registry.MustRegister(append(srv.metrics.collectors(srv), srv.accepted.Collectors()...)...)
 	srv.http = &http.Server{
 		Handler:           srv.routes(parts),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second,
-		WriteTimeout:      60 * time.Second,
-		IdleTimeout:       idleLimit,
+		IdleTimeout:       idleLimit, // writing has a least rate instead of a time
 		MaxHeaderBytes:    16 << 10,
+		ConnContext:       srv.accepted.ConnContext,
 		ConnState: func(c net.Conn, to http.ConnState) {
-			srv.listener.ConnState(c, to)
+			srv.listener.ConnState(srv.accepted.ConnState(c, to), to)
 			srv.metrics.connection(c, to)
 		},
 	}
@@ -149,7 +159,7 @@ func (s *Server) Serve() error {
 	defer streaming.Wait()
 	defer stop()
 	s.serving.Store(true)
-	err := s.http.Serve(s.listener)
+	err := s.http.Serve(s.accepted)
 	if !errors.Is(err, http.ErrServerClosed) && !(s.leaving.Load() && errors.Is(err, net.ErrClosed)) {
 		return fmt.Errorf("serve the API: %w", err)
 	}
@@ -206,20 +216,20 @@ func (s *Server) Drain(on bool) {
 }
 
 func (s *Server) routes(p Parts) http.Handler {
-	v := &verdicts{s.settings, s.bodies, p.Validator, p.Cache, p.Ledger}
-	s.verdicts, s.gateway, s.rpcMeter = v, newGateway(s.settings, p, s.metrics, s.bodies), s.metrics.route(rpcRoute)
+	p.Cache.Prove(provable, proves(p.Validator))
+	v := &verdicts{s.settings, p.Bodies, p.Validator, p.Cache, p.Ledger}
+	s.verdicts, s.gateway, s.rpcMeter = v, newGateway(s.settings, p, s.metrics), s.metrics.route(rpcRoute)
 	mux, known := http.NewServeMux(), http.NewServeMux()
 	open := func(pattern string, h http.Handler) {
 		s.patterns = append(s.patterns, pattern)
 		mux.Handle(pattern, s.measure(pattern, h))
 		known.Handle(pattern, h)
 	}
-	limited := func(pattern string, h http.HandlerFunc) { open(pattern, s.limit(h)) }
-	limited("GET /v1/transactions/{hash}", v.handle(validation.KindTransaction, "hash"))
-	limited("GET /v1/blocks/{id}", v.handle(validation.KindBlock, "id"))
-	limited("GET /v1/addresses/{address}", v.handle(validation.KindAddress, "address"))
-	limited("POST /v1/validations", v.batch)
-	limited("GET /v1/validations", v.list)
+	open("GET /v1/transactions/{hash}", s.limit(v.handle(validation.KindTransaction, "hash")))
+	open("GET /v1/blocks/{id}", s.limit(v.handle(validation.KindBlock, "id")))
+	open("GET /v1/addresses/{address}", s.limit(v.handle(validation.KindAddress, "address")))
+	open("POST /v1/validations", s.visited(v.batch))
+	open("GET /v1/validations", s.limit(v.list))
 	s.patterns = append(s.patterns, rpcRoute)
 	known.Handle(rpcRoute, http.HandlerFunc(s.rpc))
 	open("GET /v1/openapi.json", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -286,34 +296,6 @@ func (d *discarded) Write(p []byte) (int, error) { return len(p), nil }
 // clock is the time since the server was built: reading the monotonic clock alone
 // costs half of time.Now.
 func (s *Server) clock() time.Duration { return time.Since(s.opened) }
-
-const overloaded = "the node is at api.max_in_flight; try again in a second"
-
-// enter counts a request in, unless there are too many: what cannot be served soon
-// is refused at once. Who got in takes one from inFlight at the end.
-func (s *Server) enter() bool {
-	if s.inFlight.Add(1) > int64(s.settings.MaxInFlight.Get()) {
-		s.inFlight.Add(-1)
-		s.metrics.shed.Inc()
-		return false
-	}
-	return true
-}
-
-// limit bounds the requests under way and the time of each.
-func (s *Server) limit(next http.HandlerFunc) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !s.enter() {
-			w.Header().Set("Retry-After", "1")
-			problemJSON(w, http.StatusServiceUnavailable, overloaded)
-			return
-		}
-		defer s.inFlight.Add(-1)
-		ctx, cancel := context.WithTimeout(r.Context(), s.settings.Deadline.Get())
-		defer cancel()
-		next(w, r.WithContext(ctx))
-	})
-}
 
 // measure counts and times one route.
 func (s *Server) measure(pattern string, next http.Handler) http.Handler {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizra/bizra-top/node/descriptors"
+	"github.com/bizra/bizra-top/node/memory"
 	"github.com/bizra/bizra-top/node/settings"
 )
 
@@ -15,6 +17,10 @@ type Settings struct {
 	Listen        *settings.Value[string]
 	MaxBody       *settings.Value[int64]
 	MaxBodies     *settings.Value[int64]
+	MaxBatchBytes *settings.Value[int64]
+	MaxConns      *settings.Value[int]
+	AddressShare  *settings.Value[float64]
+	LeastRate     *settings.Value[int64]
 	MaxBatch      *settings.Value[int]
 	MaxDepth      *settings.Value[int]
 	EncodeAbove   *settings.Value[int64]
@@ -35,8 +41,15 @@ func Declare(r *settings.Registry) Settings {
 		}, Doc: "Address the API listens on; port 0 takes a free one."}, "127.0.0.1:3000"),
 		MaxBody: settings.Bytes(r, settings.Spec{Key: "api.max_body", Min: 1 << 10, Max: 1 << 30, Step: 64 << 10,
 			Doc: "Largest request body that is read.", Risk: settings.RiskMedium}, 1<<20),
-		MaxBodies: settings.Bytes(r, settings.Spec{Key: "api.max_bodies", Min: 1 << 20, Max: 16 << 30, Step: 8 << 20,
-			Doc: "Memory that requests above 64 KiB or 800 values may take together; further ones are answered 503.", Risk: settings.RiskMedium}, 64<<20),
+		MaxBodies: memory.Declare(r),
+		MaxBatchBytes: settings.Bytes(r, settings.Spec{Key: "api.max_batch_bytes", Min: 64 << 10, Max: 1 << 30, Step: 1 << 20,
+			Doc: "Largest answer to one batch; members beyond it are answered with an error.", Risk: settings.RiskMedium}, 25_000_000),
+		MaxConns: settings.Int(r, settings.Spec{Key: "api.max_connections", Unit: "connections", Min: 0, Max: 1_000_000, Step: 64,
+			Doc: "Client connections at once; 0 derives it from the limit of file descriptors, with a reserve for the node's own.", Risk: settings.RiskHigh}, 0),
+		AddressShare: settings.Ratio(r, settings.Spec{Key: "api.address_share", Min: 0.01, Max: 1, Step: 0.05,
+			Doc: "Largest part of api.max_connections and api.max_in_flight that one client address may have; set 1 behind a proxy, whose address all clients have.", Risk: settings.RiskMedium}, 0.5),
+		LeastRate: settings.Bytes(r, settings.Spec{Key: "api.least_rate", Min: 1, Max: 1 << 30, Step: 1 << 10,
+			Doc: "Bytes a second at which a client must read an answer; who is slower for longer than 5 s is cut.", Risk: settings.RiskMedium}, 8<<10),
 		MaxBatch: settings.Int(r, settings.Spec{Key: "api.max_batch", Unit: "requests", Min: 1, Max: 10000, Step: 10,
 			Doc: "Most members of one batch.", Risk: settings.RiskMedium}, 100),
 		MaxDepth: settings.Int(r, settings.Spec{Key: "api.max_depth", Unit: "levels", Min: 4, Max: 256, Step: 4,
@@ -66,4 +79,12 @@ func checkOrigins(patterns string) error {
 		}
 	}
 	return nil
+}
+
+// maxConnections returns api.max_connections, derived where it is 0.
+func (s Settings) maxConnections() int {
+	if n := s.MaxConns.Get(); n > 0 {
+		return n
+	}
+	return descriptors.Clients()
 }

@@ -9,13 +9,16 @@ import (
 	"net/url"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
 
 	"github.com/bizra/bizra-top/node/cache"
+	"github.com/bizra/bizra-top/node/memory"
 	"github.com/bizra/bizra-top/node/printable"
 	"github.com/bizra/bizra-top/node/store"
+	"github.com/bizra/bizra-top/node/supervise"
 	"github.com/bizra/bizra-top/node/upstream"
 	"github.com/bizra/bizra-top/node/validation"
 )
@@ -24,7 +27,7 @@ import (
 // out.
 type verdicts struct {
 	settings  Settings
-	bodies    *bodies
+	bodies    *memory.Budget
 	validator *validation.Validator
 	cache     *cache.Cache
 	ledger    *store.Ledger
@@ -51,7 +54,7 @@ func verdictKey(kind validation.Kind, subject string) string { return string(kin
 
 // loader returns what reaches a verdict and writes it to the ledger.
 func (v *verdicts) loader(kind validation.Kind, subject string) cache.Loader {
-	return func(ctx context.Context) (cache.Loaded, error) {
+	return counted(v.bodies, verdictFactor, func(ctx context.Context) (cache.Loaded, error) {
 		verdict, err := v.reach(ctx, kind, subject)
 		if err != nil {
 			return cache.Loaded{}, err
@@ -77,7 +80,7 @@ func (v *verdicts) loader(kind validation.Kind, subject string) cache.Loader {
 			loaded.Block = cache.BlockRef{Number: verdict.Block.Number, Hash: common.HexToHash(verdict.Block.Hash)}
 		}
 		return loaded, nil
-	}
+	})
 }
 
 func (v *verdicts) reach(ctx context.Context, kind validation.Kind, key string) (validation.Verdict, error) {
@@ -96,8 +99,8 @@ func movesWithHead(kind validation.Kind, key string) bool {
 	return kind == validation.KindBlock && key != "" && (key[0] < '0' || key[0] > '9')
 }
 
-func (v *verdicts) handle(kind validation.Kind, param string) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
+func (v *verdicts) handle(kind validation.Kind, param string) func(*visit, *http.Request) {
+	return func(w *visit, r *http.Request) {
 		a, err := v.of(r.Context(), kind, r.PathValue(param))
 		if err != nil {
 			refuse(w, err)
@@ -110,7 +113,10 @@ func (v *verdicts) handle(kind validation.Kind, param string) http.HandlerFunc {
 		}
 		x := exchanges.Get().(*exchange)
 		defer x.release()
-		x.sendAnswer(w, r, v.settings, status, nil, a, "")
+		x.visit = visit{ResponseWriter: w, server: w.server, address: w.address}
+		if !x.sendAnswer(w, r, v.settings, status, nil, a, "") {
+			tryAgain(w, overBodies)
+		}
 	}
 }
 
@@ -152,14 +158,19 @@ type subject struct {
 
 // batch answers POST /v1/validations: {"subjects": [{"kind": …, "id": …}]}.
 // Each member has its own result or error, in the order asked.
-func (v *verdicts) batch(w http.ResponseWriter, r *http.Request) {
+func (v *verdicts) batch(w *visit, r *http.Request) {
 	x := exchanges.Get().(*exchange)
 	defer x.release()
-	if problem := x.read(r, v.settings, v.bodies); problem != nil {
+	x.visit = visit{ResponseWriter: w, server: w.server, address: w.address}
+	if problem := x.read(r, v.settings); problem != nil {
 		if problem.status == http.StatusServiceUnavailable {
-			w.Header().Set("Retry-After", "1")
+			w.Header().Set("Retry-After", retrySecond)
 		}
 		problemJSON(w, problem.status, problem.text)
+		return
+	}
+	if refusal := w.enter(); refusal != "" {
+		tryAgain(w, refusal)
 		return
 	}
 	var req struct {
@@ -179,7 +190,10 @@ func (v *verdicts) batch(w http.ResponseWriter, r *http.Request) {
 		Error   string          `json:"error,omitempty"`
 	}
 	results := make([]result, len(req.Subjects))
-	var wg sync.WaitGroup
+	var (
+		wg   sync.WaitGroup
+		size atomic.Int64
+	)
 	slots := make(chan struct{}, batchWorkers)
 	for i, s := range req.Subjects {
 		s.ID = printable.Clean(s.ID, 100)
@@ -189,22 +203,30 @@ func (v *verdicts) batch(w http.ResponseWriter, r *http.Request) {
 			continue
 		}
 		slots <- struct{}{}
-		wg.Go(func() {
+		supervise.Go(&wg, "verdict of a batch", func() {
 			defer func() { <-slots }()
 			verdict, err := v.of(r.Context(), s.Kind, s.ID)
-			if err != nil {
+			switch {
+			case err != nil:
 				_, results[i].Error = explain(err)
-				return
+			case size.Add(int64(len(verdict.Body))) > v.settings.MaxBatchBytes.Get():
+				results[i].Error = textTooLarge
+			default:
+				results[i].Verdict = verdict.Body
 			}
-			results[i].Verdict = verdict.Body
-		})
+		}, func(error) { results[i].Error = "internal error" })
 	}
 	wg.Wait()
+	// The verdicts, and once more as they are sent.
+	if !x.hold(2 * min(size.Load(), v.settings.MaxBatchBytes.Get())) {
+		tryAgain(w, overBodies)
+		return
+	}
 	writeJSON(w, http.StatusOK, map[string]any{"results": results})
 }
 
 // list answers GET /v1/validations from the ledger, newest first.
-func (v *verdicts) list(w http.ResponseWriter, r *http.Request) {
+func (v *verdicts) list(w *visit, r *http.Request) {
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		problemJSON(w, http.StatusBadRequest, "the query cannot be read: "+printable.Clean(err.Error(), 100))
@@ -245,9 +267,17 @@ func (v *verdicts) list(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
-	out := make([]json.RawMessage, len(records))
+	x := exchanges.Get().(*exchange)
+	defer x.release()
+	x.visit = visit{ResponseWriter: w, server: w.server, address: w.address}
+	out, size := make([]json.RawMessage, len(records)), int64(0)
 	for i, rec := range records {
 		out[i] = rec.Body
+		size += int64(len(rec.Body))
+	}
+	if !x.hold(2 * size) { // once more as they are sent
+		tryAgain(w, overBodies)
+		return
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"validations": out})
 }
@@ -273,7 +303,7 @@ func explain(err error) (status int, text string) {
 func refuse(w http.ResponseWriter, err error) {
 	status, text := explain(err)
 	if status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "1")
+		w.Header().Set("Retry-After", retrySecond)
 	}
 	problemJSON(w, status, text)
 }

@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"hash/maphash"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/maypok86/otter/v2"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/singleflight"
 
 	"github.com/bizra/bizra-top/node/monotonic"
 )
@@ -38,16 +36,9 @@ type Cache struct {
 	canonical Canonical
 	head      atomic.Uint64 // the highest block number seen
 	heads     atomic.Uint64 // how often that moved, from 1 on
-	flights   singleflight.Group
+	flights   flights
 	metrics   *metrics
 	hot       *hotKeys
-
-	// Loads outlive who started them; Close ends them and waits.
-	base    context.Context
-	stop    context.CancelFunc
-	mu      sync.Mutex // guards closed, so that nothing is added to loading after it
-	closed  bool
-	loading sync.WaitGroup
 }
 
 // New returns a cache with l2, which may be nil, behind it, and registers its
@@ -59,7 +50,7 @@ func New(s Settings, l2 *Redis, canonical Canonical, reg prometheus.Registerer) 
 	}
 	c := &Cache{settings: s, seed: maphash.MakeSeed(), l2: l2, canonical: canonical, metrics: newMetrics(), hot: newHotKeys()}
 	c.heads.Store(1)
-	c.base, c.stop = context.WithCancel(context.Background())
+	c.flights.most = s.MaxLoads.Get
 	l1, err := otter.New(&otter.Options[uint64, *entry]{
 		MaximumWeight: c.bound(),
 		Weigher:       weight,
@@ -79,14 +70,18 @@ func New(s Settings, l2 *Redis, canonical Canonical, reg prometheus.Registerer) 
 	return c, nil
 }
 
+// Prove tells what may be taken from an L2 whose values are not signed: values of the keys
+// that provable names, where proves holds. It must be called before the first read.
+func (c *Cache) Prove(provable func(key string) bool, proves func(key string, body []byte) bool) {
+	if c.l2 != nil {
+		c.l2.provable, c.l2.proves = provable, proves
+	}
+}
+
 // Close ends the loads under way and waits for them. Later reads find what L1
 // holds and load nothing.
 func (c *Cache) Close() {
-	c.mu.Lock()
-	c.closed = true
-	c.mu.Unlock()
-	c.stop()
-	c.loading.Wait()
+	c.flights.close()
 	c.l1.StopAllGoroutines()
 }
 
@@ -169,10 +164,11 @@ func (c *Cache) Peek(class Class, key []byte) (Answer, bool) {
 }
 
 // Get returns what is known under key, from L1, L2 or load. Callers that ask for
-// the same key at the same time share one load, which runs to its own deadline
-// even when the caller that started it leaves; a caller waits no longer than its
-// own context. A load's error goes to all who share it and is not kept; where an
-// immutable answer is known that is past its time, that is the answer instead.
+// the same key at the same time share one load; it has its own deadline and goes on
+// for as long as one of them waits. A caller waits no longer than its own context. A
+// load's error goes to all who share it and is not kept; where an immutable answer is
+// known that is past its time, that is the answer instead. ErrBusy is returned at once
+// when cache.max_loads are under way.
 //
 // An entry read in the last share of its time, cache.refresh_ahead, is loaded
 // anew in the background.
@@ -185,73 +181,57 @@ func (c *Cache) Get(ctx context.Context, class Class, key string, load Loader) (
 			c.hot.saw(slot, e, began)
 		}
 		if e.due(now, c.settings.RefreshAhead.Get()) && e.refreshing.CompareAndSwap(false, true) {
-			c.metrics.refreshes.Inc()
-			c.flight(key, func(ctx context.Context) (Answer, error) {
-				defer e.refreshing.Store(false) // a failed load may be tried again
-				return c.loadAndKeep(ctx, class, key, load)
-			})
+			c.refreshAhead(class, key, e, load)
 		}
 		return e.answer(L1, false), nil
 	}
 	c.metrics.miss(L1, class)
-	result := c.flight(key, func(ctx context.Context) (Answer, error) { return c.fill(ctx, class, key, load) })
-	select {
-	case r := <-result:
-		if r.Shared {
-			c.metrics.coalesced.Inc()
-		}
-		a, _ := r.Val.(Answer)
-		if r.Err == nil && a.Tier == Origin {
-			c.metrics.took[Origin][class].Observe(time.Since(began))
-		}
-		return a, r.Err
-	case <-ctx.Done():
-		return Answer{}, ctx.Err()
+	f, joined, err := c.flight(key, false, func(ctx context.Context) (Answer, error) { return c.fill(ctx, class, key, load) })
+	if err != nil {
+		return Answer{}, err
 	}
+	if joined {
+		c.metrics.coalesced.Inc()
+	}
+	a, err := c.flights.wait(ctx, f)
+	if err == nil && a.Tier == Origin {
+		c.metrics.took[Origin][class].Observe(time.Since(began))
+	}
+	return a, err
+}
+
+// refreshAhead loads an entry anew in the background. Whatever comes of it, a later read
+// may try again: also when the load was not this one, but one that ran already.
+func (c *Cache) refreshAhead(class Class, key string, e *entry, load Loader) {
+	f, _, err := c.flight(key, true, func(ctx context.Context) (Answer, error) { return c.loadAndKeep(ctx, class, key, load) })
+	if err != nil {
+		e.refreshing.Store(false)
+		return
+	}
+	c.metrics.refreshes.Inc()
+	f.then(func() { e.refreshing.Store(false) })
 }
 
 // Refresh loads a key anew whatever the tiers hold. It is for warming.
 func (c *Cache) Refresh(ctx context.Context, class Class, key string, load Loader) error {
-	select {
-	case r := <-c.flight(key, func(ctx context.Context) (Answer, error) { return c.loadAndKeep(ctx, class, key, load) }):
-		return r.Err
-	case <-ctx.Done():
-		return ctx.Err()
+	f, _, err := c.flight(key, true, func(ctx context.Context) (Answer, error) { return c.loadAndKeep(ctx, class, key, load) })
+	if err != nil {
+		return err
 	}
+	_, err = c.flights.wait(ctx, f)
+	return err
 }
 
-// flight runs do for a key, or joins the one that runs. A panic in it becomes an
-// error of those who wait.
-func (c *Cache) flight(key string, do func(context.Context) (Answer, error)) <-chan singleflight.Result {
+// flight runs do for a key, or joins the one that runs. One in the background goes on
+// without anybody who waits.
+func (c *Cache) flight(key string, background bool, do func(context.Context) (Answer, error)) (f *flight, joined bool, err error) {
 	// Who has seen a new head must not join a load that was begun before it.
-	return c.flights.DoChan(strconv.FormatUint(c.heads.Load(), 36)+" "+key, func() (a any, err error) {
-		defer func() {
-			if p := recover(); p != nil {
-				err = fmt.Errorf("load panicked: %v", p) // no stack: it would go out to clients
-			}
-		}()
-		if !c.begin() {
-			return nil, ErrClosed
-		}
-		defer c.loading.Done()
-		ctx, cancel := context.WithTimeout(c.base, c.settings.LoadBudget.Get())
-		defer cancel()
-		return do(ctx)
-	})
-}
-
-// begin counts a load in, unless the cache is closed.
-func (c *Cache) begin() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.closed {
-		c.loading.Add(1)
+	f, joined, err = c.flights.join(strconv.FormatUint(c.heads.Load(), 36)+" "+key, background, c.settings.LoadBudget.Get(), do)
+	if errors.Is(err, ErrBusy) {
+		c.metrics.loadsShed.Inc()
 	}
-	return !c.closed
+	return f, joined, err
 }
-
-// ErrClosed is returned for a load after Close.
-var ErrClosed = errors.New("the cache is closed")
 
 // fill asks L2, then the loader, and keeps what it gets.
 func (c *Cache) fill(ctx context.Context, class Class, key string, load Loader) (Answer, error) {
@@ -262,9 +242,9 @@ func (c *Cache) fill(ctx context.Context, class Class, key string, load Loader) 
 	if now := monotonic.Now(); old != nil && old.fresh(now) && c.stands(old) {
 		return old.answer(L1, false), nil
 	}
-	if c.l2 != nil {
+	if c.l2 != nil && c.l2.trusts(key) {
 		began := time.Now()
-		e := c.l2.get(ctx, key)
+		e := c.l2.get(ctx, key, c.TTL)
 		if e != nil && e.immutable {
 			e.until += int64(c.settings.StaleFor.Get())
 		}
@@ -307,7 +287,7 @@ func (c *Cache) loadAndKeep(ctx context.Context, class Class, key string, load L
 	e := c.newEntry(class, key, loaded, heads, now)
 	if !loaded.NoStore && e.fresh(e.stored) {
 		c.keep(c.slot(key), e)
-		if c.l2 != nil && e.heads == 0 {
+		if c.l2 != nil && e.heads == 0 && c.l2.trusts(key) {
 			c.l2.put(e)
 		}
 	}
@@ -315,10 +295,11 @@ func (c *Cache) loadAndKeep(ctx context.Context, class Class, key string, load L
 }
 
 func (c *Cache) keep(slot uint64, e *entry) {
-	if int64(len(e.body)) > c.settings.MaxBytes.Get()/entryShare {
+	if e.size() > c.settings.MaxBytes.Get()/entryShare {
 		c.metrics.refused.Inc()
 		return
 	}
+	e.owner = c
 	c.metrics.kept(e)
 	c.l1.Set(slot, e)
 }

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"sync"
 
 	"github.com/klauspost/compress/flate"
@@ -72,8 +73,21 @@ func (e *entry) encoded(as Encoding) []byte {
 	if len(out) >= len(e.body) {
 		out = nil
 	}
+	out = fitted(out)
 	e.encodings[as].Store(&out)
+	if out != nil && e.owner != nil {
+		e.owner.reweigh(e)
+	}
 	return out
+}
+
+// fitted returns data without the room behind them, where that is worth a copy: what is
+// kept is weighed by its length.
+func fitted(data []byte) []byte {
+	if cap(data)-len(data) > len(data)/32 {
+		return bytes.Clone(data)
+	}
+	return data
 }
 
 // compress appends body as a zstd frame to out.

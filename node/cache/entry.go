@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/maypok86/otter/v2"
+
 	"github.com/bizra/bizra-top/node/monotonic"
 )
 
@@ -55,6 +57,28 @@ func (a Answer) Encoded(e Encoding) []byte {
 	return a.entry.encoded(e)
 }
 
+// Retain counts the body with take while it is needed beyond the cache, until Release;
+// false where take has no room. However many retain one body, it is counted once: they
+// share it.
+func (a Answer) Retain(take func(int64) bool) bool {
+	n := int64(len(a.Body))
+	if a.entry == nil {
+		return take(n)
+	}
+	if a.entry.retained.Add(1) > 1 || take(n) {
+		return true
+	}
+	a.entry.retained.Add(-1)
+	return false
+}
+
+// Release ends what Retain began.
+func (a Answer) Release(release func(int64)) {
+	if a.entry == nil || a.entry.retained.Add(-1) == 0 {
+		release(int64(len(a.Body)))
+	}
+}
+
 // entry is one value of L1. What is not atomic is not changed once it is set.
 type entry struct {
 	key       string
@@ -67,7 +91,11 @@ type entry struct {
 	expires   int64
 	until     int64 // when it is of no use any more, expired or not
 
+	owner      *Cache       // that keeps it; nil for one that is not kept
+	counted    atomic.Int64 // what metrics have counted of it
+	reweighing atomic.Bool
 	refreshing atomic.Bool
+	retained   atomic.Int32 // by how many answers that are being sent
 	encodings  [encodings]atomic.Pointer[[]byte]
 }
 
@@ -79,18 +107,37 @@ func (e *entry) due(now int64, share float64) bool {
 	return float64(e.expires-now) < share*float64(e.expires-e.stored)
 }
 
-// entryOverhead is counted for each entry besides key and body: the entry, otter's
-// node and policy links.
-const entryOverhead = 320
+// entryOverhead is counted for each entry besides key and body: the entry, otter's node,
+// its place in the table and the policy's links. TestL1CountsWhatItHolds measures it.
+const entryOverhead = 296
 
-// weight is what an entry counts against the bound. A body that is large enough
-// to be sent encoded counts half as much again: the encodings are kept with it.
-func weight(_ uint64, e *entry) uint32 {
-	n := len(e.key) + len(e.body) + entryOverhead
-	if len(e.body) >= encodeAbove {
-		n += len(e.body) / 2
+// allocated is what a string or slice of n bytes takes: the allocator's size classes
+// leave an eighth unused at most, half of that on average.
+func allocated(n int) int { return n + n/16 }
+
+// size is what the entry holds in memory, with the encodings that were made of it.
+func (e *entry) size() int64 {
+	n := entryOverhead + allocated(len(e.key)) + allocated(len(e.body))
+	for i := range e.encodings {
+		if p := e.encodings[i].Load(); p != nil {
+			n += allocated(len(*p))
+		}
 	}
-	return uint32(min(n, math.MaxUint32))
+	return int64(n)
+}
+
+// weight is what an entry counts against the bound.
+func weight(_ uint64, e *entry) uint32 { return uint32(min(e.size(), math.MaxUint32)) }
+
+// reweigh counts an entry anew that L1 holds and an encoding was added to.
+func (c *Cache) reweigh(e *entry) {
+	c.l1.ComputeIfPresent(c.slot(e.key), func(now *entry) (*entry, otter.ComputeOp) {
+		if now != e {
+			return now, otter.CancelOp
+		}
+		c.metrics.reweighed(e)
+		return e, otter.WriteOp
+	})
 }
 
 // answer is the entry as a reader gets it.

@@ -1,12 +1,12 @@
 package cache
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/bizra/bizra-top/node/monotonic"
@@ -14,28 +14,30 @@ import (
 
 // A value in Redis, or in the file of a warm start, is an envelope:
 //
-//	0      version, 2
+//	0      version, 3
 //	1      codec: 0 raw, 1 zstd
 //	2      class
-//	3      flags: 1 immutable
+//	3      flags: 1 immutable, 2 signed
 //	4..11  stored at, Unix milliseconds
 //	12..19 expires at, Unix milliseconds
 //	20..27 number of the block it rests on
 //	28..59 hash of that block, zero for none
 //	60..63 length of the body before compression
-//	64..71 xxhash64 of the key, bytes 0..63 and the payload
-//	72..   payload
+//	64..95 HMAC-SHA256 of where it stands, its key, bytes 0..63 and the payload; of one
+//	       that is not signed, their xxhash64 and zeros
+//	96..   payload
 //
 // All integers are big-endian. The key is part of the checksum, so a value that
-// stands under another key is not believed.
+// stands under another key, or in another chain's part of Redis, is not believed.
 const (
-	envelopeVersion = 2
+	envelopeVersion = 3
 	envelopeClass   = 2 // where the class is
 	codecRaw        = 0
 	codecZstd       = 1
 	flagImmutable   = 1
+	flagSigned      = 2
 	checksumAt      = 64
-	headerLength    = 72
+	headerLength    = 96
 
 	// compressAbove: measured on block and receipt JSON, below this zstd saves
 	// less than the header it adds is worth.
@@ -46,9 +48,9 @@ const (
 
 var errCorrupt = errors.New("corrupt value")
 
-// seal writes an entry as an envelope. The frame it makes is kept with the entry,
-// for clients that take it as it is.
-func seal(e *entry) ([]byte, error) {
+// seal writes an entry as an envelope that stands at a place, signed by k where that has
+// secrets. The frame it makes is kept with the entry, for clients that take it as it is.
+func seal(e *entry, k keys, place string) ([]byte, error) {
 	if len(e.body) > maxBody {
 		return nil, fmt.Errorf("body of %d bytes is over the bound of %d", len(e.body), maxBody)
 	}
@@ -73,10 +75,14 @@ func seal(e *entry) ([]byte, error) {
 		out[1] = codecZstd
 		out = compress(e.body, out)
 		if made := out[headerLength:]; len(e.body) >= encodeAbove && len(made) < len(e.body) {
+			made = bytes.Clone(made) // not the room that the whole body would have taken
 			e.encodings[Zstd].Store(&made)
+			if e.owner != nil {
+				e.owner.reweigh(e)
+			}
 		}
 	}
-	binary.BigEndian.PutUint64(out[checksumAt:], checksum(e.key, out))
+	k.sign(out, place, e.key)
 	return out, nil
 }
 
@@ -98,13 +104,16 @@ func (e *entry) date(stored, expires int64) {
 	e.until = e.expires
 }
 
-// unseal reads an envelope; any doubt is errCorrupt. The entry may have expired.
-func unseal(key string, value []byte) (*entry, error) {
-	if len(value) < headerLength || value[0] != envelopeVersion ||
-		binary.BigEndian.Uint64(value[checksumAt:]) != checksum(key, value) {
+// unseal reads the envelope of a key that stands at a place; any doubt is errCorrupt, and
+// errUnsigned where k has secrets and none of them signed it. The entry may have expired.
+func unseal(key string, value []byte, k keys, place string) (*entry, error) {
+	if len(value) < headerLength || value[0] != envelopeVersion {
 		return nil, errCorrupt
 	}
-	e := &entry{key: key, class: Class(value[envelopeClass]), immutable: value[3] == flagImmutable}
+	if err := k.verify(value, place, key); err != nil {
+		return nil, err
+	}
+	e := &entry{key: key, class: Class(value[envelopeClass]), immutable: value[3]&flagImmutable != 0}
 	stored := int64(binary.BigEndian.Uint64(value[4:])) * int64(time.Millisecond)
 	expires := int64(binary.BigEndian.Uint64(value[12:])) * int64(time.Millisecond)
 	e.block.Number = binary.BigEndian.Uint64(value[20:])
@@ -131,6 +140,7 @@ func unseal(key string, value []byte) (*entry, error) {
 		if err != nil {
 			return nil, errCorrupt
 		}
+		e.body = fitted(e.body)
 		if len(e.body) >= encodeAbove && len(payload) < len(e.body) {
 			e.encodings[Zstd].Store(&payload)
 		}
@@ -141,14 +151,4 @@ func unseal(key string, value []byte) (*entry, error) {
 		return nil, errCorrupt
 	}
 	return e, nil
-}
-
-func checksum(key string, value []byte) uint64 {
-	var d xxhash.Digest
-	d.Reset()
-	// Digest's writes cannot fail.
-	_, _ = d.WriteString(key)
-	_, _ = d.Write(value[:checksumAt])
-	_, _ = d.Write(value[headerLength:])
-	return d.Sum64()
 }

@@ -14,6 +14,7 @@ import (
 type metrics struct {
 	counters  [L2 + 1][classes]counter // of L1 and L2
 	coalesced prometheus.Counter
+	loadsShed prometheus.Counter
 	refreshes prometheus.Counter
 	stale     prometheus.Counter
 	orphaned  prometheus.Counter
@@ -45,8 +46,10 @@ const (
 
 // What was wrong with Redis: the call, or what it returned.
 const (
-	l2Call    = "call"
-	l2Corrupt = "corrupt"
+	l2Call     = "call"
+	l2Corrupt  = "corrupt"
+	l2Unsigned = "unsigned" // nobody known has signed it, and it does not prove itself
+	l2Refused  = "refused"  // a write that Redis did not take
 )
 
 func newMetrics() *metrics {
@@ -55,6 +58,7 @@ func newMetrics() *metrics {
 	}
 	m := &metrics{
 		coalesced: count("bizra_cache_coalesced_total", "Reads that shared the load of another."),
+		loadsShed: count("bizra_cache_loads_shed_total", "Loads refused because cache.max_loads were under way."),
 		refreshes: count("bizra_cache_refreshes_total", "Entries loaded anew ahead of the end of their time, because they were read."),
 		stale:     count("bizra_cache_stale_served_total", "Immutable answers served past their time because they could not be had anew."),
 		orphaned:  count("bizra_cache_orphaned_total", "Entries found and not used because the block they rest on was replaced."),
@@ -64,7 +68,7 @@ func newMetrics() *metrics {
 		load:      latency.NewHistogram("bizra_cache_load_seconds", "Time of loads from the origin."),
 		l2Latency: latency.NewHistogram("bizra_cache_l2_seconds", "Time of Redis calls."),
 		l2Errors: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_cache_l2_errors_total",
-			Help: "Redis calls and values that were counted as a miss, by kind: call, corrupt."}, []string{"kind"}),
+			Help: "Redis calls and values that were counted as a miss, by kind: call, corrupt, unsigned, refused."}, []string{"kind"}),
 		l2Dropped: count("bizra_cache_l2_dropped_total", "Values not written to Redis because the queue was full."),
 		l2Raw:     count("bizra_cache_l2_uncompressed_bytes_total", "Bytes of the bodies written to Redis, before they were compressed."),
 		l2Written: count("bizra_cache_l2_compressed_bytes_total",
@@ -76,7 +80,7 @@ func newMetrics() *metrics {
 	for _, cause := range []string{causeSize, causeExpired, causeFlushed, causeReplaced} {
 		m.evictions.WithLabelValues(cause)
 	}
-	for _, kind := range []string{l2Call, l2Corrupt} {
+	for _, kind := range []string{l2Call, l2Corrupt, l2Unsigned, l2Refused} {
 		m.l2Errors.WithLabelValues(kind)
 	}
 	for tier := range m.took {
@@ -102,16 +106,27 @@ func (m *metrics) miss(t Tier, c Class) { m.counters[t][c].misses.Add(1) }
 
 // kept counts an entry in.
 func (m *metrics) kept(e *entry) {
-	n := &m.counters[L1][e.class]
+	n, size := &m.counters[L1][e.class], e.size()
+	e.counted.Store(size)
 	n.entries.Add(1)
-	n.bytes.Add(int64(weight(0, e)))
+	n.bytes.Add(size)
+}
+
+// reweighed counts what was added to an entry. L1 reports it as replaced, by itself.
+func (m *metrics) reweighed(e *entry) {
+	size := e.size()
+	m.counters[L1][e.class].bytes.Add(size - e.counted.Swap(size))
+	e.reweighing.Store(true)
 }
 
 // left counts an entry out.
 func (m *metrics) left(e *entry, cause otter.DeletionCause) {
+	if cause == otter.CauseReplacement && e.reweighing.CompareAndSwap(true, false) {
+		return
+	}
 	n := &m.counters[L1][e.class]
 	n.entries.Add(-1)
-	n.bytes.Add(-int64(weight(0, e)))
+	n.bytes.Add(-e.counted.Load())
 	if cause.IsEviction() {
 		n.evictions.Add(1)
 	}
@@ -147,7 +162,9 @@ var (
 type tiers struct{ cache *Cache }
 
 func (m *metrics) collectors(c *Cache) []prometheus.Collector {
-	return []prometheus.Collector{tiers{c}, m.coalesced, m.refreshes, m.stale, m.orphaned, m.refused, m.reads, m.load, m.l2Latency, m.l2Errors, m.l2Dropped, m.l2Raw, m.l2Written, m.evictions}
+	return []prometheus.Collector{tiers{c}, m.coalesced, m.loadsShed,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_cache_loads", Help: "Loads under way."}, func() float64 { return float64(c.flights.underWay()) }),
+		m.refreshes, m.stale, m.orphaned, m.refused, m.reads, m.load, m.l2Latency, m.l2Errors, m.l2Dropped, m.l2Raw, m.l2Written, m.evictions}
 }
 
 func (t tiers) Describe(ch chan<- *prometheus.Desc) {

@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/bizra/bizra-top/node/breaker"
 	"github.com/bizra/bizra-top/node/monotonic"
+	"github.com/bizra/bizra-top/node/printable"
 )
 
 const (
@@ -37,7 +39,30 @@ type Redis struct {
 	timeout func() time.Duration
 	breaker *breaker.Breaker
 	queue   chan *entry
+	keys    keys
 	metrics *metrics // set by New
+	// provable, which may be nil, and proves are Cache.Prove's.
+	provable func(key string) bool
+	proves   func(key string, body []byte) bool
+	refusal  atomic.Pointer[Refusal]
+}
+
+// Refusal is what Redis says when it takes no values: it is full, or read-only.
+type Refusal struct {
+	Text string
+	At   time.Time
+}
+
+// Refusal returns what the newest write was refused with; nil once one was taken.
+func (r *Redis) Refusal() *Refusal { return r.refusal.Load() }
+
+// Signed says whether values in Redis are signed with a secret.
+func (r *Redis) Signed() bool { return len(r.keys) > 0 }
+
+// trusts says whether a value of a key may be taken from Redis at all: everybody who can
+// write there could have made it up.
+func (r *Redis) trusts(key string) bool {
+	return r.Signed() || r.provable != nil && r.provable(key)
 }
 
 // OpenRedis prepares an L2 tier for one chain; it does not connect. Its errors
@@ -68,6 +93,7 @@ func OpenRedis(s Settings, chainID uint64, b *breaker.Breaker) (*Redis, error) {
 		timeout: s.L2Timeout.Get,
 		breaker: b,
 		queue:   make(chan *entry, writeQueue),
+		keys:    keysOf(s.Secret.Get()),
 	}, nil
 }
 
@@ -123,8 +149,9 @@ func (r *Redis) key(key string) string {
 	return r.prefix + key
 }
 
-// get returns what Redis holds, fresh or not; nil for whatever is wrong with it.
-func (r *Redis) get(ctx context.Context, key string) *entry {
+// get returns what Redis holds, fresh or not; nil for whatever is wrong with it. It is no
+// older than ttl says, whatever it says itself.
+func (r *Redis) get(ctx context.Context, key string, ttl func(Class) time.Duration) *entry {
 	var value []byte
 	err := r.call(ctx, r.timeout(), func(ctx context.Context) error {
 		get := redis.NewStringCmd(ctx, "get", r.key(key))
@@ -140,11 +167,17 @@ func (r *Redis) get(ctx context.Context, key string) *entry {
 	if err != nil {
 		return nil
 	}
-	e, err := unseal(key, value)
-	if err != nil {
+	e, err := unseal(key, value, r.keys, r.prefix)
+	switch {
+	case errors.Is(err, errUnsigned), err == nil && !r.Signed() && !r.proves(key, e.body):
+		r.metrics.l2Errors.WithLabelValues(l2Unsigned).Inc()
+		return nil
+	case err != nil:
 		r.metrics.l2Errors.WithLabelValues(l2Corrupt).Inc()
 		return nil
 	}
+	e.expires = min(e.expires, e.stored+int64(ttl(e.class)))
+	e.until = e.expires
 	return e
 }
 
@@ -210,20 +243,41 @@ func (r *Redis) writeLoop(ctx context.Context) {
 			return
 		case e := <-r.queue:
 			ttl := time.Duration(e.until - monotonic.Now())
-			value, err := seal(e)
-			if err != nil || ttl <= 0 {
+			if refused := r.refusal.Load(); ttl <= 0 || refused != nil && time.Since(refused.At) < refusedRest {
+				continue
+			}
+			value, err := seal(e, r.keys, r.prefix)
+			if err != nil {
 				continue
 			}
 			// A write may take longer than a read: nobody waits for it.
 			err = r.call(ctx, max(r.timeout(), time.Second), func(ctx context.Context) error {
-				return r.client.Set(ctx, r.key(e.key), value, ttl).Err()
+				return r.settle(r.client.Set(ctx, r.key(e.key), value, ttl).Err())
 			})
-			if err == nil { // an error is counted by call; a value not written is only a later miss
+			if err == nil && r.refusal.Load() == nil { // an error is counted by call; a value not written is only a later miss
 				r.metrics.l2Raw.Add(float64(len(e.body)))
 				r.metrics.l2Written.Add(float64(len(value) - headerLength))
 			}
 		}
 	}
+}
+
+// refusedRest is the rest between two writes while Redis refuses them.
+const refusedRest = time.Second
+
+// settle tells a write that Redis refused, because it is full or read-only, from one that
+// did not reach it: the breaker, which reads share, is there for the second alone.
+func (r *Redis) settle(err error) error {
+	var refused redis.Error
+	if !errors.As(err, &refused) || errors.Is(err, redis.Nil) {
+		if err == nil {
+			r.refusal.Store(nil)
+		}
+		return err
+	}
+	r.metrics.l2Errors.WithLabelValues(l2Refused).Inc()
+	r.refusal.Store(&Refusal{Text: printable.Clean(err.Error(), 200), At: time.Now()})
+	return nil
 }
 
 func (r *Redis) probe(ctx context.Context) {

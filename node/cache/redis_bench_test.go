@@ -40,7 +40,7 @@ func BenchmarkL2Reads(b *testing.B) {
 	now := monotonic.Now()
 	for i := range 1000 {
 		e := &entry{key: fmt.Sprint(i), class: Block, body: []byte(strings.Repeat("v", 300)), stored: now, expires: now + int64(time.Hour)}
-		value, err := seal(e)
+		value, err := seal(e, nil, "")
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -73,7 +73,7 @@ func BenchmarkL2Reads(b *testing.B) {
 		if err != nil {
 			return false
 		}
-		_, err = unseal(key, value)
+		_, err = unseal(key, value, nil, "")
 		return err == nil
 	})
 }

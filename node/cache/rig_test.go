@@ -19,6 +19,7 @@ type rig struct {
 	*cache.Cache
 	registry *settings.Registry
 	server   *miniredis.Miniredis
+	redis    *cache.Redis
 	breaker  *breaker.Breaker
 	metrics  *prometheus.Registry
 }
@@ -48,14 +49,17 @@ func buildWith(t *testing.T, withRedis bool, canonical cache.Canonical) rig {
 }
 
 // buildOn returns a cache on a Redis address; with an empty one it has L1 only.
-func buildOn(t testing.TB, mode, url string, canonical cache.Canonical) rig {
+func buildOn(t testing.TB, mode, url string, canonical cache.Canonical, more ...settings.Change) rig {
 	t.Helper()
 	reg := settings.NewRegistry()
 	s, bs := cache.Declare(reg), cache.DeclareBreaker(reg, "redis")
 	r := rig{registry: reg, metrics: prometheus.NewRegistry()}
 	var l2 *cache.Redis
 	if url != "" {
-		if err := reg.Load(settings.SourceFile, []settings.Change{{Key: "cache.l2.url", Value: url}, {Key: "cache.l2.mode", Value: mode}}); err != nil {
+		if len(more) == 0 {
+			more = []settings.Change{{Key: "cache.l2.secret", Value: "a secret of the tests"}}
+		}
+		if err := reg.Load(settings.SourceFile, append([]settings.Change{{Key: "cache.l2.url", Value: url}, {Key: "cache.l2.mode", Value: mode}}, more...)); err != nil {
 			t.Fatal(err)
 		}
 		r.breaker = breaker.New("redis", "redis", bs, breaker.WithProber())
@@ -63,6 +67,7 @@ func buildOn(t testing.TB, mode, url string, canonical cache.Canonical) rig {
 		if l2, err = cache.OpenRedis(s, 1337, r.breaker); err != nil {
 			t.Fatal(err)
 		}
+		r.redis = l2
 		t.Cleanup(func() { _ = l2.Close() })
 	}
 	var err error

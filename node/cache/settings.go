@@ -65,9 +65,11 @@ type Settings struct {
 	RefreshAhead *settings.Value[float64]
 	URL          *settings.Value[string]
 	Mode         *settings.Value[string]
+	Secret       *settings.Value[[]string]
 	Prefix       *settings.Value[string]
 	L2Timeout    *settings.Value[time.Duration]
 	LoadBudget   *settings.Value[time.Duration]
+	MaxLoads     *settings.Value[int]
 	Warm         WarmSettings
 }
 
@@ -98,11 +100,15 @@ func Declare(r *settings.Registry) Settings {
 			Doc: "Redis address, such as redis://user:password@host:6379/0; empty turns L2 off."}, ""),
 		Mode: settings.Enum(r, settings.Spec{Key: "cache.l2.mode", Restart: true, Choices: []string{"single", "cluster", "sentinel"},
 			Doc: "How Redis is deployed."}, "single"),
+		Secret: settings.List(r, settings.Spec{Key: "cache.l2.secret", Restart: true, Secret: true, Check: checkSecrets,
+			Doc: "Secrets that sign values in Redis, the same in all nodes that share them; the first signs, all are accepted. Without one, only what proves itself is taken from Redis."}, nil),
 		Prefix: settings.String(r, settings.Spec{Key: "cache.l2.prefix", Restart: true,
 			Doc: "Start of every key in Redis; nodes with the same prefix and chain share their entries."}, "bizra"),
 		L2Timeout: settings.Duration(r, settings.Spec{Key: "cache.l2.timeout", Min: 0.001, Max: 10, Step: 0.01,
 			Doc: "Longest wait for Redis; after it a read counts as a miss.", Risk: settings.RiskMedium}, 50*time.Millisecond),
 		LoadBudget: settings.Duration(r, settings.Spec{Key: "cache.load_timeout", Min: 0.05, Max: 300, Step: 1,
 			Doc: "Longest time a load that callers share may take.", Risk: settings.RiskMedium}, 15*time.Second),
+		MaxLoads: settings.Int(r, settings.Spec{Key: "cache.max_loads", Unit: "loads", Min: 1, Max: 1_000_000, Step: 64,
+			Doc: "Loads under way above which further ones are answered 503 at once.", Risk: settings.RiskHigh}, 1024),
 	}
 }

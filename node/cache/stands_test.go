@@ -256,7 +256,7 @@ func TestShrinkingUnderLoadHoldsUpNobody(t *testing.T) {
 	}
 	c := build(t, false)
 	set(t, c, "cache.l1.max_bytes", "1GiB")
-	entries := 930 << 20 / (size + size/2 + 400)
+	entries := 930 << 20 / (size + size/16 + 400)
 	shared := bytes.Repeat([]byte("x"), size) // by all entries; it counts for each
 	load := func(context.Context) (cache.Loaded, error) { return cache.Loaded{Body: shared}, nil }
 	for i := range entries {

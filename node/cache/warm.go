@@ -177,7 +177,10 @@ func (w *Warmer) round(ctx context.Context, keys []string) {
 // The file of the hottest entries is this line, then one record an entry: the
 // length of the key, the key, the length of its envelope, the envelope, which is
 // empty for what will not outlive a restart. Lengths are unsigned varints.
-const warmMagic = "bizra-top hottest entries 1\n"
+const warmMagic = "bizra-top hottest entries 2\n"
+
+// onDisk is where its envelopes stand: they are the node's own, and not signed.
+const onDisk = "file"
 
 // save writes the hottest entries to disk, whole or not at all.
 func (w *Warmer) save() (err error) {
@@ -205,7 +208,7 @@ func (w *Warmer) save() (err error) {
 		}
 		var sealed []byte
 		if hot.Value.immutable {
-			if sealed, err = seal(hot.Value); err != nil {
+			if sealed, err = seal(hot.Value, nil, onDisk); err != nil {
 				return err
 			}
 		}
@@ -259,7 +262,7 @@ func (w *Warmer) restore() (keys []string, err error) {
 			return keys, damaged
 		}
 		if len(sealed) > 0 {
-			e, err := unseal(string(key), sealed)
+			e, err := unseal(string(key), sealed, nil, onDisk)
 			if err != nil {
 				return keys, damaged
 			}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -16,7 +17,7 @@ var past = time.Unix(1, 0)
 // its ConnState. All methods may be called from any goroutine.
 type Listener struct {
 	net.Listener
-	patience time.Duration
+	patience Patience
 
 	mu        sync.Mutex
 	adopted   []net.Conn
@@ -24,11 +25,17 @@ type Listener struct {
 	accepting int // calls of Accept under way
 }
 
+// Patience is how long connections may be without a byte.
+type Patience struct {
+	First time.Duration // those that were accepted here, until their first request
+	Next  time.Duration // those of another process, which had requests already
+}
+
 // NewListener returns a listener that hands out the connections of another process
-// first, then those that l accepts. A connection may be without its first request for as
-// long as patience; the server's deadlines for a request begin with its first byte.
-func NewListener(l net.Listener, adopted []net.Conn, patience time.Duration) *Listener {
-	return &Listener{Listener: l, patience: patience, adopted: adopted, open: map[*conn]struct{}{}}
+// first, then those that l accepts. The server's deadlines for a request begin with its
+// first byte.
+func NewListener(l net.Listener, adopted []net.Conn, p Patience) *Listener {
+	return &Listener{Listener: l, patience: p, adopted: adopted, open: map[*conn]struct{}{}}
 }
 
 // Accept implements net.Listener.
@@ -36,8 +43,9 @@ func (l *Listener) Accept() (net.Conn, error) {
 	l.mu.Lock()
 	l.accepting++
 	l.mu.Unlock()
-	c, err := l.next(), error(nil)
+	c, err, patience := l.next(), error(nil), l.patience.Next
 	if c == nil {
+		patience = l.patience.First
 		c, err = l.Listener.Accept()
 	}
 	l.mu.Lock()
@@ -46,7 +54,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	mine := &conn{Conn: c, listener: l, idle: true, silent: true, opened: time.Now()}
+	mine := &conn{Conn: c, listener: l, idle: true, silent: true, opened: time.Now(), patience: patience}
 	l.open[mine] = struct{}{}
 	return mine, nil
 }
@@ -129,12 +137,13 @@ type conn struct {
 	give     func(net.Conn) error
 	deadline time.Time
 	closed   bool
-	// The first request is waited for as every later one is. http.Server counts its
-	// deadlines from opened on instead, and would close a connection that a client keeps
-	// in reserve just when a request may be on its way.
-	silent bool // nothing was read yet
-	opened time.Time
-	waited time.Duration // for the first request, until it is answered
+	// The first request has its own patience. http.Server counts its deadlines from opened
+	// on instead, so that what was waited for the first byte would be taken from the time
+	// of the request.
+	silent   bool // nothing was read yet
+	patience time.Duration
+	opened   time.Time
+	waited   time.Duration // for the first request, until it is answered
 }
 
 // apply sets the deadline of reads to what the server means. The caller holds mu.
@@ -143,7 +152,7 @@ func (c *conn) apply() error {
 	switch {
 	case t.Before(c.opened): // none, or one that ends a read
 	case c.silent:
-		t = c.opened.Add(c.listener.patience)
+		t = c.opened.Add(c.patience)
 	default:
 		t = t.Add(c.waited)
 	}
@@ -198,6 +207,14 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 
 func (c *conn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+// SyscallConn reaches the socket, for its options.
+func (c *conn) SyscallConn() (syscall.RawConn, error) {
+	if s, ok := c.Conn.(syscall.Conn); ok {
+		return s.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
 }
 
 // CloseWrite lets http.Server end an answer before it ends the connection.

@@ -31,7 +31,7 @@ func serve(t *testing.T, number int, sockets *handover.Sockets, adopted []net.Co
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &generation{listener: handover.NewListener(l, adopted, time.Minute), served: make(chan error, 1)}
+	g := &generation{listener: handover.NewListener(l, adopted, handover.Patience{First: time.Minute, Next: time.Minute}), served: make(chan error, 1)}
 	g.Server = &http.Server{ConnState: g.listener.ConnState, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		if g.leaving.Load() {
@@ -171,7 +171,7 @@ func TestAHijackedConnectionStays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mine := handover.NewListener(l, nil, time.Minute)
+	mine := handover.NewListener(l, nil, handover.Patience{First: time.Minute, Next: time.Minute})
 	taken := make(chan net.Conn, 1)
 	server := &http.Server{ConnState: mine.ConnState, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		c, _, err := http.NewResponseController(w).Hijack()
@@ -239,7 +239,7 @@ func TestGivingASocketDoesNotBlockAccept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mine := handover.NewListener(l, nil, time.Minute)
+	mine := handover.NewListener(l, nil, handover.Patience{First: time.Minute, Next: time.Minute})
 	accepted := make(chan error, 1)
 	go func() { _, err := mine.Accept(); accepted <- err }()
 	if _, err := handover.Start(t.Context(), "/bin/false", nil, sockets); err == nil || !strings.Contains(err.Error(), "ended before it was ready") {
@@ -278,7 +278,7 @@ func TestAConnectionMayWaitForItsFirstRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	const header, whole, patience = 200 * time.Millisecond, 400 * time.Millisecond, 1500 * time.Millisecond
-	mine := handover.NewListener(l, nil, patience)
+	mine := handover.NewListener(l, nil, handover.Patience{First: patience, Next: patience})
 	server := &http.Server{ConnState: mine.ConnState, ReadHeaderTimeout: header, ReadTimeout: whole, IdleTimeout: patience,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if _, err := io.Copy(io.Discard, r.Body); err != nil {

@@ -60,7 +60,7 @@ func succeed(behaviour string) error {
 	if err != nil {
 		return err
 	}
-	listener, ended := handover.NewListener(l, conns, time.Minute), make(chan struct{})
+	listener, ended := handover.NewListener(l, conns, handover.Patience{First: time.Minute, Next: time.Minute}), make(chan struct{})
 	server := http.Server{ConnState: listener.ConnState, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/end" {
 			close(ended)

@@ -24,20 +24,26 @@ type call struct {
 	method   string
 	params   json.RawMessage
 	deadline time.Time
-	tried    uint64 // providers, by index
-	attempts int    // hedges included
+	tried    providerSet
+	attempts int // hedges included
 }
 
 // Call asks for a result, with retries and hedging. Use it for reads only: the
 // same call may reach several providers. params is a JSON array. The error is an
 // *RPCError, ErrUnavailable, the last *Failure, or the context's.
 func (s *Set) Call(ctx context.Context, method string, params json.RawMessage) (Answer, error) {
+	s.pace.used()
+	return s.call(ctx, method, params)
+}
+
+// call is Call for the node's own questions, which are no reason to ask more often.
+func (s *Set) call(ctx context.Context, method string, params json.RawMessage) (Answer, error) {
 	s.active.Add(1)
 	defer s.active.Add(-1)
 	c := call{method: method, params: params, deadline: time.Now().Add(s.settings.Deadline.Get())}
 	defer func() { s.metrics.attempts.Observe(float64(c.attempts)) }()
 
-	first, second := s.pick(c.tried)
+	first, second := s.pick(&c.tried)
 	if first == nil {
 		return Answer{}, s.unavailable()
 	}
@@ -61,13 +67,13 @@ func (s *Set) again(ctx context.Context, c *call, last error) (Answer, error) {
 		if until.Err() != nil {
 			break
 		}
-		first, second := s.pick(c.tried)
+		first, second := s.pick(&c.tried)
 		if first == nil {
 			return Answer{}, last // who has just failed has opened its breaker
 		}
 		// Another provider is asked at once; only going back to one that has
 		// failed calls for a pause.
-		if c.tried&first.bit != 0 && !sleep(until, wait.NextBackOff()) {
+		if c.tried.has(first.index) && !sleep(until, wait.NextBackOff()) {
 			break
 		}
 		if !s.spend(until) {
@@ -111,15 +117,15 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // pick returns whom to ask and whom to hedge with, untried ones first. It runs
 // with every call, and allocates nothing.
-func (s *Set) pick(tried uint64) (first, second *provider) {
+func (s *Set) pick(tried *providerSet) (first, second *provider) {
 	chain, head, lag := s.chain.Load(), s.head.Load(), s.settings.MaxLag.Get()
 	var least, next float64
 	for _, p := range s.providers {
-		if ok, _ := p.usable(chain); !ok {
+		if ok, _ := p.usable(chain); !ok || p.full() {
 			continue
 		}
 		cost := p.cost(head, lag)
-		if tried&p.bit != 0 {
+		if tried.has(p.index) {
 			cost += triedCost
 		}
 		switch {
@@ -153,6 +159,11 @@ func (s *Set) hedgeAfter(p *provider) time.Duration {
 // metrics how it went. lost says, once the context was cancelled, that it was
 // because another was faster.
 func (s *Set) attempt(ctx context.Context, p *provider, method string, params json.RawMessage, lost func() bool) (json.RawMessage, error) {
+	if !p.begin() {
+		s.metrics.shed.Inc()
+		return nil, fmt.Errorf("%s has upstream.max_calls under way: %w", p.name, ErrOverload)
+	}
+	defer p.end()
 	permit, err := p.breaker.Acquire()
 	if err != nil {
 		return nil, &Failure{p.name, KindBreaker, err.Error()}
@@ -169,6 +180,8 @@ func (s *Set) settle(p *provider, permit breaker.Permit, took time.Duration, err
 	case outcomeSuccess, outcomeRPCError:
 		permit.Success()
 		p.observe(took)
+	case outcomeShed:
+		permit.Ignore()
 	case outcomeCancelled:
 		if lost == nil || !lost() {
 			permit.Ignore()
@@ -198,6 +211,9 @@ func (s *Set) account(p *provider, took time.Duration, err error) outcome {
 		p.good()
 	case errors.Is(err, context.Canceled):
 		o = outcomeCancelled
+	case errors.Is(err, ErrOverload):
+		o = outcomeShed
+		s.metrics.shed.Inc()
 	default:
 		o = outcomeFailure
 		p.failures.Add(1)
@@ -210,7 +226,7 @@ func (s *Set) account(p *provider, took time.Duration, err error) outcome {
 		}
 	}
 	p.counters.requests[o].Inc()
-	if o != outcomeCancelled {
+	if o != outcomeCancelled && o != outcomeShed {
 		p.counters.seconds.Observe(took)
 	}
 	return o
@@ -218,9 +234,10 @@ func (s *Set) account(p *provider, took time.Duration, err error) outcome {
 
 // Once asks the best provider exactly once, without retry or hedge: for writes.
 func (s *Set) Once(ctx context.Context, method string, params json.RawMessage) (Answer, error) {
+	s.pace.used()
 	s.active.Add(1)
 	defer s.active.Add(-1)
-	p, _ := s.pick(0)
+	p, _ := s.pick(&providerSet{})
 	if p == nil {
 		return Answer{}, s.unavailable()
 	}

@@ -65,7 +65,7 @@ func (c *Canonical) Hash(number uint64) ([32]byte, bool) { return c.window.Load(
 func (c *Canonical) Run(ctx context.Context) {
 	for {
 		c.follow(ctx)
-		if !sleep(ctx, c.set.settings.PollEvery.Get()) {
+		if !sleep(ctx, c.set.pollEvery()) {
 			return
 		}
 	}
@@ -146,7 +146,7 @@ func replacedBy(old, next *window) (n int) {
 }
 
 func (c *Canonical) ask(ctx context.Context, method, params string) (link, error) {
-	a, err := c.set.Call(ctx, method, json.RawMessage(params))
+	a, err := c.set.call(ctx, method, json.RawMessage(params))
 	if err != nil {
 		return link{}, err
 	}

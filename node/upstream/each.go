@@ -17,6 +17,7 @@ import (
 // how long a quorum takes. Whoever is left behind counts as slow, as in a lost
 // hedge. Without hedging everyone is waited for.
 func (s *Set) CallEach(ctx context.Context, n int, method string, params json.RawMessage) []Answer {
+	s.pace.used()
 	deadline := time.Now().Add(s.settings.Deadline.Get())
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()

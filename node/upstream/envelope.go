@@ -67,13 +67,30 @@ func space(data []byte, i int) int {
 // brackets as long as a body may be would end the process.
 const maxDepth = 10_000
 
+// longestNumber is the most digits of a number that every double can hold.
+const longestNumber = 300
+
 // sound says whether data have nothing that fastjson does not refuse as it must: too
-// many brackets, or, in a string with an escape, a control character before it.
+// many brackets, in a string with an escape a control character before it, or a number
+// that no double can hold, which each who reads it reads differently (RFC 8259, 6).
 func sound(data []byte) bool {
 	for i, depth := 0, 0; i < len(data); {
 		c := data[i]
 		i++
 		switch c {
+		case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+			start := i - 1
+			exponent := false
+			for i < len(data) && numeric(data[i]) {
+				exponent = exponent || data[i]|0x20 == 'e'
+				i++
+			}
+			if !exponent && i-start <= longestNumber {
+				continue
+			}
+			if _, err := strconv.ParseFloat(string(data[start:i]), 64); err != nil {
+				return false
+			}
 		case '"':
 			end := stringEnd(data, i)
 			if text := data[i:end]; bytes.IndexByte(text, '\\') >= 0 && slices.ContainsFunc(text, control) {
@@ -89,6 +106,10 @@ func sound(data []byte) bool {
 		}
 	}
 	return true
+}
+
+func numeric(c byte) bool {
+	return c >= '0' && c <= '9' || c == '.' || c|0x20 == 'e' || c == '-' || c == '+'
 }
 
 func control(c byte) bool { return c < ' ' }

@@ -15,6 +15,7 @@ type metrics struct {
 	hedges      prometheus.Counter
 	hedgeWins   prometheus.Counter
 	budgetSpent prometheus.Counter
+	shed        prometheus.Counter
 }
 
 func newMetrics() *metrics {
@@ -23,7 +24,7 @@ func newMetrics() *metrics {
 	}
 	return &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_upstream_requests_total",
-			Help: "Calls to providers, by outcome: success, rpc_error, failure, cancelled."}, []string{"provider", "outcome"}),
+			Help: "Calls to providers, by outcome: success, rpc_error, failure, cancelled, shed."}, []string{"provider", "outcome"}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_upstream_failures_total",
 			Help: "Failed calls to providers, by kind: timeout, connection, status, malformed, oversized."}, []string{"provider", "kind"}),
 		attempts: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "bizra_upstream_attempts",
@@ -33,6 +34,7 @@ func newMetrics() *metrics {
 		hedges:      count("bizra_upstream_hedges_total", "Second calls started because the first was slow."),
 		hedgeWins:   count("bizra_upstream_hedge_wins_total", "Second calls that answered first."),
 		budgetSpent: count("bizra_upstream_retry_budget_exhausted_total", "Retries and hedges that had to wait because the budget was spent."),
+		shed:        count("bizra_upstream_shed_total", "Calls refused because the provider had upstream.max_calls under way, or their answer no room in api.max_bodies."),
 	}
 }
 
@@ -44,10 +46,11 @@ const (
 	outcomeRPCError
 	outcomeFailure
 	outcomeCancelled
+	outcomeShed
 	outcomes
 )
 
-var outcomeNames = [outcomes]string{"success", "rpc_error", "failure", "cancelled"}
+var outcomeNames = [outcomes]string{"success", "rpc_error", "failure", "cancelled", "shed"}
 
 // counters are one provider's, found once.
 type counters struct {
@@ -72,7 +75,7 @@ var (
 	descLag      = prometheus.NewDesc("bizra_upstream_lag_blocks", "Blocks each provider is behind the highest head.", []string{"provider"}, nil)
 	descUp       = prometheus.NewDesc("bizra_upstream_up", "1 when calls may go to the provider.", []string{"provider"}, nil)
 	descPlace    = prometheus.NewDesc("bizra_upstream_preference", "Place in which the provider is asked; 1 is asked first.", []string{"provider"}, nil)
-	descState    = prometheus.NewDesc("bizra_upstream_state", "1 for what marks the provider besides its circuit breaker: drained, wrong chain, chain not known yet, failing.", []string{"provider", "state"}, nil)
+	descState    = prometheus.NewDesc("bizra_upstream_state", "1 for what marks the provider besides its circuit breaker: drained, wrong chain, chain not known yet, failing, asked to wait.", []string{"provider", "state"}, nil)
 	descInFlight = prometheus.NewDesc("bizra_upstream_in_flight_requests", "Calls to the provider under way.", []string{"provider"}, nil)
 	descLies     = prometheus.NewDesc("bizra_upstream_lies_total", "Answers of the provider that were proved false.", []string{"provider"}, nil)
 )
@@ -80,7 +83,7 @@ var (
 type statuses struct{ set *Set }
 
 func (m *metrics) collectors(s *Set) []prometheus.Collector {
-	return []prometheus.Collector{statuses{s}, m.requests, m.failures, m.attempts, m.latency, m.retries, m.hedges, m.hedgeWins, m.budgetSpent,
+	return []prometheus.Collector{statuses{s}, m.requests, m.failures, m.attempts, m.latency, m.retries, m.hedges, m.hedgeWins, m.budgetSpent, m.shed,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_upstream_active_calls", Help: "Calls under way, each with all its attempts."},
 			func() float64 { return float64(s.active.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_upstream_retry_budget_in_use", Help: "Retries and hedges under way."}, s.budget.inUse),

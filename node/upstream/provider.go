@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,47 +11,51 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/bizra/bizra-top/node/breaker"
+	"github.com/bizra/bizra-top/node/memory"
 	"github.com/bizra/bizra-top/node/monotonic"
 	"github.com/bizra/bizra-top/node/printable"
+	"github.com/bizra/bizra-top/node/secret"
 )
 
 // provider is one JSON-RPC endpoint.
 type provider struct {
 	name      string
 	url       *url.URL
-	secrets   *strings.Replacer
-	header    http.Header // of every request; never written to
-	transport http.RoundTripper
-	bit       uint64 // in the set of providers that a call has tried
+	secrets   *secret.Mask
+	header    http.Header     // of every request; never written to
+	transport *http.Transport // of its own: what one holds is no other's
+	maxCalls  func() int
+	index     int // in the set of providers that a call has tried
 	counters  counters
 	breaker   *breaker.Breaker
 	maxBody   func() int64
 
-	latency  recent
-	expected atomic.Uint64 // moving average in seconds, as float bits
-	p50      atomic.Int64
-	p95      atomic.Int64
-	hedge    atomic.Int64 // nanoseconds after which a second one is asked
-	head     atomic.Uint64
-	chain    atomic.Uint64 // 0 until known
-	inFlight atomic.Int64
-	calls    atomic.Uint64
-	failures atomic.Uint64
-	lies     atomic.Uint64
-	toldLie  atomic.Int64  // of the last event about a lie, monotonic; 0 for none
-	distrust atomic.Uint64 // decaying count of lies, as float bits
-	drained  atomic.Bool
-	badCount atomic.Int32 // failures in a row
-	badSince atomic.Int64 // of the first of them, monotonic
-	ids      atomic.Uint64
-	lastErr  atomic.Pointer[string]
+	latency   recent
+	expected  atomic.Uint64 // moving average in seconds, as float bits
+	p50       atomic.Int64
+	p95       atomic.Int64
+	hedge     atomic.Int64 // nanoseconds after which a second one is asked
+	head      atomic.Uint64
+	chain     atomic.Uint64 // 0 until known
+	inFlight  atomic.Int64
+	underWay  atomic.Int64 // of them, calls that upstream.max_calls bounds
+	restUntil atomic.Int64 // monotonic; when it may be asked again after it said "not now"
+	calls     atomic.Uint64
+	failures  atomic.Uint64
+	lies      atomic.Uint64
+	toldLie   atomic.Int64  // of the last event about a lie, monotonic; 0 for none
+	distrust  atomic.Uint64 // decaying count of lies, as float bits
+	drained   atomic.Bool
+	badCount  atomic.Int32 // failures in a row
+	badSince  atomic.Int64 // of the first of them, monotonic
+	ids       atomic.Uint64
+	lastErr   atomic.Pointer[string]
 }
 
 // RPCError is a JSON-RPC error: an answer, not a failure.
@@ -83,7 +86,13 @@ const (
 	KindOversized  = "oversized"
 	KindBreaker    = "breaker"
 	KindSlow       = "slow"
+	KindLimit      = "limit"
 )
+
+// ErrOverload is returned, at once, when what is asked for is more than the node may do at
+// once: every provider that could be asked has upstream.max_calls under way, or the answer
+// has no room in api.max_bodies. It says nothing about a provider.
+var ErrOverload = errors.New("the node is at its limits; try again in a second")
 
 // maxMessage bounds what is kept of an error text from a provider.
 const maxMessage = 200
@@ -122,25 +131,39 @@ func (p *provider) ask(ctx context.Context, method string, params json.RawMessag
 		return nil, p.transportFailure(ctx, err)
 	}
 	defer resp.Body.Close()
-	limit := p.maxBody()
-	data, err := read(resp, limit)
+	limit, share := p.maxBody(), memory.Of(ctx)
+	data, err := read(resp, limit, share)
 	switch {
+	case errors.Is(err, ErrOverload):
+		return nil, err
 	case err != nil:
+		share.Return(counted(cap(data)))
 		return nil, p.transportFailure(ctx, err)
 	case int64(len(data)) > limit:
+		share.Return(counted(cap(data)))
 		return nil, &Failure{p.name, KindOversized, fmt.Sprintf("the answer is over %d bytes", limit)}
 	}
-	return p.read(resp.StatusCode, data, id)
+	return p.read(resp, data, id)
 }
+
+// uncounted is the part of an answer that no budget counts: upstream.max_calls bounds how
+// many there are.
+const uncounted = 64 << 10
+
+func counted(room int) int64 { return max(0, int64(room)-uncounted) }
 
 // maxAhead bounds how much room is made for a body on the word of its header.
 const maxAhead = 1 << 20
 
-// read reads a body up to one byte more than limit.
-func read(resp *http.Response, limit int64) ([]byte, error) {
+// read reads a body up to one byte more than limit. Its room counts in share, and is
+// given back where the error is ErrOverload.
+func read(resp *http.Response, limit int64, share *memory.Share) ([]byte, error) {
 	room := int64(512)
 	if resp.ContentLength > 0 {
 		room = min(resp.ContentLength, limit, maxAhead) + 1
+	}
+	if !share.Take(counted(int(room))) {
+		return nil, ErrOverload
 	}
 	data := make([]byte, 0, room)
 	for {
@@ -150,27 +173,40 @@ func read(resp *http.Response, limit int64) ([]byte, error) {
 		case errors.Is(err, io.EOF) || err == nil && int64(len(data)) > limit:
 			return data, nil
 		case err != nil:
-			return nil, err
+			return data, err
 		}
 		if len(data) == cap(data) {
-			data = slices.Grow(data, len(data))
+			more := 2 * cap(data)
+			if resp.ContentLength > 0 {
+				more = min(more, int(min(resp.ContentLength, limit))+1)
+			}
+			if !share.Take(counted(more) - counted(cap(data))) {
+				share.Return(counted(cap(data)))
+				return nil, ErrOverload
+			}
+			data = append(make([]byte, 0, more), data...)
 		}
 	}
 }
 
 // read takes an answer apart. A JSON-RPC error counts as an answer whatever the
 // HTTP status: some clients send 400 or 500 with it.
-func (p *provider) read(status int, data []byte, id uint64) (json.RawMessage, error) {
+func (p *provider) read(resp *http.Response, data []byte, id uint64) (json.RawMessage, error) {
+	status := resp.StatusCode
 	e, ok := open(data)
 	var refused *RPCError
 	if ok && e.err != nil && json.Unmarshal(e.err, &refused) != nil {
 		ok = false
 	}
 	overloaded := status == http.StatusTooManyRequests || status >= 500
+	wait := resp.Header.Get("Retry-After")
+	if status == http.StatusTooManyRequests || wait != "" && (overloaded || refused != nil && limitCodes[refused.Code]) {
+		p.rest(wait)
+	}
 	switch {
 	case ok && refused != nil && !overloaded && !limitCodes[refused.Code]:
 		refused.Message = p.text(refused.Message, maxMessage)
-		refused.Data = json.RawMessage(p.secrets.Replace(string(refused.Data)))
+		refused.Data = p.secrets.JSON(refused.Data)
 		return nil, refused
 	case status != http.StatusOK:
 		return nil, &Failure{p.name, KindStatus, fmt.Sprintf("answered HTTP %d", status)}
@@ -183,8 +219,56 @@ func (p *provider) read(status int, data []byte, id uint64) (json.RawMessage, er
 	case e.result == nil:
 		return nil, &Failure{p.name, KindMalformed, "the answer has neither result nor error"}
 	}
+	if len(e.result) < cap(data)-cap(data)/8 {
+		return bytes.Clone(e.result), nil // it may be kept for long: without the room around it
+	}
 	return e.result, nil
 }
+
+const (
+	// restDefault is how long a provider that says "not now" is left alone at least, and
+	// where it does not say how long; longestRest is the most that it may ask for.
+	restDefault = 250 * time.Millisecond
+	longestRest = 10 * time.Minute
+)
+
+// rest leaves the provider alone for as long as a Retry-After header says (RFC 9110,
+// 10.2.3).
+func (p *provider) rest(retryAfter string) {
+	d := restDefault
+	if seconds, err := strconv.ParseUint(strings.TrimSpace(retryAfter), 10, 32); err == nil {
+		d = time.Duration(seconds) * time.Second
+	} else if at, err := http.ParseTime(retryAfter); err == nil {
+		d = time.Until(at)
+	}
+	until := monotonic.Now() + int64(min(max(d, restDefault), longestRest))
+	for {
+		now := p.restUntil.Load()
+		if until <= now || p.restUntil.CompareAndSwap(now, until) {
+			return
+		}
+	}
+}
+
+// resting says whether the provider has asked to be left alone, and still means it.
+func (p *provider) resting() bool {
+	until := p.restUntil.Load()
+	return until != 0 && monotonic.Now() < until
+}
+
+// full says whether the provider has as many calls under way as it may have.
+func (p *provider) full() bool { return p.underWay.Load() >= int64(p.maxCalls()) }
+
+// begin counts a call in, if there is room for it; end counts it out.
+func (p *provider) begin() bool {
+	if p.underWay.Add(1) > int64(p.maxCalls()) {
+		p.underWay.Add(-1)
+		return false
+	}
+	return true
+}
+
+func (p *provider) end() { p.underWay.Add(-1) }
 
 // headerOf is what every request to an address carries.
 func headerOf(u *url.URL) http.Header {
@@ -216,37 +300,7 @@ func (p *provider) transportFailure(ctx context.Context, err error) error {
 // text makes what a provider says fit to be shown: without the secrets of its
 // own address, which some quote where they refuse.
 func (p *provider) text(s string, max int) string {
-	return printable.Clean(p.secrets.Replace(s), max)
-}
-
-// secretsOf returns what hides the secrets of an address: the whole path, user and
-// password, the query, and parts of the path that are long enough to be keys.
-func secretsOf(u *url.URL) *strings.Replacer {
-	const shortest, keyLength = 4, 8
-	var secrets []string
-	add := func(length int, texts ...string) {
-		for _, s := range texts {
-			if len(s) >= length {
-				secrets = append(secrets, s)
-			}
-		}
-	}
-	add(shortest, u.Path, u.EscapedPath(), u.RawQuery)
-	for _, values := range u.Query() {
-		add(shortest, values...)
-	}
-	if password, ok := u.User.Password(); ok {
-		add(shortest, password)
-	}
-	add(keyLength, u.User.Username())
-	add(keyLength, strings.Split(u.Path, "/")...)
-	// The longest first: a part must not be taken out of a whole.
-	slices.SortFunc(secrets, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
-	var pairs []string
-	for _, s := range secrets {
-		pairs = append(pairs, s, "[secret]")
-	}
-	return strings.NewReplacer(pairs...)
+	return printable.Clean(p.secrets.Text(s), max)
 }
 
 // observe takes a latency into the moving average and the histogram.
@@ -276,10 +330,11 @@ const (
 	stateUnknownChain = "chain not known yet"
 	stateWrongChain   = "wrong chain"
 	stateFailing      = "failing"
+	stateResting      = "asked to wait"
 )
 
 // marks are all of them.
-var marks = []string{stateDrained, stateUnknownChain, stateWrongChain, stateFailing}
+var marks = []string{stateDrained, stateUnknownChain, stateWrongChain, stateFailing, stateResting}
 
 // usable says whether calls may go to the provider, and if not, why.
 func (p *provider) usable(chain uint64) (bool, string) {
@@ -292,6 +347,8 @@ func (p *provider) usable(chain uint64) (bool, string) {
 		return false, stateWrongChain
 	case !p.breaker.Allows():
 		return false, string(p.breaker.State())
+	case p.resting():
+		return false, stateResting
 	}
 	return true, ""
 }

@@ -41,7 +41,7 @@ const (
 func (s *Set) race(ctx context.Context, c *call, first, second *provider) (Answer, error) {
 	limited, cancel := context.WithDeadline(ctx, s.limit(c.deadline))
 	defer cancel()
-	c.tried |= first.bit
+	c.tried.add(first.index)
 	c.attempts++
 	after := s.hedgeAfter(first)
 	if second == nil || after == 0 {
@@ -66,7 +66,7 @@ func (s *Set) race(ctx context.Context, c *call, first, second *provider) (Answe
 	}
 	r.ended.Wait()
 	if r.hedged {
-		c.tried |= second.bit
+		c.tried.add(second.index)
 		c.attempts++
 	}
 	// A first that has failed is not the end while the hedge is under way.

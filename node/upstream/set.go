@@ -17,7 +17,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/bizra/bizra-top/node/breaker"
+	"github.com/bizra/bizra-top/node/descriptors"
 	"github.com/bizra/bizra-top/node/monotonic"
+	"github.com/bizra/bizra-top/node/secret"
 )
 
 // ErrUnavailable is returned, at once, when no provider can be asked.
@@ -42,9 +44,9 @@ type Set struct {
 	head      atomic.Uint64
 	active    atomic.Int64 // calls under way
 	budget    budget
+	pace      pace
 	metrics   *metrics
 	notify    func(Event)
-	transport *http.Transport
 }
 
 // New returns the set of configured providers. newBreaker makes the breaker of
@@ -54,24 +56,18 @@ func New(s Settings, newBreaker func(provider string) *breaker.Breaker, reg prom
 	if notify == nil {
 		notify = func(Event) {}
 	}
-	set := &Set{settings: s, metrics: newMetrics(), notify: notify, transport: &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		MaxIdleConnsPerHost:   64,
-		IdleConnTimeout:       90 * time.Second,
-		TLSHandshakeTimeout:   3 * time.Second,
-		ForceAttemptHTTP2:     true,
-		ResponseHeaderTimeout: 2 * time.Minute, // attempts have their own, shorter limit
-	}}
+	set := &Set{settings: s, metrics: newMetrics(), notify: notify}
 	set.chain.Store(uint64(s.ChainID.Get()))
+	perProvider := max(2, descriptors.Providers()/max(1, len(s.Providers.Get())))
 	for i, text := range s.Providers.Get() {
 		a, err := parseAddress(text)
 		if err != nil {
 			return nil, fmt.Errorf("upstream.providers: %w", err)
 		}
 		set.providers = append(set.providers, &provider{
-			name: a.name, url: a.url, secrets: secretsOf(a.url), header: headerOf(a.url), transport: set.transport,
-			bit: 1 << i, counters: set.metrics.of(a.name), breaker: newBreaker(a.name), maxBody: s.MaxBody.Get,
+			name: a.name, url: a.url, secrets: secret.InURL(a.url), header: headerOf(a.url), transport: newTransport(perProvider),
+			index: i, counters: set.metrics.of(a.name), breaker: newBreaker(a.name), maxBody: s.MaxBody.Get,
+			maxCalls: func() int { return min(s.MaxCalls.Get(), max(1, perProvider-perProvider/8)) },
 		})
 	}
 	if len(set.providers) == 0 {
@@ -80,6 +76,27 @@ func New(s Settings, newBreaker func(provider string) *breaker.Breaker, reg prom
 	}
 	reg.MustRegister(set.metrics.collectors(set)...)
 	return set, nil
+}
+
+// newTransport returns the connections to one provider. An eighth is for the watch: it must
+// find a provider that is back however many calls there are.
+func newTransport(connections int) *http.Transport {
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		MaxConnsPerHost:       connections,
+		MaxIdleConnsPerHost:   min(connections, 64),
+		IdleConnTimeout:       90 * time.Second,
+		TLSHandshakeTimeout:   3 * time.Second,
+		ForceAttemptHTTP2:     true,
+		ResponseHeaderTimeout: 2 * time.Minute, // attempts have their own, shorter limit
+	}
+}
+
+func (s *Set) closeIdle() {
+	for _, p := range s.providers {
+		p.transport.CloseIdleConnections()
+	}
 }
 
 // Len returns how many providers are configured.
@@ -100,7 +117,7 @@ func (s *Set) candidates() []*provider {
 	chain, head, lag := s.chain.Load(), s.head.Load(), s.settings.MaxLag.Get()
 	list := make([]ranked, 0, len(s.providers))
 	for _, p := range s.providers {
-		if ok, _ := p.usable(chain); ok {
+		if ok, _ := p.usable(chain); ok && !p.full() {
 			list = append(list, ranked{p, p.cost(head, lag)})
 		}
 	}
@@ -112,13 +129,17 @@ func (s *Set) candidates() []*provider {
 	return out
 }
 
-// unavailable names each provider with the reason why it cannot be asked.
+// unavailable names each provider with the reason why it cannot be asked, or is
+// ErrOverload where one could be, but has as many calls under way as it may have.
 func (s *Set) unavailable() error {
 	reasons := make([]string, 0, len(s.providers))
 	for _, p := range s.providers {
-		if ok, why := p.usable(s.chain.Load()); !ok {
-			reasons = append(reasons, p.name+" "+why)
+		ok, why := p.usable(s.chain.Load())
+		if ok {
+			s.metrics.shed.Inc()
+			return fmt.Errorf("every provider has upstream.max_calls under way: %w", ErrOverload)
 		}
+		reasons = append(reasons, p.name+" "+why)
 	}
 	return fmt.Errorf("%w: %s", ErrUnavailable, strings.Join(reasons, ", "))
 }
@@ -201,7 +222,7 @@ func (s *Set) Run(ctx context.Context) {
 		wg.Go(func() { s.watch(ctx, p) })
 	}
 	wg.Wait()
-	s.transport.CloseIdleConnections()
+	s.closeIdle()
 }
 
 // Discover asks all providers at once which chain they serve, again and again
@@ -227,7 +248,7 @@ func (s *Set) Discover(ctx context.Context) (uint64, error) {
 			return id, nil
 		}
 		if !sleep(ctx, 250*time.Millisecond) {
-			s.transport.CloseIdleConnections()
+			s.closeIdle()
 			return 0, fmt.Errorf("%w; mend upstream.providers, or set upstream.chain_id", err)
 		}
 	}

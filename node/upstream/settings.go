@@ -22,6 +22,7 @@ type Settings struct {
 	PollEvery    *settings.Value[time.Duration]
 	MaxLag       *settings.Value[int]
 	MaxBody      *settings.Value[int64]
+	MaxCalls     *settings.Value[int]
 }
 
 // Declare declares the tunables of the upstream part.
@@ -49,6 +50,8 @@ func Declare(r *settings.Registry) Settings {
 			Doc: "A provider further behind the highest head than this is asked last.", Risk: settings.RiskMedium}, 5),
 		MaxBody: settings.Bytes(r, settings.Spec{Key: "upstream.max_body", Min: 64 << 10, Max: 1 << 30, Step: 1 << 20,
 			Doc: "Largest answer that is read from a provider, after decompression.", Risk: settings.RiskMedium}, 32<<20),
+		MaxCalls: settings.Int(r, settings.Spec{Key: "upstream.max_calls", Unit: "calls", Min: 1, Max: 100_000, Step: 16,
+			Doc: "Calls one provider may have under way; where all have that many, further ones are answered 503 at once.", Risk: settings.RiskHigh}, 256),
 	}
 	r.Relate(func(number func(string) float64) error {
 		if a, d := number("upstream.attempt_timeout"), number("upstream.deadline"); a > d {
@@ -60,7 +63,13 @@ func Declare(r *settings.Registry) Settings {
 }
 
 // maxProviders is how many a call can keep apart.
-const maxProviders = 64
+const maxProviders = 256
+
+// providerSet is a set of providers, by index.
+type providerSet [maxProviders / 64]uint64
+
+func (s *providerSet) add(index int)      { s[index/64] |= 1 << (index % 64) }
+func (s *providerSet) has(index int) bool { return s[index/64]&(1<<(index%64)) != 0 }
 
 // address is one configured provider.
 type address struct {

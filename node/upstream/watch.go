@@ -91,12 +91,15 @@ func (w *watcher) calm() bool {
 }
 
 func (w *watcher) look(ctx context.Context, now time.Time) {
-	p, every := w.p, w.settings.PollEvery.Get()
-	if now.Sub(w.refreshed) >= every {
+	p, every := w.p, w.pollEvery()
+	if now.Sub(w.refreshed) >= w.settings.PollEvery.Get() {
 		w.refresh(p, now.Sub(w.refreshed))
 		w.refreshed = now
 	}
 	w.lateness(now)
+	if p.resting() {
+		return
+	}
 	switch state := p.breaker.State(); {
 	case state == breaker.Closed && p.failing() && monotonic.Of(now)-p.badSince.Load() >= int64(outAfter):
 		w.alive.Store(false)
@@ -229,6 +232,9 @@ func (s *Set) askHead(ctx context.Context, p *provider, permit breaker.Permit) b
 			return true
 		}
 		if s.head.CompareAndSwap(h, n) {
+			if h != 0 {
+				s.pace.headMoved(n - h)
+			}
 			return true
 		}
 	}

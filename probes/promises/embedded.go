@@ -2,6 +2,7 @@ package promises
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strconv"
@@ -53,6 +54,7 @@ func (e *Embedded) Settings() []settings.Change {
 		{Key: "upstream.providers", Value: strings.Join(providers, ",")},
 		{Key: "upstream.chain_id", Value: strconv.FormatUint(e.chain.Chain.ChainID(), 10)},
 		{Key: "cache.l2.url", Value: "redis://" + e.redis.Addr()},
+		{Key: "cache.l2.secret", Value: rand.Text()},
 	}
 }
 

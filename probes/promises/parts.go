@@ -174,6 +174,9 @@ func (s *stage) l1After(ctx context.Context) (measured, error) {
 // redisPrefix keeps the bench's entries apart from those of nodes.
 var redisPrefix = "bizra-bench-" + uuid.NewString()[:8]
 
+// redisSecret signs them: nobody else reads them.
+var redisSecret = uuid.NewString()
+
 // oneConnection returns a client of the configured Redis that has one connection.
 func (s *stage) oneConnection() (redis.UniversalClient, error) {
 	url := s.Settings.Cache.URL.Get()
@@ -246,7 +249,7 @@ func (s *stage) openL2(ctx context.Context) (_ *cache.Cache, end func() error, e
 	d := cache.Declare(registry)
 	if err := registry.Load(settings.SourceDefault, []settings.Change{{Key: "cache.l2.url", Value: s.Settings.Cache.URL.Get()},
 		{Key: "cache.l2.mode", Value: s.Settings.Cache.Mode.Get()}, {Key: "cache.l2.prefix", Value: redisPrefix},
-		{Key: "cache.l2.timeout", Value: l2Timeout}}); err != nil {
+		{Key: "cache.l2.secret", Value: redisSecret}, {Key: "cache.l2.timeout", Value: l2Timeout}}); err != nil {
 		return nil, nil, err
 	}
 	l2, err := cache.OpenRedis(d, s.chainID, breaker.New("redis", "redis", cache.DeclareBreaker(registry, "redis")))

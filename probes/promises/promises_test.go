@@ -90,7 +90,7 @@ func TestTheAPIIsMeasured(t *testing.T) {
 		declared := node.Declare(registry)
 		if err := registry.Load(settings.SourceFlag, append([]settings.Change{
 			{Key: "upstream.providers", Value: strings.Join(o.Settings.Upstream.Providers.Get(), ",")},
-			{Key: "cache.l2.url", Value: o.Settings.Cache.URL.Get()}}, changes...)); err != nil {
+			{Key: "cache.l2.url", Value: o.Settings.Cache.URL.Get()}, {Key: "cache.l2.secret", Value: strings.Join(o.Settings.Cache.Secret.Get(), ",")}}, changes...)); err != nil {
 			return promises.Running{}, err
 		}
 		if declared.Cache.Prefix.Get() == o.Settings.Cache.Prefix.Get() {
