@@ -149,6 +149,10 @@ func (n *Node) Open(ctx context.Context, o Opening) (err error) {
 	n.server, err = api.New(n.settings.API, api.Parts{
 		Validator: v, Cache: n.cache, Upstreams: n.upstreams, Ledger: n.ledger,
 		Finalised: n.finalised, Canonical: n.canonical.Hash, Health: n.health, Registry: n.metrics, Observer: o.Observer, Bodies: bodies,
+		Report: func(text string) {
+			n.log.Warn("a request failed", "error", text)
+			n.event("api", "warn", "request", text)
+		},
 		Listener: o.Listener, Adopted: o.Adopted,
 	})
 	if err != nil {

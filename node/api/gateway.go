@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fastjson"
@@ -26,6 +25,7 @@ type gateway struct {
 	upstreams *upstream.Set
 	finalised func(block uint64) bool
 	canonical cache.Canonical
+	tell      func(error) string // Server.tell
 	methods   map[string]*method
 	other     *method // counts what is not in the table
 }
@@ -36,11 +36,11 @@ type method struct {
 	success, failure prometheus.Counter
 }
 
-func newGateway(s Settings, p Parts, m *metrics) *gateway {
+func newGateway(s Settings, p Parts, m *metrics, tell func(error) string) *gateway {
 	row := func(name string, p policy) *method {
 		return &method{p, m.rpc.WithLabelValues(name, "success"), m.rpc.WithLabelValues(name, "error")}
 	}
-	g := &gateway{settings: s, bodies: p.Bodies, cache: p.Cache, upstreams: p.Upstreams, finalised: p.Finalised, canonical: p.Canonical,
+	g := &gateway{settings: s, tell: tell, bodies: p.Bodies, cache: p.Cache, upstreams: p.Upstreams, finalised: p.Finalised, canonical: p.Canonical,
 		methods: map[string]*method{}, other: row("other", unknown)}
 	for name, p := range policies {
 		g.methods[name] = row(name, p)
@@ -143,17 +143,17 @@ func (g *gateway) failed(id []byte, code int, err error) []byte {
 	if errors.As(err, &rpc) {
 		return rpcFull(id, rpc)
 	}
-	return rpcError(id, code, errorText(err))
+	return rpcError(id, code, g.tell(err))
 }
 
 // call serves one method. On error it returns the HTTP status and JSON-RPC code
 // that say so.
 func (g *gateway) call(ctx context.Context, m *method, name, key string) (a cache.Answer, status, code int, err error) {
 	if m == g.other && !passedOn(name) {
-		return a, http.StatusOK, codeNoMethod, errors.New("the method " + printable.Clean(name, 60) + " is not served by this gateway")
+		return a, http.StatusOK, codeNoMethod, refusal("the method " + printable.Clean(name, 60) + " is not served by this gateway")
 	}
 	if key == "" {
-		return a, http.StatusOK, codeParams, errors.New("params must be an array")
+		return a, http.StatusOK, codeParams, refusal("params must be an array")
 	}
 	if ctx.Err() != nil {
 		// A load outlives who started it: none is started for who has left.
@@ -220,39 +220,6 @@ func (g *gateway) loader(m *method, name string, params json.RawMessage) cache.L
 		}
 		return l, nil
 	})
-}
-
-// failure says how an error of the providers is told to clients.
-func failure(err error) (status, code int) {
-	var (
-		failed *upstream.Failure
-		rpc    *upstream.RPCError
-	)
-	switch {
-	case err == nil, errors.As(err, &rpc):
-		return http.StatusOK, 0
-	case errors.Is(err, upstream.ErrOverload), errors.Is(err, cache.ErrBusy):
-		return http.StatusServiceUnavailable, codeLimit
-	case errors.Is(err, upstream.ErrUnavailable), errors.Is(err, cache.ErrClosed):
-		return http.StatusServiceUnavailable, codeUnavailable
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, upstream.ErrDeadline):
-		return http.StatusGatewayTimeout, codeUnavailable
-	case errors.Is(err, context.Canceled):
-		return 499, codeInternal // nginx's "client closed request"; nobody reads it
-	case errors.As(err, &failed) && failed.Kind == "timeout":
-		return http.StatusGatewayTimeout, codeUnavailable
-	case errors.As(err, &failed) && failed.Kind == "breaker":
-		return http.StatusServiceUnavailable, codeUnavailable
-	}
-	return http.StatusBadGateway, codeInternal
-}
-
-// errorText is an error as clients read it.
-func errorText(err error) string {
-	if err == context.DeadlineExceeded { // the request's own, which says nothing of what was waited for
-		return "no answer within api.deadline"
-	}
-	return printable.Clean(strings.ReplaceAll(err.Error(), "\n", "; "), 300)
 }
 
 // rpcRoute is the pattern of the gateway's route.

@@ -14,7 +14,7 @@ import (
 func BenchmarkRequestMetrics(b *testing.B) {
 	s := &Server{settings: Declare(settings.NewRegistry()), metrics: newMetrics(), opened: time.Now()}
 	s.rpcMeter = s.metrics.route(rpcRoute)
-	m := newGateway(s.settings, Parts{}, s.metrics).methods["eth_getBlockByNumber"]
+	m := newGateway(s.settings, Parts{}, s.metrics, s.tell).methods["eth_getBlockByNumber"]
 	request := func() {
 		began := s.clock()
 		v := visit{server: s}

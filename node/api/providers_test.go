@@ -224,6 +224,22 @@ func TestTheLieOfOneIsFoundOut(t *testing.T) {
 	}
 }
 
+// What a system call, a driver or a provider says is the operator's: addresses and texts of
+// others go to the log, and a client is told what happened in the node's own words.
+func TestClientsAreToldInOurOwnWords(t *testing.T) {
+	r := start(t, options{url: func(int, string) string { return "http://127.0.0.1:1" }, with: map[string]string{"upstream.attempts": "1", "upstream.chain_id": "0"},
+		faults: func(int) devchain.Fault { return devchain.Fault{} }})
+	r.hold(breaker.ForcedClosed)
+	for _, path := range []string{"/v1/blocks/1", "/v1/transactions/" + nobody} {
+		if a := r.get(path); strings.Contains(string(a.body), "dial tcp") || strings.Contains(string(a.body), "127.0.0.1:1") {
+			t.Errorf("%s: %s", path, a.body)
+		}
+	}
+	if g := r.call(request("eth_gasPrice")); g.Error == nil || strings.Contains(g.Error.Message, "dial") || strings.Contains(g.Error.Message, "127.0.0.1") {
+		t.Errorf("%+v", g.Error)
+	}
+}
+
 func TestSecretsOfProvidersAppearNowhere(t *testing.T) {
 	// Some providers quote the path, and the key in it, where they refuse.
 	echo := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -231,6 +247,11 @@ func TestSecretsOfProvidersAppearNowhere(t *testing.T) {
 		fmt.Fprintf(w, `{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"%s:%s may not use %s","data":"%s"}}`, user, pass, req.URL.Path, pass)
 	}))
 	t.Cleanup(echo.Close)
+	// Others quote the Authorization header, in which the password is base64.
+	quoting := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		fmt.Fprintf(w, `{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"denied: %s","data":{"header":"%[1]s"}}}`, req.Header.Get("Authorization"))
+	}))
+	t.Cleanup(quoting.Close)
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		fmt.Fprintf(w, "Cannot POST %s", req.URL.Path)
 	}))
@@ -240,7 +261,7 @@ func TestSecretsOfProvidersAppearNowhere(t *testing.T) {
 	}))
 	t.Cleanup(moved.Close)
 	for name, urls := range map[string][]string{
-		"refused": {"http://127.0.0.1:1"}, "echo": {echo.URL}, "page": {page.URL},
+		"refused": {"http://127.0.0.1:1"}, "echo": {echo.URL}, "quoting": {quoting.URL}, "page": {page.URL},
 		"moved": {moved.URL}, "mixed": {echo.URL, page.URL, moved.URL}, "honest": nil,
 	} {
 		t.Run(name, func(t *testing.T) {

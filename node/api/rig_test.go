@@ -3,6 +3,7 @@ package api_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -314,7 +315,7 @@ func (r *rig) send(method, path, body string) answer {
 	if err != nil {
 		r.Error(err)
 	}
-	for _, secret := range []string{password, pathKey} {
+	for _, secret := range []string{password, pathKey, base64.RawStdEncoding.EncodeToString([]byte("user:" + password))} {
 		if bytes.Contains(data, []byte(secret)) || strings.Contains(fmt.Sprint(resp.Header), secret) {
 			r.Errorf("%s %s shows a provider's secret: %s", method, path, data)
 		}

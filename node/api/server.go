@@ -16,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/time/rate"
 
 	"github.com/bizra/bizra-top/node/cache"
 	"github.com/bizra/bizra-top/node/connections"
@@ -48,6 +49,8 @@ type Parts struct {
 	Observer Observer
 	// Registry is exported at /metrics.
 	Registry *prometheus.Registry
+	// Report, which may be nil, is told of what clients are not: why an answer failed.
+	Report func(text string)
 	// Bodies bounds what is in flight, with what the providers answer.
 	Bodies *memory.Budget
 	// Listener is what is served, and Adopted connections to it that another process
@@ -90,6 +93,8 @@ type Server struct {
 	gateway                *gateway
 	bodies                 *memory.Budget
 	verdicts               *verdicts
+	report                 func(text string)
+	reporting              rate.Sometimes
 	rpcMeter               meter
 }
 
@@ -118,7 +123,7 @@ func New(s Settings, parts Parts) (*Server, error) {
 			return nil, err
 		}
 	}
-	srv := &Server{settings: s, metrics: newMetrics(), opened: time.Now(), bodies: parts.Bodies,
+	srv := &Server{settings: s, metrics: newMetrics(), opened: time.Now(), bodies: parts.Bodies, report: parts.Report, reporting: rate.Sometimes{Interval: 10 * time.Second},
 		listener: handover.NewListener(parts.Listener, parts.Adopted, handover.Patience{First: silentLimit, Next: idleLimit})}
 	srv.accepted = connections.NewListener(srv.listener, connections.Options{Name: "api", Max: s.maxConnections, Share: s.AddressShare.Get, Rate: s.LeastRate.Get})
 	srv.health, srv.streams = &health{server: srv, parts: parts}, newStreams(s, parts.Observer)
@@ -217,8 +222,8 @@ func (s *Server) Drain(on bool) {
 
 func (s *Server) routes(p Parts) http.Handler {
 	p.Cache.Prove(provable, proves(p.Validator))
-	v := &verdicts{s.settings, p.Bodies, p.Validator, p.Cache, p.Ledger}
-	s.verdicts, s.gateway, s.rpcMeter = v, newGateway(s.settings, p, s.metrics), s.metrics.route(rpcRoute)
+	v := &verdicts{s, s.settings, p.Bodies, p.Validator, p.Cache, p.Ledger}
+	s.verdicts, s.gateway, s.rpcMeter = v, newGateway(s.settings, p, s.metrics, s.tell), s.metrics.route(rpcRoute)
 	mux, known := http.NewServeMux(), http.NewServeMux()
 	open := func(pattern string, h http.Handler) {
 		s.patterns = append(s.patterns, pattern)
@@ -249,7 +254,7 @@ func (s *Server) routes(p Parts) http.Handler {
 	mux.Handle(streamRoute, s.streams)
 	known.Handle(streamRoute, s.streams)
 	mux.Handle("/", s.measure(otherRoute, nothing(known)))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return s.guarded(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.leaving.Load() {
 			w.Header().Set("Connection", "close")
 		}
@@ -259,7 +264,7 @@ func (s *Server) routes(p Parts) http.Handler {
 			return
 		}
 		mux.ServeHTTP(w, r)
-	})
+	}))
 }
 
 // nothing answers what no route takes. A mux knows whether a path has other

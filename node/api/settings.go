@@ -28,6 +28,8 @@ type Settings struct {
 	Deadline      *settings.Value[time.Duration]
 	MaxStreams    *settings.Value[int]
 	StreamOrigins *settings.Value[[]string]
+	Origins       *settings.Value[[]string]
+	Hosts         *settings.Value[[]string]
 	DrainAfter    *settings.Value[time.Duration]
 	DrainFor      *settings.Value[time.Duration]
 }
@@ -63,7 +65,12 @@ func Declare(r *settings.Registry) Settings {
 		MaxStreams: settings.Int(r, settings.Spec{Key: "api.max_streams", Unit: "streams", Min: 0, Max: 1000, Step: 8,
 			Doc: "WebSocket streams at /ws/metrics above which further ones are answered 503.", Risk: settings.RiskMedium}, 32),
 		StreamOrigins: settings.List(r, settings.Spec{Key: "api.stream_origins", Check: checkOrigins,
-			Doc: "Web origins beside the node's own whose pages may open a stream, such as https://*.example.org."}, nil),
+			Doc: "Web origins beside the node's own and api.origins whose pages may open a stream, such as https://*.example.org."}, nil),
+		Origins: settings.List(r, settings.Spec{Key: "api.origins", Check: checkOrigins,
+			Doc: "Web origins whose pages may ask and read answers, such as https://*.example.org; wallets in the browser are extensions."},
+			[]string{"chrome-extension://*", "moz-extension://*", "safari-web-extension://*"}),
+		Hosts: settings.List(r, settings.Spec{Key: "api.hosts", Check: checkOrigins,
+			Doc: "Host names this node is asked by; empty lets any name through, over loopback none but localhost. Addresses always are."}, nil),
 		DrainAfter: settings.Duration(r, settings.Spec{Key: "api.drain_delay", Min: 0, Max: 60, Step: 1,
 			Doc: "On shutdown, /health/ready says no for this long before connections are refused, so that load balancers can look elsewhere."}, 0),
 		DrainFor: settings.Duration(r, settings.Spec{Key: "api.drain_timeout", Min: 0, Max: 300, Step: 1,
@@ -75,7 +82,7 @@ func Declare(r *settings.Registry) Settings {
 func checkOrigins(patterns string) error {
 	for p := range strings.SplitSeq(patterns, ",") {
 		if _, err := path.Match(strings.TrimSpace(p), ""); err != nil {
-			return fmt.Errorf("%q is not a pattern of an origin such as https://*.example.org", p)
+			return fmt.Errorf("%q is not a pattern such as https://*.example.org", p)
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -157,7 +158,7 @@ func (s *streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.leave(c)
-	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{OriginPatterns: s.settings.StreamOrigins.Get()})
+	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{OriginPatterns: slices.Concat(s.settings.StreamOrigins.Get(), s.settings.Origins.Get())})
 	if err != nil {
 		return // Accept has answered
 	}
@@ -383,7 +384,7 @@ func (c *streamClient) forget(id, expr string) {
 func (s *streams) evaluate(ctx context.Context, expr string) evaluated {
 	samples, err := s.observer.Query(ctx, expr)
 	if err != nil {
-		return evaluated{err: errorText(err)}
+		return evaluated{err: queryText(err)}
 	}
 	out := make([]streamSeries, 0, min(len(samples), maxStreamSeries))
 	for _, sample := range samples[:min(len(samples), maxStreamSeries)] {
@@ -394,4 +395,9 @@ func (s *streams) evaluate(ctx context.Context, expr string) evaluated {
 		out = append(out, series)
 	}
 	return evaluated{series: out}
+}
+
+// queryText is what is wrong with a query, as its client reads it: it wrote the query.
+func queryText(err error) string {
+	return printable.Clean(strings.ReplaceAll(err.Error(), "\n", "; "), 300)
 }

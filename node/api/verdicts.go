@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -19,13 +18,13 @@ import (
 	"github.com/bizra/bizra-top/node/printable"
 	"github.com/bizra/bizra-top/node/store"
 	"github.com/bizra/bizra-top/node/supervise"
-	"github.com/bizra/bizra-top/node/upstream"
 	"github.com/bizra/bizra-top/node/validation"
 )
 
 // verdicts answers /v1: verdicts are cached, and in the ledger before they go
 // out.
 type verdicts struct {
+	server    *Server
 	settings  Settings
 	bodies    *memory.Budget
 	validator *validation.Validator
@@ -66,7 +65,7 @@ func (v *verdicts) loader(kind validation.Kind, subject string) cache.Loader {
 		err = v.ledger.Write(ctx, store.Record{ID: verdict.ID, Kind: string(verdict.Kind), Subject: verdict.Subject,
 			Outcome: string(verdict.Outcome), ChainID: verdict.ChainID, At: verdict.At, Body: body})
 		if err != nil {
-			return cache.Loaded{}, fmt.Errorf("the verdict could not be written to the ledger: %w", err)
+			return cache.Loaded{}, &ledgerError{"written", err}
 		}
 		loaded := cache.Loaded{Body: body, NoStore: verdict.Outcome == validation.Undecided} // the next one who asks may find more providers
 		switch {
@@ -103,7 +102,7 @@ func (v *verdicts) handle(kind validation.Kind, param string) func(*visit, *http
 	return func(w *visit, r *http.Request) {
 		a, err := v.of(r.Context(), kind, r.PathValue(param))
 		if err != nil {
-			refuse(w, err)
+			v.server.refuse(w, err)
 			return
 		}
 		w.Header().Set("X-Cache", a.Tier.String())
@@ -208,7 +207,7 @@ func (v *verdicts) batch(w *visit, r *http.Request) {
 			verdict, err := v.of(r.Context(), s.Kind, s.ID)
 			switch {
 			case err != nil:
-				_, results[i].Error = explain(err)
+				_, results[i].Error = v.server.explain(err)
 			case size.Add(int64(len(verdict.Body))) > v.settings.MaxBatchBytes.Get():
 				results[i].Error = textTooLarge
 			default:
@@ -264,7 +263,7 @@ func (v *verdicts) list(w *visit, r *http.Request) {
 	query.Subject = inLedger(query.Subject)
 	records, err := v.ledger.Find(r.Context(), query)
 	if err != nil {
-		refuse(w, err)
+		v.server.refuse(w, &ledgerError{"read", err})
 		return
 	}
 	x := exchanges.Get().(*exchange)
@@ -280,30 +279,4 @@ func (v *verdicts) list(w *visit, r *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"validations": out})
-}
-
-// explain says what an error means to a client.
-func explain(err error) (status int, text string) {
-	var input *validation.InputError
-	if errors.As(err, &input) {
-		return http.StatusBadRequest, input.Error()
-	}
-	text = errorText(err)
-	var (
-		failed *upstream.Failure
-		rpc    *upstream.RPCError
-	)
-	switch status, _ = failure(err); {
-	case status != http.StatusBadGateway, errors.As(err, &failed), errors.As(err, &rpc):
-		return status, text
-	}
-	return http.StatusServiceUnavailable, text // of this node: the ledger cannot be written, nobody can be asked
-}
-
-func refuse(w http.ResponseWriter, err error) {
-	status, text := explain(err)
-	if status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", retrySecond)
-	}
-	problemJSON(w, status, text)
 }

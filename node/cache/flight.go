@@ -69,7 +69,7 @@ func (s *flights) join(key string, background bool, budget time.Duration, do fun
 	s.count++
 	s.wg.Go(func() {
 		defer cancel()
-		err := supervise.Call("load", func() (err error) {
+		err := supervise.Call(supervise.TaskLoad, func() (err error) {
 			f.answer, err = do(ctx)
 			return err
 		})

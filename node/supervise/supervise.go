@@ -34,8 +34,16 @@ func (p *Panic) Error() string { return p.Name + " panicked: " + p.Value }
 
 // Panics count by name; the names are constants of this program. Like the runtime's own
 // crash output there is one of it in a process.
-var panics = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_node_panics_total",
-	Help: "Panics that became a failed call, by what was running. Each is a defect of this program: the log has its stack."}, []string{"task"})
+var panics = func() *prometheus.CounterVec {
+	v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_node_panics_total",
+		Help: "Panics that became a failed call, by what was running. Each is a defect of this program: the log has its stack."}, []string{"task"})
+	v.WithLabelValues(TaskLoad) // rates need a series before the first event
+	return v
+}()
+
+// TaskLoad is the name of a load of the cache, the task that has most to do with what
+// strangers send.
+const TaskLoad = "load"
 
 // Collector returns the counter of panics, for a registry.
 func Collector() prometheus.Collector { return panics }

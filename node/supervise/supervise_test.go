@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/common/expfmt"
 
 	"github.com/bizra/bizra-top/node/supervise"
 )
@@ -31,8 +32,9 @@ func TestAPanicIsAFailedCall(t *testing.T) {
 	if got := reported.Load(); got == nil || got.Name != "test decoder" || !strings.Contains(got.Stack, "supervise_test.go") {
 		t.Errorf("reported %+v", got)
 	}
-	if n := testutil.ToFloat64(supervise.Collector()); n != 1 {
-		t.Errorf("counted %g", n)
+	want := `bizra_node_panics_total{task="test decoder"} 1`
+	if got, err := testutil.CollectAndFormat(supervise.Collector(), expfmt.TypeTextPlain, "bizra_node_panics_total"); err != nil || !strings.Contains(string(got), want) {
+		t.Errorf("%s %v", got, err)
 	}
 	if err := supervise.Call("fine", func() error { return nil }); err != nil {
 		t.Error(err)

@@ -25,6 +25,17 @@ import (
 // ErrUnavailable is returned, at once, when no provider can be asked.
 var ErrUnavailable = errors.New("no provider can be asked")
 
+// Unavailable is ErrUnavailable with why each provider cannot be asked: its name and state,
+// in words of this package.
+type Unavailable struct{ Reasons []string }
+
+func (u *Unavailable) Error() string {
+	return ErrUnavailable.Error() + ": " + strings.Join(u.Reasons, ", ")
+}
+
+// Is makes it an ErrUnavailable.
+func (u *Unavailable) Is(target error) bool { return target == ErrUnavailable }
+
 // tellLiesEvery keeps the events of one lying provider apart.
 const tellLiesEvery = 10 * time.Second
 
@@ -141,7 +152,7 @@ func (s *Set) unavailable() error {
 		}
 		reasons = append(reasons, p.name+" "+why)
 	}
-	return fmt.Errorf("%w: %s", ErrUnavailable, strings.Join(reasons, ", "))
+	return &Unavailable{reasons}
 }
 
 // Distrust counts a lie against a provider and lowers it in the choice; the
