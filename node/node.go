@@ -244,7 +244,7 @@ func (n *Node) openUpstreams(ctx context.Context) error {
 	}
 	watch, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n.stopWatch = stop
-	n.watching.Go(func() { set.Run(watch) })
+	supervise.Loop(watch, &n.watching, "watch of the providers", set.Run)
 	return nil
 }
 
@@ -314,26 +314,28 @@ func (n *Node) Run(ctx context.Context, serving func()) error {
 	var background, ledger sync.WaitGroup
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	ledger.Go(n.ledger.Run)
+	supervise.Essential(&ledger, "ledger", n.ledger.Run)
 	if n.postgres != nil {
-		background.Go(func() { n.postgres.Run(work) })
+		supervise.Loop(work, &background, "watch of PostgreSQL", n.postgres.Run)
 	}
 	if n.redis != nil {
-		background.Go(func() { n.redis.Run(work) })
-		background.Go(func() { n.warnAboutRedis(work) })
+		supervise.Loop(work, &background, "watch of Redis", n.redis.Run)
+		supervise.Go(&background, "look at Redis", func() { n.warnAboutRedis(work) }, nil)
 	}
-	background.Go(func() { n.canonical.Run(work) })
-	background.Go(func() { n.warmer.Run(work) })
+	supervise.Loop(work, &background, "newest blocks", n.canonical.Run)
+	supervise.Go(&background, "warming", func() { n.warmer.Run(work) }, nil)
 	select {
 	case <-n.warmer.Restored():
 	case <-time.After(restoreFor):
 	}
 	served := make(chan error, 1)
-	go func() { served <- n.server.Serve() }()
+	var server sync.WaitGroup
+	defer server.Wait()
+	supervise.Go(&server, "API", func() { served <- n.server.Serve() }, func(err error) { served <- err })
 	if serving != nil {
 		serving()
 	}
-	background.Go(runtime.GC) // else the heap may grow to twice what opening had in use
+	supervise.Go(&background, "first collection", runtime.GC, nil) // else the heap may grow to twice what opening had in use
 	n.event("node", "good", n.name(), fmt.Sprintf("started %s on %s, chain %d, ledger %s", n.options.Version, n.server.Address(), n.chainID, n.ledger.Backend()))
 
 	var err error

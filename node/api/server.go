@@ -23,6 +23,7 @@ import (
 	"github.com/bizra/bizra-top/node/handover"
 	"github.com/bizra/bizra-top/node/memory"
 	"github.com/bizra/bizra-top/node/store"
+	"github.com/bizra/bizra-top/node/supervise"
 	"github.com/bizra/bizra-top/node/upstream"
 	"github.com/bizra/bizra-top/node/validation"
 )
@@ -159,7 +160,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.http.Hand
 func (s *Server) Serve() error {
 	ctx, stop := context.WithCancel(context.Background())
 	var streaming sync.WaitGroup
-	streaming.Go(func() { s.streams.run(ctx) })
+	supervise.Loop(ctx, &streaming, "streams", s.streams.run)
 	s.http.RegisterOnShutdown(stop)
 	defer streaming.Wait()
 	defer stop()

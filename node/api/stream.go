@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/bizra/bizra-top/node/printable"
+	"github.com/bizra/bizra-top/node/supervise"
 )
 
 const (
@@ -166,7 +167,7 @@ func (s *streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.conn = conn
 	s.opened.Inc()
 	var writing sync.WaitGroup
-	writing.Go(func() { s.write(ctx, c) })
+	supervise.Go(&writing, "writes of a stream", func() { s.write(ctx, c) }, func(error) { cut() })
 	s.read(ctx, c)
 	c.end(endLeft)
 	writing.Wait()

@@ -16,6 +16,7 @@ import (
 	"github.com/bizra/bizra-top/node/breaker"
 	"github.com/bizra/bizra-top/node/monotonic"
 	"github.com/bizra/bizra-top/node/printable"
+	"github.com/bizra/bizra-top/node/supervise"
 )
 
 const (
@@ -222,7 +223,7 @@ func (r *Redis) call(ctx context.Context, timeout time.Duration, do func(context
 func (r *Redis) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	for range writers {
-		wg.Go(func() { r.writeLoop(ctx) })
+		supervise.Loop(ctx, &wg, "writes to Redis", r.writeLoop)
 	}
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()

@@ -17,6 +17,7 @@ import (
 
 	"github.com/bizra/bizra-top/node/monotonic"
 	"github.com/bizra/bizra-top/node/settings"
+	"github.com/bizra/bizra-top/node/supervise"
 )
 
 // WarmSettings are the tunables of warming.
@@ -158,7 +159,7 @@ func (w *Warmer) round(ctx context.Context, keys []string) {
 		if ctx.Err() != nil {
 			break
 		}
-		wg.Go(func() {
+		supervise.Go(&wg, "warming", func() {
 			defer func() { <-slots }()
 			if err := w.load(ctx, key); err != nil && ctx.Err() == nil {
 				err = fmt.Errorf("%s: %w", key, err)
@@ -166,7 +167,7 @@ func (w *Warmer) round(ctx context.Context, keys []string) {
 				w.failed.Add(1)
 			}
 			w.done.Add(1)
-		})
+		}, func(error) { w.failed.Add(1); w.done.Add(1) })
 	}
 	wg.Wait()
 	if err := first.Load(); err != nil {

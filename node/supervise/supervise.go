@@ -66,7 +66,13 @@ func Call(name string, f func() error) (err error) {
 
 // caught counts and reports a panic. It panics again for corrupted state.
 func caught(name string, value any) *Panic {
-	p := &Panic{Name: name, Value: fmt.Sprint(value), Stack: string(debug.Stack())}
+	stack := ""
+	if r, ok := value.(*raised); ok {
+		value, stack = r.value, r.stack
+	} else {
+		stack = string(debug.Stack())
+	}
+	p := &Panic{Name: name, Value: fmt.Sprint(value), Stack: stack}
 	panics.WithLabelValues(name).Inc()
 	if f := report.Load(); f != nil {
 		(*f)(p)
@@ -103,5 +109,18 @@ func Loop(ctx context.Context, wg *sync.WaitGroup, name string, f func(context.C
 				return
 			}
 		}
+	})
+}
+
+// Essential starts f in a goroutine of wg, whose work others wait for and nobody could take
+// up: a panic of it is reported, and ends the process.
+func Essential(wg *sync.WaitGroup, name string, f func()) {
+	wg.Go(func() {
+		defer func() {
+			if p := recover(); p != nil {
+				panic(caught(name, p))
+			}
+		}()
+		f()
 	})
 }

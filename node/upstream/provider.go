@@ -21,6 +21,7 @@ import (
 	"github.com/bizra/bizra-top/node/monotonic"
 	"github.com/bizra/bizra-top/node/printable"
 	"github.com/bizra/bizra-top/node/secret"
+	"github.com/bizra/bizra-top/node/supervise"
 )
 
 // provider is one JSON-RPC endpoint.
@@ -102,8 +103,17 @@ const maxMessage = 200
 var limitCodes = map[int]bool{-32005: true, 429: true}
 
 // ask makes one HTTP call. The error is an *RPCError, a *Failure, or the
-// context's when the caller has left.
-func (p *provider) ask(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, error) {
+// context's when the caller has left. It runs in goroutines of many owners, and what it
+// reads may be anything: a panic is a failure of this call.
+func (p *provider) ask(ctx context.Context, method string, params json.RawMessage) (result json.RawMessage, err error) {
+	err = supervise.Call("answer of a provider", func() (err error) {
+		result, err = p.exchange(ctx, method, params)
+		return err
+	})
+	return result, err
+}
+
+func (p *provider) exchange(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, error) {
 	id := p.ids.Add(1)
 	body := make([]byte, 0, len(params)+len(method)+64)
 	body = append(body, `{"jsonrpc":"2.0","id":`...)

@@ -20,6 +20,7 @@ import (
 	"github.com/bizra/bizra-top/node/descriptors"
 	"github.com/bizra/bizra-top/node/monotonic"
 	"github.com/bizra/bizra-top/node/secret"
+	"github.com/bizra/bizra-top/node/supervise"
 )
 
 // ErrUnavailable is returned, at once, when no provider can be asked.
@@ -230,7 +231,7 @@ func (s *Set) Status() []Status {
 func (s *Set) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, p := range s.providers {
-		wg.Go(func() { s.watch(ctx, p) })
+		supervise.Loop(ctx, &wg, "watch of a provider", func(ctx context.Context) { s.watch(ctx, p) })
 	}
 	wg.Wait()
 	s.closeIdle()
@@ -246,7 +247,7 @@ func (s *Set) Discover(ctx context.Context) (uint64, error) {
 		var wg sync.WaitGroup
 		for _, p := range s.providers {
 			if permit, err := p.breaker.Acquire(); err == nil {
-				wg.Go(func() { s.checkChain(ctx, p, permit) })
+				supervise.Go(&wg, "question for the chain", func() { s.checkChain(ctx, p, permit) }, nil)
 			}
 		}
 		wg.Wait()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/bizra/bizra-top/node/breaker"
 	"github.com/bizra/bizra-top/node/monotonic"
+	"github.com/bizra/bizra-top/node/supervise"
 )
 
 const (
@@ -136,10 +137,10 @@ func (w *watcher) look(ctx context.Context, now time.Time) {
 func (w *watcher) ask(now time.Time, question func()) {
 	a := &asking{began: now}
 	w.questions = append(w.questions, a)
-	w.wg.Go(func() {
+	supervise.Go(&w.wg, "question of the watch", func() {
 		defer a.done.Store(true)
 		question()
-	})
+	}, nil)
 }
 
 // lateness forgets questions that have ended, and counts those that are late.

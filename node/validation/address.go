@@ -8,6 +8,8 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/core/types"
+
+	"github.com/bizra/bizra-top/node/supervise"
 )
 
 // address fills the verdict on an account: its state is proved against the
@@ -89,13 +91,13 @@ func at(h headerAnswer) any {
 // accountAt returns functions that ask for an account and for its code, and prove
 // both by the state root of a block.
 func (q *inquiry) accountAt(addr common.Address, anchor headerAnswer) (account func() reply[accountAnswer], code func() reply[hexutil.Bytes]) {
-	account = once(func() reply[accountAnswer] {
+	account = supervise.Once(func() reply[accountAnswer] {
 		return askAt(q, anchor, func(block any) question[accountAnswer] {
 			return question[accountAnswer]{"eth_getProof", []any{addr.Hex(), []string{}, block},
 				func(raw json.RawMessage) (accountAnswer, error) { return judgeAccount(raw, addr, anchor.Root) }}
 		})
 	})
-	code = once(func() reply[hexutil.Bytes] {
+	code = supervise.Once(func() reply[hexutil.Bytes] {
 		return askAt(q, anchor, func(block any) question[hexutil.Bytes] {
 			return question[hexutil.Bytes]{"eth_getCode", []any{addr.Hex(), block},
 				func(raw json.RawMessage) (hexutil.Bytes, error) { return judgeCode(raw, account()) }}

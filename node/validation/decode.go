@@ -13,7 +13,8 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/core/types"
-	"golang.org/x/sync/errgroup"
+
+	"github.com/bizra/bizra-top/node/supervise"
 )
 
 // What is decoded here comes from providers and may be anything. The decoders
@@ -178,7 +179,7 @@ func (q *inquiry) checkClaims(b *blockAnswer, claims []txClaims) error {
 	wanted := func(tx *types.Transaction) bool {
 		return q.verdict.Kind == KindBlock || tx.Hash() == q.subject
 	}
-	var recovering errgroup.Group
+	var recovering supervise.Group
 	recovering.SetLimit(runtime.GOMAXPROCS(0))
 	const chunk = 8
 	for from := 0; from < len(b.txs); from += chunk {

@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/ethereum/go-ethereum/common"
 
 	"github.com/bizra/bizra-top/node/printable"
+	"github.com/bizra/bizra-top/node/supervise"
 )
 
 // maxEvidence bounds one line of evidence, in runes.
@@ -79,32 +79,16 @@ func newInquiry(ctx context.Context, v *Validator, kind Kind, subject string) *i
 		used:      map[string]bool{},
 		strayed:   map[string]bool{},
 	}
-	q.chain = once(q.checkChain)
-	q.head = once(q.findHead)
+	q.chain = supervise.Once(q.checkChain)
+	q.head = supervise.Once(q.findHead)
 	return q
 }
 
-// once is sync.OnceValue, but whoever comes second waits on a channel: what waits
-// for a mutex stops the clock of testing/synctest, by which round trips are counted.
-func once[V any](ask func() V) func() V {
-	var (
-		began atomic.Bool
-		done  = make(chan struct{})
-		value V
-	)
-	return func() V {
-		if began.CompareAndSwap(false, true) {
-			defer close(done)
-			value = ask()
-			return value
-		}
-		<-done
-		return value
-	}
-}
-
 // begin lets ask run beside whatever else is asked for; settle waits for it.
-func begin[T any](q *inquiry, ask func() T) { q.wg.Go(func() { ask() }) }
+// A panic in it is raised where its answer is used.
+func begin[T any](q *inquiry, ask func() T) {
+	supervise.Go(&q.wg, "question of a verdict", func() { ask() }, nil)
+}
 
 // asked are answers by what they are about, each asked for once.
 type asked[K comparable, V any] struct {
@@ -119,7 +103,7 @@ func (a *asked[K, V]) about(key K, ask func() V) func() V {
 		a.once = map[K]func() V{}
 	}
 	if a.once[key] == nil {
-		a.once[key] = once(ask)
+		a.once[key] = supervise.Once(ask)
 	}
 	return a.once[key]
 }

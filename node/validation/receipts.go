@@ -9,9 +9,10 @@ import (
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/bizra/bizra-top/node/monotonic"
+
+	"github.com/bizra/bizra-top/node/supervise"
 )
 
 const (
@@ -122,7 +123,7 @@ func (q *inquiry) gather(b blockAnswer, ask func(params []any) []Answer) map[str
 	if len(lists) == 0 {
 		return nil // they do not know this method either
 	}
-	var g errgroup.Group
+	var g supervise.Group
 	g.SetLimit(receiptsAtOnce)
 	for i, tx := range b.txs[1:] {
 		g.Go(func() error {

@@ -11,7 +11,8 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/crypto"
-	"golang.org/x/sync/errgroup"
+
+	"github.com/bizra/bizra-top/node/supervise"
 )
 
 // maxPlaces bounds how many blocks that providers name for one transaction are
@@ -108,7 +109,7 @@ func (l located) holds() bool {
 // what stands at its height.
 func (q *inquiry) locate(r reply[txAnswer]) located {
 	l := located{answer: r.value}
-	var g errgroup.Group
+	var g supervise.Group
 	g.Go(func() error { l.block = q.blockByHash(r.value.blockHash)(); return nil })
 	g.Go(func() error { l.receipts = q.receiptsOf(r.value.blockHash)(); return nil })
 	g.Go(func() error { l.agreement = q.agree(r.value.number); return nil })
