@@ -9,7 +9,7 @@ import (
 const module = "github.com/bizra/bizra-top/"
 
 // Imports run one way: cmd -> tui -> alerts -> probes -> node. themes,
-// node/settings, node/printable and node/latency are leaves. The screen knows the node through
+// node/settings, node/printable, node/latency and node/files are leaves. The screen knows the node through
 // its door alone.
 func TestImportsRunOneWay(t *testing.T) {
 	forbidden := map[string][]string{
@@ -21,6 +21,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"node/settings":  {"node"},
 		"node/printable": {"node"},
 		"node/latency":   {"node"},
+		"node/files":     {"node"},
 		"node/control":   {"node/api", "node/upstream", "node/cache", "node/breaker", "node/pool", "node/store", "node/validation", "node/devchain"},
 		"node/breaker":   {"node/api", "node/upstream", "node/cache", "node/pool", "node/store", "node/validation", "node/control"},
 		"node/upstream":  {"node/api", "node/cache", "node/pool", "node/store", "node/validation", "node/control"},
