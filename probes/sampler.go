@@ -2,8 +2,6 @@ package probes
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"math"
 	"sync"
@@ -16,7 +14,6 @@ import (
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
-	"golang.org/x/sys/unix"
 
 	"github.com/bizra/bizra-top/node/control"
 )
@@ -113,23 +110,8 @@ func (m *Sampler) pause(ctx context.Context, began time.Time) {
 	}
 }
 
-// errNoRoom is why sampling stops before the disk is full.
-var errNoRoom = errors.New("the disk of the state folder is nearly full; free some, or lower history.min_free or history.max_bytes")
-
-// room says whether the disk has more than is to be left free.
-func (m *Sampler) room() error {
-	var disk unix.Statfs_t
-	if err := unix.Statfs(m.history.dir, &disk); err != nil {
-		return fmt.Errorf("ask how full the disk is: %w", err)
-	}
-	if free := int64(disk.Bavail) * int64(disk.Bsize); free < m.settings.MinFree.Get() {
-		return errNoRoom
-	}
-	return nil
-}
-
 func (m *Sampler) sample(ctx context.Context) error {
-	if err := m.room(); err != nil {
+	if err := m.history.ready(); err != nil {
 		return err
 	}
 	// As in a scrape, the time is that of its start: what changed before it is in it.
