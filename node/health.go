@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/bizra/bizra-top/node/api"
+	"github.com/bizra/bizra-top/node/store"
 )
 
 // health says how the node is. It is ready while a provider can be asked, or a
@@ -13,7 +14,7 @@ func (n *Node) health() api.Health {
 	h := api.Health{Status: api.Pass, Ready: true, Checks: map[string][]api.HealthPart{
 		api.CheckUpstreams: n.upstreamHealth(),
 		api.CheckBreakers:  n.breakerHealth(),
-		api.CheckDatabase:  {n.databaseHealth()},
+		api.CheckDatabase:  n.databaseHealth(),
 		api.CheckCache:     n.cacheHealth(),
 	}}
 	for check, parts := range h.Checks {
@@ -53,16 +54,38 @@ func (n *Node) breakerHealth() (parts []api.HealthPart) {
 	return parts
 }
 
-// databaseHealth fails when verdicts cannot be written, and so are not answered.
-func (n *Node) databaseHealth() api.HealthPart {
-	p, part := n.poolState(), api.HealthPart{Component: n.ledger.Backend(), Status: api.Pass}
+// databaseHealth follows what statements do, those of the ledger's own checks included:
+// the database as a whole, then reads and writes apart, each with when one worked last. It
+// fails when verdicts cannot be written, and so are not answered, and when the database is
+// there and refuses what is asked of it; one that is away is made up for by the outbox.
+func (n *Node) databaseHealth() []api.HealthPart {
+	p, whole := n.poolState(), api.HealthPart{Component: n.ledger.Backend(), Status: api.Pass}
+	reads := statementHealth("reads", n.ledger.Reads(), "the ledger cannot be read")
+	writes := statementHealth("writes", n.ledger.Writes(), "verdicts cannot be written")
 	switch {
 	case n.ledger.LastError() != "":
-		part.Status, part.Output = api.Fail, "verdicts cannot be written: "+n.ledger.LastError()
+		whole.Status, whole.Output = api.Fail, "verdicts cannot be written: "+n.ledger.LastError()
+	case writes.Status == api.Fail:
+		whole.Status, whole.Output = api.Fail, writes.Output
+	case reads.Status == api.Fail:
+		whole.Status, whole.Output = api.Fail, reads.Output
 	case !p.Reachable:
-		part.Status, part.Output = api.Warn, "verdicts go to the outbox: "+cmp.Or(p.LastError, "no answer")
+		whole.Status, whole.Output = api.Warn, "verdicts go to the outbox: "+cmp.Or(p.LastError, "no answer")
 	case p.Waiting > 0 && p.InUse >= p.Limit:
-		part.Status, part.Output = api.Warn, "all connections of pool.limit are in use and callers wait"
+		whole.Status, whole.Output = api.Warn, "all connections of pool.limit are in use and callers wait"
+	}
+	return []api.HealthPart{whole, reads, writes}
+}
+
+// statementHealth is one direction of a database.
+func statementHealth(name string, s store.Statements, what string) api.HealthPart {
+	part := api.HealthPart{Component: name, Status: api.Pass, Time: s.LastSuccess.UTC()}
+	switch {
+	case s.Error == "":
+	case s.Refused:
+		part.Status, part.Output = api.Fail, what+": "+s.Error
+	default:
+		part.Status, part.Output = api.Warn, what+": "+s.Error
 	}
 	return part
 }
