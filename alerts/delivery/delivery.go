@@ -99,6 +99,7 @@ func Open(o Options) (*Dispatcher, error) {
 			return nil, fmt.Errorf("open the queue of alerts: %w", err)
 		}
 		o.Log.Error("alerts that were not sent before the start may be lost", "error", err)
+		o.Notify(control.Event{Kind: "alert", Severity: "bad", Subject: "queue of alerts", Text: "alerts that were not sent before the start may be lost: " + err.Error()})
 	}
 	d := &Dispatcher{Options: o, metrics: newMetrics(o.Metrics), wake: make(chan struct{}, 1), queue: q, receivers: map[string]*receiver{}}
 	if o.Transport == nil {

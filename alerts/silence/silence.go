@@ -84,6 +84,8 @@ type Store struct {
 	path string
 	log  *slog.Logger
 
+	damage error // why what was kept before is lost; nil if it is not
+
 	writing sync.Mutex // orders changes; held while writing
 	mu      sync.RWMutex
 	kept    document
@@ -99,13 +101,17 @@ type document struct {
 func Open(path string, log *slog.Logger) (*Store, error) {
 	s := &Store{path: path, log: log}
 	if err := statefile.Load(path, &s.kept); errors.Is(err, statefile.ErrSetAside) {
-		log.Error("silences and acknowledgements are lost", "error", err)
+		s.damage = fmt.Errorf("silences and acknowledgements are lost: %w", err)
+		log.Error(s.damage.Error())
 		s.kept = document{}
 	} else if err != nil {
 		return nil, fmt.Errorf("open the silences: %w", err)
 	}
 	return s, nil
 }
+
+// Damage says what was found damaged when the store was opened, or is nil.
+func (s *Store) Damage() error { return s.damage }
 
 // Parse reads matchers, one or more in each text, in Alertmanager's syntax.
 func Parse(texts []string) (matchers.Matchers, error) {

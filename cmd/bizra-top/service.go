@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -71,9 +70,6 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger, sock
 			return nil, err
 		}
 	}
-	if err := os.MkdirAll(p.stateDir, 0o700); err != nil {
-		return nil, fmt.Errorf("create the state folder: %w; choose another with --state-dir", err)
-	}
 	metrics := prometheus.NewRegistry()
 	var sampler atomic.Pointer[probes.Sampler] // nil until it is there
 	happened := func(e control.Event) {
@@ -108,6 +104,9 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger, sock
 		}()
 	}
 	tell := built.Events().Add
+	for _, u := range d.registry.Unknown() {
+		tell(control.Event{Kind: "node", Severity: "warn", Subject: "overrides", Text: unknownText(overridesPath(p.stateDir), u)})
+	}
 	if err := d.registry.Inherit(before.Live); err != nil {
 		tell(control.Event{Kind: "node", Severity: "warn", Subject: "handover", Text: "live values that do not fit any more: " + err.Error()})
 	}
@@ -125,6 +124,9 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger, sock
 	silences, err := silence.Open(filepath.Join(p.stateDir, "alerts", "silences.json"), log)
 	if err != nil {
 		return nil, err
+	}
+	if err := silences.Damage(); err != nil {
+		tell(control.Event{Kind: "alert", Severity: "bad", Subject: "silences", Text: err.Error()})
 	}
 	metrics.MustRegister(silences)
 	s.delivery, err = delivery.Open(delivery.Options{Path: filepath.Join(p.stateDir, "alerts", "queue.json"), Settings: d.alerts.Delivery,

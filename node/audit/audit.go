@@ -19,6 +19,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bizra/bizra-top/node/files"
 	"github.com/bizra/bizra-top/node/printable"
 )
 
@@ -87,7 +88,7 @@ func Open(path string, tell func(severity, text string)) (*Log, error) {
 }
 
 func (l *Log) open() error {
-	f, err := os.OpenFile(l.path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
+	f, err := files.OpenState(l.path, os.O_CREATE|os.O_RDWR|os.O_APPEND)
 	if err != nil {
 		return err
 	}
@@ -321,7 +322,7 @@ func appendEntry(out []Entry, line []byte) []Entry {
 }
 
 func readFile(path string) ([]Entry, error) {
-	f, err := os.Open(path)
+	f, err := files.OpenState(path, os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}

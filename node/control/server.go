@@ -118,7 +118,7 @@ func Listen(path string, groups Groups) (net.Listener, error) {
 		}
 	}
 	mask := 0o177
-	if groups.open() {
+	if groups.Any() {
 		mask = 0o111
 		if err := letThrough(filepath.Dir(path)); err != nil {
 			return nil, fmt.Errorf("let groups reach the control socket: %w", err)
