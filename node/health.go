@@ -2,6 +2,7 @@ package node
 
 import (
 	"cmp"
+	"maps"
 	"strings"
 
 	"github.com/bizra/bizra-top/node/api"
@@ -17,6 +18,9 @@ func (n *Node) health() api.Health {
 		api.CheckDatabase:  n.databaseHealth(),
 		api.CheckCache:     n.cacheHealth(),
 	}}
+	if n.besides != nil {
+		maps.Copy(h.Checks, n.besides())
+	}
 	for check, parts := range h.Checks {
 		switch api.Worst(parts, check == api.CheckUpstreams) {
 		case api.Warn, api.Fail:
@@ -98,7 +102,12 @@ func (n *Node) cacheHealth() []api.HealthPart {
 		if !n.redisAnswers() {
 			l2.Status, l2.Output = api.Warn, "Redis is not asked: "+cmp.Or(n.breakerNamed(classRedis).Snapshot().LastError, "its breaker is open")
 		}
-		parts = append(parts, l2)
+		at, failed := n.redis.LastWrite()
+		writes := api.HealthPart{Component: "l2 writes", Status: api.Pass, Time: at.UTC()}
+		if failed != "" {
+			writes.Status, writes.Output = api.Warn, "Redis takes no values: "+failed
+		}
+		parts = append(parts, l2, writes)
 	}
 	return parts
 }

@@ -61,6 +61,8 @@ type Opening struct {
 	// another process accepted.
 	Listener net.Listener
 	Adopted  []net.Conn
+	// Health, which may be nil, says how the parts beside the node are, by check.
+	Health func() map[string][]api.HealthPart
 }
 
 // Node is a running validation node. Build it with New, then call Open and Run.
@@ -83,7 +85,8 @@ type Node struct {
 	server    *api.Server
 	breakers  []*breaker.Breaker
 	chainID   uint64
-	probing   sync.Map // names of open breakers whose probing was told of
+	besides   func() map[string][]api.HealthPart // nil without any
+	probing   sync.Map                           // names of open breakers whose probing was told of
 
 	closing atomic.Bool // from the end of Run's ctx on
 	// give is where connections go in a handover; nil without one.
@@ -141,6 +144,7 @@ func (n *Node) Open(ctx context.Context, o Opening) (err error) {
 	if err := n.openCache(); err != nil {
 		return err
 	}
+	n.besides = o.Health
 	v := validation.New(NewSource(n.upstreams), n.chainID, n.settings.Validation, n.metrics)
 	n.server, err = api.New(n.settings.API, api.Parts{
 		Validator: v, Cache: n.cache, Upstreams: n.upstreams, Ledger: n.ledger,

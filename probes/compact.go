@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/prometheus/prometheus/tsdb"
@@ -47,8 +48,43 @@ func (h *History) canCreate(minFree int64) error {
 // errNoRoom is why sampling stops before the disk is full.
 var errNoRoom = errors.New("the disk of the state folder is nearly full; free some, or lower history.min_free or history.max_bytes")
 
+// remembered is what the history has open and must find at its paths: what is written to a
+// file without a path is lost at the end.
+func (h *History) remembered() []string {
+	return []string{h.dir, filepath.Join(h.dir, h.raw().name), filepath.Join(h.dir, h.raw().name, "wal")}
+}
+
+// remember takes note of what is there after opening.
+func (h *History) remember() error {
+	for _, path := range h.remembered() {
+		is, err := files.Identify(path)
+		if err != nil {
+			return err
+		}
+		h.opens = append(h.opens, is)
+	}
+	return nil
+}
+
+// removed says which of the history's folders is not the one that it has open.
+func (h *History) removed() error {
+	for i, path := range h.remembered() {
+		is, err := files.Identify(path)
+		if err != nil {
+			return err
+		}
+		if is != h.opens[i] {
+			return fmt.Errorf("%s was removed or replaced while the node runs: restart it to begin a new history there", path)
+		}
+	}
+	return nil
+}
+
 // ready says why no sample may be taken now, or nil.
 func (h *History) ready() error {
+	if err := h.removed(); err != nil {
+		return err
+	}
 	if err := h.canCreate(h.settings.MinFree.Get()); err != nil {
 		return err
 	}

@@ -55,6 +55,8 @@ const (
 	// maxSamples and queryTimeout bound one query.
 	maxSamples   = 5_000_000
 	queryTimeout = 10 * time.Second
+	// maxFiles bounds how many files of the history are looked at before it is opened.
+	maxFiles = 100_000
 )
 
 // History is the embedded time series database and the PromQL engine over it: the
@@ -78,7 +80,9 @@ type History struct {
 	blockErrors prometheus.Counter
 	keeping     sync.WaitGroup // keepUp runs
 	stopKeeping context.CancelFunc
-	roundsDone  atomic.Int64           // of keepUp
+	roundsDone  atomic.Int64 // of keepUp
+	opens       []files.Identity
+	why         atomic.Pointer[string] // why sampling has stopped; nil while it has not
 	newest      atomic.Pointer[anchor] // the newest sample
 	// How often rules write, in nanoseconds: [History.RulesEvery].
 	alertsEvery, recordsEvery atomic.Int64
@@ -102,6 +106,9 @@ func OpenHistory(dir string, s Settings, log *slog.Logger) (_ *History, err erro
 		}
 	}()
 	if _, err := files.Folder(dir, false); err != nil {
+		return nil, err
+	}
+	if err := files.CheckTree(dir, maxFiles); err != nil {
 		return nil, err
 	}
 	// Reading the log again creates files, in goroutines that panic where they cannot.
@@ -128,6 +135,9 @@ func OpenHistory(dir string, s Settings, log *slog.Logger) (_ *History, err erro
 	}
 	if newest > 0 {
 		h.anchor(newest, time.Now())
+	}
+	if err := h.remember(); err != nil {
+		return nil, err
 	}
 	h.opened.Store(true)
 	h.measure()

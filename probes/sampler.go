@@ -65,6 +65,17 @@ func NewSampler(h *History, reg *prometheus.Registry, s Settings, log *slog.Logg
 	return m
 }
 
+// Stopped says why no samples are taken, or is empty. Newest is when the newest was.
+func (m *Sampler) Stopped() (why string, newest time.Time) {
+	if last := m.last.Load(); last > 0 {
+		newest = time.UnixMilli(last)
+	}
+	if text := m.history.why.Load(); text != nil {
+		why = *text
+	}
+	return why, newest
+}
+
 // Nudge asks for a sample now, because something has changed.
 func (m *Sampler) Nudge() {
 	select {
@@ -84,8 +95,11 @@ func (m *Sampler) Run(ctx context.Context, told func(severity, text string)) {
 		}
 		if failing := err != nil; m.history.stopped.Swap(failing) != failing && ctx.Err() == nil {
 			if failing {
+				text := err.Error()
+				m.history.why.Store(&text)
 				told("bad", "sampling has stopped, the node goes on without history: "+err.Error())
 			} else {
+				m.history.why.Store(nil)
 				told("good", "sampling works again")
 			}
 		}

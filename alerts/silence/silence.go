@@ -24,6 +24,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/bizra/bizra-top/alerts/statefile"
+	"github.com/bizra/bizra-top/node/files"
 	"github.com/bizra/bizra-top/node/printable"
 )
 
@@ -288,6 +289,19 @@ func (s *Store) acknowledged() int {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return len(s.kept.Acknowledgements)
+}
+
+// Keep writes the store to disk again if its file is gone.
+func (s *Store) Keep() error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if is, err := files.Identify(s.path); err != nil || is != (files.Identity{}) {
+		return err
+	}
+	if len(s.kept.Silences)+len(s.kept.Acknowledgements) == 0 {
+		return nil
+	}
+	return statefile.Save(s.path, s.kept)
 }
 
 // change does edit to a copy of what is kept, and keeps that once it is on disk.

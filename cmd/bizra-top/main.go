@@ -19,6 +19,7 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace/noop"
 
+	_ "github.com/bizra/bizra-top/cmd/bizra-top/addressspace" // a sentence in place of a dump
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/printable"
 )

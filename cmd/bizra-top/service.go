@@ -40,6 +40,7 @@ type service struct {
 	fleet     net.Listener // nil unless the door is open over TCP
 	certs     *control.Certificates
 	alive     func(context.Context) error // asks the API whether it answers
+	state     *stateWatch
 }
 
 // place says where a service keeps its things and what it is.
@@ -119,6 +120,7 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger, sock
 	if s.history, err = probes.OpenHistory(filepath.Join(p.stateDir, "history"), d.history, quiet(log)); err != nil {
 		return nil, err
 	}
+	s.state = &stateWatch{service: s, place: p, groups: groups, keep: map[string]func() error{"audit trail": s.trail.Check}}
 	s.sampler = probes.NewSampler(s.history, metrics, d.history, log)
 	sampler.Store(s.sampler)
 	silences, err := silence.Open(filepath.Join(p.stateDir, "alerts", "silences.json"), log)
@@ -135,6 +137,7 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger, sock
 	if err != nil {
 		return nil, err
 	}
+	s.state.keep["silences"], s.state.keep["queue of alerts"] = silences.Keep, s.delivery.Keep
 	// Rules are read before the node is opened, so that a broken file stops nothing
 	// that runs.
 	if s.evaluator, err = alerts.New(ctx, alerts.Options{History: s.history, Metrics: metrics, Settings: d.alerts,
@@ -166,7 +169,7 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger, sock
 		return nil, err
 	}
 	unopened = nil // Open closes it after an error
-	if err := built.Open(ctx, node.Opening{Observer: newObserver(s.history), Listener: listener, Adopted: adopted}); err != nil {
+	if err := built.Open(ctx, node.Opening{Observer: newObserver(s.history), Listener: listener, Adopted: adopted, Health: s.health}); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
 	s.node, s.alive = built, liveAt(built.Listens())
@@ -217,6 +220,7 @@ func (s *service) run(ctx context.Context, serving func(), beside func(ctx conte
 	wg.Go(func() { s.sampler.Run(watch, told) })
 	wg.Go(func() { s.evaluator.Run(watch) })
 	wg.Go(func() { s.delivery.Run(watch) })
+	wg.Go(func() { s.state.run(watch) })
 	wg.Go(func() {
 		if err := s.door.Serve(); err != nil {
 			s.log.Error("the control socket has stopped answering", "error", err)

@@ -43,12 +43,14 @@ const (
 	CheckBreakers    = "circuit-breakers"
 	CheckDatabase    = "database"
 	CheckCache       = "cache"
+	CheckHistory     = "history"
+	CheckAlerts      = "alerts"
 	checkPerformance = "performance"
 	checkNode        = "node"
 )
 
 // checks are those the node states; performance is measured.
-var checks = []string{CheckUpstreams, CheckBreakers, CheckDatabase, CheckCache}
+var checks = []string{CheckUpstreams, CheckBreakers, CheckDatabase, CheckCache, CheckHistory, CheckAlerts}
 
 // Worst returns the status of a whole: that of the worst part, where a failed part
 // only warns when others of its kind can do its work.

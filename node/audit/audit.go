@@ -58,11 +58,12 @@ type Log struct {
 	size    int64
 	seq     uint64
 	failed  error
-	cut     bool          // the file ends within a line
-	waiting lines         // not written yet
-	lost    atomic.Uint64 // entries that there was no room for among those
-	told    uint64        // of lost, those that the trail tells of
-	retries bool          // retry runs
+	cut     bool                   // the file ends within a line
+	waiting lines                  // not written yet
+	lost    atomic.Uint64          // entries that there was no room for among those
+	told    uint64                 // of lost, those that the trail tells of
+	retries bool                   // retry runs
+	gone    atomic.Pointer[string] // what became of the file, to be told of without the lock
 
 	close    sync.Once
 	closed   chan struct{}
@@ -120,6 +121,7 @@ func (l *Log) Add(e Entry) error {
 		l.retrying.Go(l.retry)
 	}
 	l.mu.Unlock()
+	l.tellLost()
 	if err != nil {
 		l.tell("bad", "the audit trail waits in memory: "+err.Error())
 	}
@@ -157,6 +159,7 @@ func (l *Log) retry() {
 		l.retries = l.failed != nil
 		done := !l.retries
 		l.mu.Unlock()
+		l.tellLost()
 		if done {
 			l.tell("good", "the audit trail goes on, with what waited")
 			return
@@ -181,6 +184,9 @@ func (l *Log) flush() error {
 
 // write writes what waits, as much at once as goes into one file.
 func (l *Log) write() error {
+	if err := l.follow(); err != nil {
+		return err
+	}
 	for len(l.waiting.list) > 0 {
 		if l.file == nil {
 			if err := l.open(); err != nil {

@@ -36,6 +36,7 @@ type Redis struct {
 	prefix  string
 	timeout func() time.Duration
 	breaker *breaker.Breaker
+	written lastWrite
 	queue   chan *entry
 	metrics *metrics // set by New
 }
@@ -191,6 +192,7 @@ func (r *Redis) Run(ctx context.Context) {
 	for range writers {
 		wg.Go(func() { r.writeLoop(ctx) })
 	}
+	wg.Go(func() { r.checkWrites(ctx) })
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for ctx.Err() == nil {

@@ -175,6 +175,15 @@ func (s *Server) Serve() error {
 	return nil
 }
 
+// ServeAlso answers on one more listener until Close, such as on a socket that was made
+// anew because its file was removed.
+func (s *Server) ServeAlso(l net.Listener) error {
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve the control socket: %w", err)
+	}
+	return nil
+}
+
 // Close stops answering; requests under way have a second. The socket's file is
 // removed.
 func (s *Server) Close() error {

@@ -70,7 +70,11 @@ func explain(path string, err error) error {
 	var at *fs.PathError
 	switch {
 	case errors.Is(err, syscall.ENOTDIR) && errors.As(err, &at):
-		return fmt.Errorf("the state folder cannot be %s, since %s is a file; choose another folder with --state-dir", path, at.Path)
+		what := "a file"
+		if info, err := os.Lstat(at.Path); err == nil && !info.Mode().IsRegular() {
+			what = kind(info.Mode())
+		}
+		return fmt.Errorf("the folder %s cannot be made, since %s is %s; move it away, or choose another folder with --state-dir", path, at.Path, what)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("the state folder %s cannot be made or reached by uid %d: %w; make it for this user, or choose another with --state-dir", path, os.Geteuid(), err)
 	}
@@ -103,5 +107,32 @@ func Tighten(dir string, most int) error {
 			return fmt.Errorf("close %s to other users: %w", path, err)
 		}
 		return nil
+	})
+}
+
+// CheckTree says what in a folder is neither a regular file nor a folder, or belongs to
+// another user, so that a library that opens what is in there waits for nothing. It looks
+// at most files.
+func CheckTree(dir string, most int) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil // gone meanwhile
+			}
+			return err
+		}
+		if most--; most < 0 {
+			return fs.SkipAll
+		}
+		info, err := d.Info()
+		if err != nil {
+			return nil // gone meanwhile
+		}
+		if !d.IsDir() {
+			if err := regular(path, info); err != nil {
+				return err
+			}
+		}
+		return owned(path, info)
 	})
 }
