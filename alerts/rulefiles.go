@@ -5,10 +5,8 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,6 +20,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/bizra/bizra-top/node/control"
+	"github.com/bizra/bizra-top/node/files"
 	"github.com/bizra/bizra-top/node/printable"
 )
 
@@ -94,21 +93,7 @@ func readRuleFiles(patterns []string) (map[string][]byte, error) {
 }
 
 func readRuleFile(name string) ([]byte, error) {
-	if info, err := os.Stat(name); err != nil {
-		return nil, err
-	} else if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: not a regular file", name) // a pipe would be waited for
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }() // only read
-	content, err := io.ReadAll(io.LimitReader(f, maxRuleFile+1))
-	if err == nil && len(content) > maxRuleFile {
-		err = fmt.Errorf("%s: larger than %d bytes", name, maxRuleFile)
-	}
-	return content, err
+	return files.Read(name, maxRuleFile)
 }
 
 // check parses every file; its error has a line for each mistake, with file,

@@ -1,10 +1,11 @@
 package node
 
 import (
-	"cmp"
-	"strings"
+	"maps"
+	"regexp"
 
 	"github.com/bizra/bizra-top/node/api"
+	"github.com/bizra/bizra-top/node/store"
 )
 
 // health says how the node is. It is ready while a provider can be asked, or a
@@ -13,9 +14,12 @@ func (n *Node) health() api.Health {
 	h := api.Health{Status: api.Pass, Ready: true, Checks: map[string][]api.HealthPart{
 		api.CheckUpstreams: n.upstreamHealth(),
 		api.CheckBreakers:  n.breakerHealth(),
-		api.CheckDatabase:  {n.databaseHealth()},
+		api.CheckDatabase:  n.databaseHealth(),
 		api.CheckCache:     n.cacheHealth(),
 	}}
+	if n.besides != nil {
+		maps.Copy(h.Checks, n.besides())
+	}
 	for check, parts := range h.Checks {
 		switch api.Worst(parts, check == api.CheckUpstreams) {
 		case api.Warn, api.Fail:
@@ -34,7 +38,7 @@ func (n *Node) upstreamHealth() (parts []api.HealthPart) {
 	for _, s := range n.upstreams.Status() {
 		part := api.HealthPart{Component: s.Name, Status: api.Pass}
 		if !s.Healthy {
-			part.Status, part.Output = api.Fail, strings.TrimSpace(s.State+" "+s.LastError)
+			part.Status, part.Output, part.Detail = api.Fail, s.State, s.LastError
 		}
 		parts = append(parts, part)
 	}
@@ -46,25 +50,58 @@ func (n *Node) breakerHealth() (parts []api.HealthPart) {
 		s := b.Snapshot()
 		part := api.HealthPart{Component: s.Name, Status: api.Pass, Since: s.Since.UTC()}
 		if !b.Allows() {
-			part.Status, part.Output = api.Warn, string(s.State)+": "+s.Reason
+			part.Status, part.Output, part.Detail = api.Warn, string(s.State), s.Reason
 		}
 		parts = append(parts, part)
 	}
 	return parts
 }
 
-// databaseHealth fails when verdicts cannot be written, and so are not answered.
-func (n *Node) databaseHealth() api.HealthPart {
-	p, part := n.poolState(), api.HealthPart{Component: n.ledger.Backend(), Status: api.Pass}
+// databaseHealth follows what statements do, those of the ledger's own checks included:
+// the database as a whole, then reads and writes apart, each with when one worked last. It
+// fails when verdicts cannot be written, and so are not answered, and when the database is
+// there and refuses what is asked of it; one that is away is made up for by the outbox.
+func (n *Node) databaseHealth() []api.HealthPart {
+	p, whole := n.poolState(), api.HealthPart{Component: n.ledger.Backend(), Status: api.Pass}
+	reads := statementHealth("reads", n.ledger.Reads(), "the ledger cannot be read")
+	writes := statementHealth("writes", n.ledger.Writes(), "verdicts cannot be written")
 	switch {
 	case n.ledger.LastError() != "":
-		part.Status, part.Output = api.Fail, "verdicts cannot be written: "+n.ledger.LastError()
+		whole.Status, whole.Output, whole.Detail = api.Fail, "verdicts cannot be written"+sqlState(n.ledger.LastError()), n.ledger.LastError()
+	case writes.Status == api.Fail:
+		whole.Status, whole.Output = api.Fail, writes.Output // the part itself has the detail
+	case reads.Status == api.Fail:
+		whole.Status, whole.Output = api.Fail, reads.Output
 	case !p.Reachable:
-		part.Status, part.Output = api.Warn, "verdicts go to the outbox: "+cmp.Or(p.LastError, "no answer")
+		whole.Status, whole.Output, whole.Detail = api.Warn, "verdicts go to the outbox: the database does not answer", p.LastError
 	case p.Waiting > 0 && p.InUse >= p.Limit:
-		part.Status, part.Output = api.Warn, "all connections of pool.limit are in use and callers wait"
+		whole.Status, whole.Output = api.Warn, "all connections of pool.limit are in use and callers wait"
+	}
+	return []api.HealthPart{whole, reads, writes}
+}
+
+// statementHealth is one direction of a database.
+func statementHealth(name string, s store.Statements, what string) api.HealthPart {
+	part := api.HealthPart{Component: name, Status: api.Pass, Time: s.LastSuccess.UTC()}
+	switch {
+	case s.Error == "":
+	case s.Refused:
+		part.Status, part.Output, part.Detail = api.Fail, what+": the database refuses it"+sqlState(s.Error), s.Error
+	default:
+		part.Status, part.Output, part.Detail = api.Warn, what+" now", s.Error
 	}
 	return part
+}
+
+var sqlStates = regexp.MustCompile(`SQLSTATE [0-9A-Z]{5}`)
+
+// sqlState is the code of a database's error, which names the kind of mistake and nothing
+// of the database.
+func sqlState(text string) string {
+	if code := sqlStates.FindString(text); code != "" {
+		return " (" + code + ")"
+	}
+	return ""
 }
 
 // cacheHealth only ever warns: without a cache the providers answer.
@@ -73,9 +110,14 @@ func (n *Node) cacheHealth() []api.HealthPart {
 	if n.redis != nil {
 		l2 := api.HealthPart{Component: "l2", Status: api.Pass}
 		if !n.redisAnswers() {
-			l2.Status, l2.Output = api.Warn, "Redis is not asked: "+cmp.Or(n.breakerNamed(classRedis).Snapshot().LastError, "its breaker is open")
+			l2.Status, l2.Output, l2.Detail = api.Warn, "Redis is not asked: its breaker is open", n.breakerNamed(classRedis).Snapshot().LastError
 		}
-		parts = append(parts, l2)
+		at, failed := n.redis.LastWrite()
+		writes := api.HealthPart{Component: "l2 writes", Status: api.Pass, Time: at.UTC()}
+		if failed != "" {
+			writes.Status, writes.Output, writes.Detail = api.Warn, "Redis takes no values", failed
+		}
+		parts = append(parts, l2, writes)
 	}
 	return parts
 }

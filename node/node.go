@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +26,7 @@ import (
 	"github.com/bizra/bizra-top/node/breaker"
 	"github.com/bizra/bizra-top/node/cache"
 	"github.com/bizra/bizra-top/node/control"
+	"github.com/bizra/bizra-top/node/files"
 	"github.com/bizra/bizra-top/node/memory"
 	"github.com/bizra/bizra-top/node/pool"
 	"github.com/bizra/bizra-top/node/printable"
@@ -60,6 +63,8 @@ type Opening struct {
 	// another process accepted.
 	Listener net.Listener
 	Adopted  []net.Conn
+	// Health, which may be nil, says how the parts beside the node are, by check.
+	Health func() map[string][]api.HealthPart
 }
 
 // Node is a running validation node. Build it with New, then call Open and Run.
@@ -82,7 +87,8 @@ type Node struct {
 	server    *api.Server
 	breakers  []*breaker.Breaker
 	chainID   uint64
-	probing   sync.Map // names of open breakers whose probing was told of
+	besides   func() map[string][]api.HealthPart // nil without any
+	probing   sync.Map                           // names of open breakers whose probing was told of
 
 	closing atomic.Bool // from the end of Run's ctx on
 	// give is where connections go in a handover; nil without one.
@@ -121,8 +127,8 @@ func New(ctx context.Context, o Options) (_ *Node, err error) {
 			n.close()
 		}
 	}()
-	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
-		return nil, fmt.Errorf("create the state folder: %w; choose another with --state-dir", err)
+	if _, err := files.Folder(o.StateDir, true); err != nil {
+		return nil, err
 	}
 	if err := n.openUpstreams(ctx); err != nil {
 		return nil, err
@@ -144,6 +150,7 @@ func (n *Node) Open(ctx context.Context, o Opening) (err error) {
 	if err := n.openCache(); err != nil {
 		return err
 	}
+	n.besides = o.Health
 	bodies := memory.NewBudget(n.settings.API.MaxBodies.Get, n.metrics)
 	v := validation.New(NewSource(n.upstreams), n.chainID, n.settings.Validation, n.metrics)
 	n.server, err = api.New(n.settings.API, api.Parts{
@@ -253,21 +260,52 @@ func (n *Node) openUpstreams(ctx context.Context) error {
 func (n *Node) discover(ctx context.Context, path string) (uint64, error) {
 	id, err := n.upstreams.Discover(ctx)
 	if err == nil {
-		if err := os.WriteFile(path, []byte(strconv.FormatUint(id, 10)), 0o600); err != nil {
-			n.log.Warn("the chain is not remembered for the next start", "error", err)
+		if err := rememberChain(path, id); err != nil {
+			n.event("upstream", "warn", "chain", "the chain is not remembered for the next start: "+err.Error())
 		}
 		return id, nil
 	}
-	text, fileErr := os.ReadFile(path)
-	if fileErr != nil || errors.Is(ctx.Err(), context.Canceled) {
+	if errors.Is(ctx.Err(), context.Canceled) {
 		return 0, err
 	}
-	if id, fileErr = strconv.ParseUint(string(text), 10, 64); fileErr != nil || id == 0 {
+	id, fileErr := rememberedChain(path)
+	if errors.Is(fileErr, fs.ErrNotExist) {
 		return 0, err
+	} else if fileErr != nil {
+		return 0, errors.Join(err, fmt.Errorf("nor is the chain of the last run known: %w", fileErr))
 	}
 	n.upstreams.Assume(id)
 	n.event("upstream", "warn", "chain", fmt.Sprintf("%v; going on with chain %d, that of the last run", err, id))
 	return id, nil
+}
+
+// maxChain bounds the file that a chain is remembered in.
+const maxChain = 64
+
+func rememberChain(path string, id uint64) error {
+	f, err := files.OpenState(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(strconv.FormatUint(id, 10))
+	return errors.Join(err, f.Close())
+}
+
+// rememberedChain reads the chain of the last run. A damaged file is set aside.
+func rememberedChain(path string) (uint64, error) {
+	text, err := files.ReadState(path, maxChain)
+	if err != nil && !errors.Is(err, files.ErrTooLarge) {
+		return 0, err
+	}
+	id, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+	if err == nil && id > 0 {
+		return id, nil
+	}
+	aside, err := files.SetAside(path)
+	if err != nil {
+		return 0, fmt.Errorf("%s is damaged, and %w", path, err)
+	}
+	return 0, fmt.Errorf("%s was damaged and is set aside as %s; set upstream.chain_id", path, aside)
 }
 
 func (n *Node) openLedger(ctx context.Context) (err error) {

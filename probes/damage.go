@@ -14,6 +14,8 @@ import (
 	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/wlog"
+
+	"github.com/bizra/bizra-top/node/files"
 )
 
 // maxDamaged is how many damaged parts are kept for whoever wants to look; the
@@ -25,29 +27,33 @@ const maxDamaged = 8
 // that still does not open is set aside whole.
 func (h *History) open(t *tier) error {
 	dir := filepath.Join(h.dir, t.name)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if _, err := files.Folder(dir, false); err != nil {
 		return err
 	}
 	if err := errors.Join(h.checkBlocks(t, dir), h.checkLog(t, dir)); err != nil {
 		return err
 	}
-	var err error
-	if t.db, err = tsdb.Open(dir, h.log, nil, h.options(t), nil); err == nil {
-		return nil
-	}
-	if !isDamage(err) {
+	err := h.openTier(t, dir)
+	if err == nil || !isDamage(err) {
 		return err
 	}
 	if err := h.moveAside(dir, t.name, err); err != nil {
 		return err
 	}
-	t.db, err = tsdb.Open(dir, h.log, nil, h.options(t), nil)
+	return h.openTier(t, dir)
+}
+
+func (h *History) openTier(t *tier, dir string) (err error) {
+	defer asError(&err)
+	if t.db, err = tsdb.Open(dir, h.log, nil, h.options(t), nil); err == nil && t.resolution == 0 {
+		t.db.DisableCompactions() // keepUp makes them
+	}
 	return err
 }
 
 // isDamage tells what is wrong with the data from what is wrong with the host.
 func isDamage(err error) bool {
-	for _, of := range []error{fs.ErrPermission, syscall.ENOSPC, syscall.EROFS, syscall.EDQUOT, syscall.EMFILE, syscall.ENOMEM} {
+	for _, of := range []error{fs.ErrPermission, syscall.ENOSPC, syscall.EROFS, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM} {
 		if errors.Is(err, of) {
 			return false
 		}

@@ -23,8 +23,8 @@ import (
 	"github.com/bizra/bizra-top/node/settings"
 )
 
-// files returns what a pattern names, the newest name last.
-func files(t *testing.T, pattern ...string) []string {
+// named returns what a pattern names, the newest name last.
+func named(t *testing.T, pattern ...string) []string {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(pattern...))
 	if err != nil || len(found) == 0 {
@@ -54,7 +54,7 @@ func overwrite(t *testing.T, path string, from float64, with []byte) {
 // segment returns the last segment of the log that holds anything.
 func segment(t *testing.T, dir string) string {
 	t.Helper()
-	for _, name := range slices.Backward(files(t, dir, "raw/wal/0*")) {
+	for _, name := range slices.Backward(named(t, dir, "raw/wal/0*")) {
 		if info, err := os.Stat(name); err == nil && info.Size() > 0 {
 			return name
 		}
@@ -89,15 +89,15 @@ func TestDamagedHistoryIsSetAside(t *testing.T) {
 			}
 		}, "raw-wal", 40 * time.Minute},
 		{"a block's index", func(t *testing.T, dir string) {
-			overwrite(t, files(t, dir, "raw/0*/index")[0], 0, garbage)
+			overwrite(t, named(t, dir, "raw/0*/index")[0], 0, garbage)
 		}, "raw-0", 10 * time.Minute},
 		{"a block without chunks", func(t *testing.T, dir string) {
-			if err := os.RemoveAll(files(t, dir, "raw/0*/chunks")[0]); err != nil {
+			if err := os.RemoveAll(named(t, dir, "raw/0*/chunks")[0]); err != nil {
 				t.Fatal(err)
 			}
 		}, "raw-0", 10 * time.Minute},
 		{"a block's description", func(t *testing.T, dir string) {
-			if err := os.WriteFile(files(t, dir, "1m/0*/meta.json")[0], []byte("{"), 0o600); err != nil {
+			if err := os.WriteFile(named(t, dir, "1m/0*/meta.json")[0], []byte("{"), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}, "1m-0", 10 * time.Minute},
@@ -120,7 +120,7 @@ func TestDamagedHistoryIsSetAside(t *testing.T) {
 			}
 			closed()
 			// As after kill -9: there is no snapshot of what was in memory.
-			for _, s := range files(t, dir, "raw/chunk_snapshot*") {
+			for _, s := range named(t, dir, "raw/chunk_snapshot*") {
 				if err := os.RemoveAll(s); err != nil {
 					t.Fatal(err)
 				}
@@ -174,7 +174,7 @@ func TestOnlySomeDamageIsKept(t *testing.T) {
 		}
 		time.Sleep(2 * time.Millisecond) // names have milliseconds
 	}
-	kept := files(t, h.damagedDir(), "*")
+	kept := named(t, h.damagedDir(), "*")
 	if len(kept) != maxDamaged || !strings.HasSuffix(kept[len(kept)-1], "part19") {
 		t.Errorf("kept %q", kept)
 	}

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/tsdbutil"
 
+	"github.com/bizra/bizra-top/node/files"
 	"github.com/bizra/bizra-top/node/settings"
 )
 
@@ -54,6 +55,8 @@ const (
 	// maxSamples and queryTimeout bound one query.
 	maxSamples   = 5_000_000
 	queryTimeout = 10 * time.Second
+	// maxFiles bounds how many files of the history are looked at before it is opened.
+	maxFiles = 100_000
 )
 
 // History is the embedded time series database and the PromQL engine over it: the
@@ -72,7 +75,15 @@ type History struct {
 	// either: each would fail, and say so, at every evaluation.
 	stopped atomic.Bool
 	opened  atomic.Bool
-	newest  atomic.Pointer[anchor] // the newest sample
+	// uncompacted is why no block could be made of the newest samples the last time.
+	uncompacted atomic.Pointer[error]
+	blockErrors prometheus.Counter
+	keeping     sync.WaitGroup // keepUp runs
+	stopKeeping context.CancelFunc
+	roundsDone  atomic.Int64 // of keepUp
+	opens       []files.Identity
+	why         atomic.Pointer[string] // why sampling has stopped; nil while it has not
+	newest      atomic.Pointer[anchor] // the newest sample
 	// How often rules write, in nanoseconds: [History.RulesEvery].
 	alertsEvery, recordsEvery atomic.Int64
 }
@@ -82,7 +93,8 @@ type History struct {
 // error if another process has the history open.
 func OpenHistory(dir string, s Settings, log *slog.Logger) (_ *History, err error) {
 	p := boundedParser{parser.NewParser(parser.Options{}), &parsed{}}
-	h := &History{settings: s, dir: dir, log: log, parser: p}
+	h := &History{settings: s, dir: dir, log: log, parser: p, blockErrors: prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "bizra_history_block_errors_total", Help: "Times the newest samples could not be written to a block of the history, and stayed in memory."})}
 	h.engine = &engine{history: h, Engine: promql.NewEngine(promql.EngineOpts{
 		Logger: log, MaxSamples: maxSamples, Timeout: queryTimeout, LookbackDelta: minLookback,
 		EnableAtModifier: true, EnableNegativeOffset: true, Parser: p,
@@ -93,7 +105,14 @@ func OpenHistory(dir string, s Settings, log *slog.Logger) (_ *History, err erro
 			err = fmt.Errorf("open the history in %s: %w", dir, errors.Join(err, h.Close()))
 		}
 	}()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if _, err := files.Folder(dir, false); err != nil {
+		return nil, err
+	}
+	if err := files.CheckTree(dir, maxFiles); err != nil {
+		return nil, err
+	}
+	// Reading the log again creates files, in goroutines that panic where they cannot.
+	if err := h.canCreate(0); err != nil {
 		return nil, err
 	}
 	if h.lock, err = tsdbutil.NewDirLocker(dir, "history", slog.New(slog.DiscardHandler), nil); err != nil {
@@ -117,8 +136,14 @@ func OpenHistory(dir string, s Settings, log *slog.Logger) (_ *History, err erro
 	if newest > 0 {
 		h.anchor(newest, time.Now())
 	}
+	if err := h.remember(); err != nil {
+		return nil, err
+	}
 	h.opened.Store(true)
 	h.measure()
+	keep, stop := context.WithCancel(context.Background())
+	h.stopKeeping = stop
+	h.keeping.Go(func() { h.keepUp(keep) })
 	return h, nil
 }
 
@@ -165,9 +190,13 @@ func (dropping) Rollback() error                   { return nil }
 // Close ends queries and writes what is in memory to disk.
 func (h *History) Close() error {
 	err := h.engine.Close()
+	if h.stopKeeping != nil {
+		h.stopKeeping()
+		h.keeping.Wait()
+	}
 	for _, t := range h.tiers {
 		if t.db != nil {
-			err = errors.Join(err, t.db.Close())
+			err = errors.Join(err, h.closeTier(t))
 		}
 	}
 	if h.lock != nil {
@@ -216,7 +245,7 @@ func (h *History) Range(ctx context.Context, expr string, start, end time.Time, 
 
 // register exports how the history itself does.
 func (h *History) register(reg prometheus.Registerer) {
-	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_history_series",
+	reg.MustRegister(h.blockErrors, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_history_series",
 		Help: "Time series in the newest part of the history."}, func() float64 { return float64(h.raw().db.Head().NumSeries()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_history_set_aside_parts",
 			Help: "Damaged parts of the history that were set aside when the node started."}, func() float64 { return float64(len(h.setAside)) }))

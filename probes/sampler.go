@@ -2,8 +2,6 @@ package probes
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"math"
 	"sync"
@@ -16,7 +14,6 @@ import (
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
-	"golang.org/x/sys/unix"
 
 	"github.com/bizra/bizra-top/node/control"
 )
@@ -68,6 +65,17 @@ func NewSampler(h *History, reg *prometheus.Registry, s Settings, log *slog.Logg
 	return m
 }
 
+// Stopped says why no samples are taken, or is empty. Newest is when the newest was.
+func (m *Sampler) Stopped() (why string, newest time.Time) {
+	if last := m.last.Load(); last > 0 {
+		newest = time.UnixMilli(last)
+	}
+	if text := m.history.why.Load(); text != nil {
+		why = *text
+	}
+	return why, newest
+}
+
 // Nudge asks for a sample now, because something has changed.
 func (m *Sampler) Nudge() {
 	select {
@@ -87,8 +95,11 @@ func (m *Sampler) Run(ctx context.Context, told func(severity, text string)) {
 		}
 		if failing := err != nil; m.history.stopped.Swap(failing) != failing && ctx.Err() == nil {
 			if failing {
+				text := err.Error()
+				m.history.why.Store(&text)
 				told("bad", "sampling has stopped, the node goes on without history: "+err.Error())
 			} else {
+				m.history.why.Store(nil)
 				told("good", "sampling works again")
 			}
 		}
@@ -113,23 +124,8 @@ func (m *Sampler) pause(ctx context.Context, began time.Time) {
 	}
 }
 
-// errNoRoom is why sampling stops before the disk is full.
-var errNoRoom = errors.New("the disk of the state folder is nearly full; free some, or lower history.min_free or history.max_bytes")
-
-// room says whether the disk has more than is to be left free.
-func (m *Sampler) room() error {
-	var disk unix.Statfs_t
-	if err := unix.Statfs(m.history.dir, &disk); err != nil {
-		return fmt.Errorf("ask how full the disk is: %w", err)
-	}
-	if free := int64(disk.Bavail) * int64(disk.Bsize); free < m.settings.MinFree.Get() {
-		return errNoRoom
-	}
-	return nil
-}
-
 func (m *Sampler) sample(ctx context.Context) error {
-	if err := m.room(); err != nil {
+	if err := m.history.ready(); err != nil {
 		return err
 	}
 	// As in a scrape, the time is that of its start: what changed before it is in it.

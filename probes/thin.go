@@ -11,7 +11,6 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/storage"
-	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 )
 
@@ -87,6 +86,10 @@ func (h *History) thin(ctx context.Context, now time.Time) error {
 // thinWindow writes one window of a tier as a block, which its database finds by
 // itself. A block appears whole or not at all.
 func (h *History) thinWindow(ctx context.Context, t *tier, start int64) (err error) {
+	defer asError(&err)
+	if err := h.canCreate(0); err != nil {
+		return err
+	}
 	q, err := h.raw().db.Querier(start, start+thinWindow.Milliseconds()-1)
 	if err != nil {
 		return err
@@ -94,12 +97,12 @@ func (h *History) thinWindow(ctx context.Context, t *tier, start int64) (err err
 	defer q.Close()
 	// Twice the window: a head refuses samples older than half of its range, and
 	// series come one after the other.
-	w, err := tsdb.NewBlockWriter(h.log, t.db.Dir(), 2*thinWindow.Milliseconds())
+	w, err := newBlockWriter(h.log, t.db.Dir(), 2*thinWindow.Milliseconds())
 	if err != nil {
 		return err
 	}
-	defer w.Close()
-	thinner := thinner{resolution: t.resolution.Milliseconds(), app: w.AppenderV2(ctx)}
+	defer w.close() //nolint:errcheck // what is left is removed at the next start
+	thinner := thinner{resolution: t.resolution.Milliseconds(), app: w.appender(ctx)}
 	any := labels.MustNewMatcher(labels.MatchNotEqual, model.MetricNameLabel, "")
 	series := q.Select(ctx, false, nil, any)
 	var iterator chunkenc.Iterator
@@ -115,7 +118,7 @@ func (h *History) thinWindow(ctx context.Context, t *tier, start int64) (err err
 			if err := thinner.app.Commit(); err != nil {
 				return err
 			}
-			thinner.app, thinner.pending = w.AppenderV2(ctx), 0
+			thinner.app, thinner.pending = w.appender(ctx), 0
 		}
 		// As long a rest as it took: requests come first.
 		if err := rest(ctx, time.Since(began)); err != nil {
@@ -130,8 +133,7 @@ func (h *History) thinWindow(ctx context.Context, t *tier, start int64) (err err
 	if err := thinner.app.Commit(); err != nil || thinner.total == 0 {
 		return err
 	}
-	_, err = w.Flush(ctx)
-	return err
+	return w.flush(ctx)
 }
 
 func rest(ctx context.Context, d time.Duration) error {

@@ -16,8 +16,7 @@ import (
 )
 
 // headSpan is how much the head keeps before it becomes a block, of which it then has half
-// as much again. What the process holds grows by 160 KB a minute until the third block is
-// made: files of full chunks that queries map. It is also what a start after a crash reads.
+// as much again, in memory: 160 KB a minute. It is also what a start after a crash reads.
 const headSpan = 5 * time.Minute
 
 // tier is the history at one resolution. The first tier has every sample, in
@@ -39,9 +38,10 @@ func (h *History) options(t *tier) *tsdb.Options {
 	o := tsdb.DefaultOptions()
 	o.NoLockfile = true // the history's own lock holds for all tiers
 	o.StripeSize = stripes
-	// A full chunk stays in memory until the buffer that it was written to is full: one of
-	// 4 MiB, as usual, would take twenty minutes, in which live memory grew by a quarter.
+	// What a start reads from the log goes to a file of chunks, of which this much is kept
+	// in memory.
 	o.HeadChunksWriteBufferSize = chunks.MinWriteBufferSize
+	o.MaxBlockChunkSegmentSize = segmentBytes
 	o.MinBlockDuration = headSpan.Milliseconds()
 	if t.resolution > 0 {
 		o.MinBlockDuration = thinWindow.Milliseconds()
@@ -57,6 +57,9 @@ func (h *History) options(t *tier) *tsdb.Options {
 		return h.expired(t, blocks, h.settings.MaxBytes.Get())
 	}
 	o.BlockReloadInterval = reloadEvery
+	if t.resolution == 0 {
+		o.BlockReloadInterval = math.MaxInt64 // keepUp does what is to be done then
+	}
 	return o
 }
 
@@ -65,7 +68,7 @@ func (h *History) options(t *tier) *tsdb.Options {
 // live memory.
 const stripes = 256
 
-// reloadEvery is how often a database looks for new blocks and drops old ones.
+// reloadEvery is how often new blocks are looked for and old ones dropped.
 var reloadEvery = time.Minute
 
 // from returns when the tier begins, in Unix milliseconds, and whether it holds

@@ -29,6 +29,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -76,7 +77,8 @@ type Dispatcher struct {
 
 	mu        sync.Mutex
 	queue     *queue
-	receivers map[string]*receiver // by id
+	receivers map[string]*receiver  // by id
+	unsaved   atomic.Pointer[error] // of the newest writing of the queue
 }
 
 // receiver is an Alertmanager or a webhook with the goroutine that serves it.
@@ -87,6 +89,7 @@ type receiver struct {
 	pending                  map[model.Fingerprint]bool // alerts an Alertmanager has yet to be sent; of the dispatcher's lock
 	waiting                  int                        // of the dispatcher's lock
 	failing                  map[string]bool            // the groups it does not take; of its goroutine alone
+	newest                   atomic.Pointer[attempt]    // nil before the first
 	// work does what is due and returns when the next thing is.
 	work func(ctx context.Context) time.Time
 }
@@ -99,6 +102,7 @@ func Open(o Options) (*Dispatcher, error) {
 			return nil, fmt.Errorf("open the queue of alerts: %w", err)
 		}
 		o.Log.Error("alerts that were not sent before the start may be lost", "error", err)
+		o.Notify(control.Event{Kind: "alert", Severity: "bad", Subject: "queue of alerts", Text: "alerts that were not sent before the start may be lost: " + err.Error()})
 	}
 	d := &Dispatcher{Options: o, metrics: newMetrics(o.Metrics), wake: make(chan struct{}, 1), queue: q, receivers: map[string]*receiver{}}
 	if o.Transport == nil {
@@ -282,6 +286,7 @@ func (d *Dispatcher) try(ctx context.Context, r *receiver, group string, pace *b
 		d.metrics.failed.WithLabelValues(r.integration).Inc()
 	}
 	d.tell(r, group, err)
+	r.saw(err)
 	var later *backoff.RetryAfterError
 	switch {
 	case err == nil, refused(err):
@@ -364,6 +369,7 @@ func (d *Dispatcher) save(failing *bool) {
 		return
 	}
 	err := statefile.Save(d.Path, doc)
+	d.unsaved.Store(&err)
 	if err == nil {
 		*failing = false
 		return

@@ -70,7 +70,7 @@ func TestADamagedQueueIsSetAside(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, dir, newReceivers(), hook...)
-		if !strings.Contains(r.log.String(), path+".damaged") {
+		if !strings.Contains(r.log.String(), path+".damaged-") {
 			t.Errorf("log: %s", r.log.String())
 		}
 		u := r.rule()

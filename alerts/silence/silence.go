@@ -24,6 +24,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/bizra/bizra-top/alerts/statefile"
+	"github.com/bizra/bizra-top/node/files"
 	"github.com/bizra/bizra-top/node/printable"
 )
 
@@ -84,6 +85,8 @@ type Store struct {
 	path string
 	log  *slog.Logger
 
+	damage error // why what was kept before is lost; nil if it is not
+
 	writing sync.Mutex // orders changes; held while writing
 	mu      sync.RWMutex
 	kept    document
@@ -99,13 +102,17 @@ type document struct {
 func Open(path string, log *slog.Logger) (*Store, error) {
 	s := &Store{path: path, log: log}
 	if err := statefile.Load(path, &s.kept); errors.Is(err, statefile.ErrSetAside) {
-		log.Error("silences and acknowledgements are lost", "error", err)
+		s.damage = fmt.Errorf("silences and acknowledgements are lost: %w", err)
+		log.Error(s.damage.Error())
 		s.kept = document{}
 	} else if err != nil {
 		return nil, fmt.Errorf("open the silences: %w", err)
 	}
 	return s, nil
 }
+
+// Damage says what was found damaged when the store was opened, or is nil.
+func (s *Store) Damage() error { return s.damage }
 
 // Parse reads matchers, one or more in each text, in Alertmanager's syntax.
 func Parse(texts []string) (matchers.Matchers, error) {
@@ -282,6 +289,19 @@ func (s *Store) acknowledged() int {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return len(s.kept.Acknowledgements)
+}
+
+// Keep writes the store to disk again if its file is gone.
+func (s *Store) Keep() error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if is, err := files.Identify(s.path); err != nil || is != (files.Identity{}) {
+		return err
+	}
+	if len(s.kept.Silences)+len(s.kept.Acknowledgements) == 0 {
+		return nil
+	}
+	return statefile.Save(s.path, s.kept)
 }
 
 // change does edit to a copy of what is kept, and keeps that once it is on disk.

@@ -222,7 +222,7 @@ func TestADamagedFileIsSetAside(t *testing.T) {
 	if list := s.List(); len(list) != 0 {
 		t.Errorf("%+v", list)
 	}
-	if _, err := os.Stat(path + ".damaged"); err != nil {
+	if aside, err := filepath.Glob(path + ".damaged-*"); err != nil || len(aside) != 1 || s.Damage() == nil || !strings.Contains(s.Damage().Error(), aside[0]) {
 		t.Error(err)
 	}
 	add(t, s, time.Hour, "a=b")

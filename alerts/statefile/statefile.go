@@ -6,11 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
-	"github.com/prometheus/prometheus/tsdb/fileutil"
+	"github.com/bizra/bizra-top/node/files"
 )
 
 // maxSize bounds what is read of a document.
@@ -20,25 +19,23 @@ const maxSize = 64 << 20
 var ErrSetAside = errors.New("damaged and set aside")
 
 // Load reads the document at path into v, which stays as it is when there is
-// none. A document that cannot be understood is renamed to path.damaged, in place
-// of one set aside before, and the error is [ErrSetAside]: go on without it.
+// none. A document that cannot be understood is renamed to path.damaged-TIME, of which
+// the newest few are kept, and the error is [ErrSetAside]: go on without it.
 func Load(path string, v any) error {
-	f, err := os.Open(path)
-	if errors.Is(err, os.ErrNotExist) {
+	data, err := files.ReadState(path, maxSize)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
 		return nil
-	} else if err != nil {
+	case err != nil && !errors.Is(err, files.ErrTooLarge):
 		return err
+	case err == nil:
+		err = json.Unmarshal(data, v)
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
-	if err != nil {
-		return fmt.Errorf("read %s: %w", path, err)
-	}
-	if err = json.Unmarshal(data, v); err == nil {
+	if err == nil {
 		return nil
 	}
-	aside := path + ".damaged"
-	if renamed := os.Rename(path, aside); renamed != nil {
+	aside, renamed := files.SetAside(path)
+	if renamed != nil {
 		return fmt.Errorf("%s is damaged (%w) and cannot be set aside: %w", path, err, renamed)
 	}
 	return fmt.Errorf("%s was %w as %s: %w", path, ErrSetAside, aside, err)
@@ -51,12 +48,12 @@ func Save(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if _, err := files.Folder(filepath.Dir(path), false); err != nil {
 		return err
 	}
 	// Always by the same name: a crash leaves one such file at most.
 	next := path + ".new"
-	f, err := os.OpenFile(next, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	f, err := files.OpenState(next, os.O_CREATE|os.O_WRONLY|os.O_TRUNC)
 	if err != nil {
 		return err
 	}
@@ -64,5 +61,15 @@ func Save(path string, v any) error {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return fileutil.Rename(next, path)
+	return files.WithReserve(func() error { return replace(next, path) })
+}
+
+// replace renames a document to its path, and has that on the disk. It may be called
+// again after an error.
+func replace(next, path string) error {
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.Rename(next, path), dir.Sync(), dir.Close())
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -23,7 +25,11 @@ func configCommand(*options) *cobra.Command {
 		Short: "Say what is wrong with a configuration file, line by line",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := loadFile(declareAll().registry, settings.SourceFile, args[0]); err != nil {
+			r := declareAll().registry
+			if filepath.Base(args[0]) == filepath.Base(overridesPath("")) {
+				return checkOverrides(cmd.OutOrStdout(), r, args[0])
+			}
+			if err := loadFile(r, settings.SourceFile, args[0]); err != nil {
 				return err
 			}
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), args[0]+" is a valid configuration")
@@ -31,4 +37,27 @@ func configCommand(*options) *cobra.Command {
 		},
 	})
 	return cmd
+}
+
+// checkOverrides says what is wrong with a file of saved changes, and which rows of it are
+// ignored.
+func checkOverrides(out io.Writer, r *settings.Registry, path string) error {
+	data, err := readConfig(path)
+	if err != nil {
+		return err
+	}
+	changes, unknown, err := r.ParseOverrides(path, data)
+	if err == nil {
+		err = r.Load(settings.SourceOverrides, changes)
+	}
+	if err != nil {
+		return err
+	}
+	for _, u := range unknown {
+		if _, err := fmt.Fprintln(out, unknownText(path, u)); err != nil {
+			return err
+		}
+	}
+	_, err = fmt.Fprintf(out, "%s holds %d saved changes, %d of which are ignored\n", path, len(changes)+len(unknown), len(unknown))
+	return err
 }

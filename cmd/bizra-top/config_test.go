@@ -15,7 +15,7 @@ var update = flag.Bool("update", false, "rewrite generated files")
 func execute(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
-	root := rootCommand()
+	root, _ := rootCommand()
 	root.SetArgs(args)
 	root.SetOut(&out)
 	root.SetErr(&out)

@@ -81,6 +81,7 @@ func runDemo(cmd *cobra.Command, o *options) error {
 		return err
 	}
 	defer cleanUp()
+	o.stateDir, o.socket = p.stateDir, p.socket // what other nodes saved is none of its business
 
 	chain, err := devchain.Start(ctx, devchain.Config{Interval: time.Second, Prefill: 90, History: 1024, Providers: len(demoProviders), Traffic: true, Reverts: 0.1})
 	if err != nil {

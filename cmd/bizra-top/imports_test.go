@@ -25,6 +25,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"node/secret":      {"node"},
 		"node/connections": {"node"},
 		"node/descriptors": {"node"},
+		"node/files":       {"node"},
 		"node/control":     {"node/api", "node/upstream", "node/cache", "node/breaker", "node/pool", "node/store", "node/validation", "node/devchain"},
 		"node/breaker":     {"node/api", "node/upstream", "node/cache", "node/pool", "node/store", "node/validation", "node/control"},
 		"node/upstream":    {"node/api", "node/cache", "node/pool", "node/store", "node/validation", "node/control"},

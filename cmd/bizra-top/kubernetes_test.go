@@ -100,7 +100,7 @@ func TestTheManifestFitsTheNode(t *testing.T) {
 	if len(c.Ports) != 1 || !strings.HasSuffix(d.node.API.Listen.Get(), ":3000") || c.Ports[0].ContainerPort != 3000 || objects["Service"].Spec.Ports[0].TargetPort != c.Ports[0].Name {
 		t.Errorf("%+v listens on %s", c.Ports, d.node.API.Listen.Get())
 	}
-	root := rootCommand()
+	root, _ := rootCommand()
 	if err := root.ParseFlags(c.Args); err != nil {
 		t.Errorf("%q: %v", c.Args, err)
 	}

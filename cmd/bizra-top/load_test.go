@@ -22,7 +22,7 @@ import (
 // code.
 func runCommand(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	root := rootCommand()
+	root, _ := rootCommand()
 	var out, errs bytes.Buffer
 	root.SetOut(&out)
 	root.SetErr(&errs)

@@ -19,6 +19,7 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace/noop"
 
+	_ "github.com/bizra/bizra-top/cmd/bizra-top/addressspace" // a sentence in place of a dump
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/printable"
 )
@@ -32,8 +33,9 @@ func main() {
 	// Nobody takes the traces of the PromQL engine, whose spans are a sixth of what a
 	// node at rest allocates.
 	otel.SetTracerProvider(noop.NewTracerProvider())
-	root, ran := rootCommand(), false
-	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) {
+	root, check := rootCommand()
+	ran := false
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		ran = true
 		// A terminal that is gone ends the program as politely as SIGTERM does, unless
 		// nohup asked for the opposite. A node without a screen reloads instead.
@@ -41,6 +43,7 @@ func main() {
 			ctx, _ := signal.NotifyContext(cmd.Context(), syscall.SIGHUP) // until the program ends
 			cmd.SetContext(ctx)
 		}
+		return check(cmd)
 	}
 	err := fang.Execute(ctx, root, fang.WithVersion(versionText()), fang.WithErrorHandler(
 		func(w io.Writer, _ fang.Styles, err error) { fmt.Fprintln(w, "bizra-top:", safe(err)) }))
@@ -106,9 +109,10 @@ func versionText() string {
 	return "devel"
 }
 
-func rootCommand() *cobra.Command {
+// rootCommand returns the command line, and what is to be checked before a command runs.
+func rootCommand() (root *cobra.Command, check func(*cobra.Command) error) {
 	o := &options{}
-	root := &cobra.Command{
+	root = &cobra.Command{
 		Use:   "bizra-top",
 		Short: "An EVM validation node, and its live screen",
 		Long: `bizra-top shows a validation node live in the terminal. It attaches to the node
@@ -138,5 +142,5 @@ bizra-top --prometheus http://prometheus:9090 --instance 10.0.0.1:3000`,
 	root.AddCommand(demoCommand(o), getCommand(o), setCommand(o), confirmCommand(o), revertCommand(o), undoCommand(o), redoCommand(o),
 		saveCommand(o), explainCommand(o), actionsCommand(o), actCommand(o), auditCommand(o), alertsCommand(o), ackCommand(o), silenceCommand(o),
 		configCommand(o), exportCommand(), queryCommand(o), loadCommand(o), benchCommand(o))
-	return root
+	return root, o.checkState
 }

@@ -105,7 +105,10 @@ bizra-top audit --json | jq 'select(.outcome == "refused")'`,
 			}
 			entries, err := node.Audit(ctx, 1000)
 			if errors.Is(err, control.ErrNoAnswer) {
-				entries, err = audit.Read(auditPath(o.statePath()), 0, match)
+				var dir string
+				if dir, err = o.statePath(); err == nil {
+					entries, err = audit.Read(auditPath(dir), 0, match)
+				}
 			}
 			if err != nil {
 				return err

@@ -3,9 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -54,7 +52,11 @@ func (o *options) registerCommon(cmd *cobra.Command) {
 	f := cmd.PersistentFlags()
 	f.StringVarP(&o.config, "config", "c", "", "configuration file (YAML)")
 	f.StringVar(&o.listen, "listen", "", "address of the HTTP API (default 127.0.0.1:3000)")
-	f.StringVar(&o.stateDir, "state-dir", "", "folder for ledger, history and log (default "+defaultStateDir()+")")
+	usual, err := defaultStateDir()
+	if err != nil {
+		usual = "none: HOME is not set"
+	}
+	f.StringVar(&o.stateDir, "state-dir", "", "folder for ledger, history and log (default "+usual+")")
 	f.StringVar(&o.socket, "socket", "", "control socket (default control.sock in the state folder)")
 	f.StringVar(&o.node, "node", "", "a node elsewhere: https://HOST:PORT over TLS, as its control.listen says;\n"+
 		"with --prometheus the node with this LABEL=VALUE")
@@ -86,19 +88,6 @@ func (o *options) registerLook(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("theme", cobra.FixedCompletions(themes.Names(), cobra.ShellCompDirectiveNoFileComp))
 }
 
-// ownFiles is a place in the operator's own configuration folder, or "" where there is
-// none.
-func ownFiles(name string) string {
-	dir, err := os.UserConfigDir()
-	if err != nil {
-		return ""
-	}
-	return filepath.Join(dir, "bizra-top", name)
-}
-
-func auditPath(stateDir string) string     { return filepath.Join(stateDir, "audit.jsonl") }
-func overridesPath(stateDir string) string { return filepath.Join(stateDir, "overrides.yaml") }
-
 // load puts the sources in force, weakest first.
 func (o *options) load(d declared, config string) error {
 	if config != "" {
@@ -107,10 +96,12 @@ func (o *options) load(d declared, config string) error {
 			return err
 		}
 	}
-	if saved := overridesPath(o.statePath()); exists(saved) {
-		if err := loadFile(d.registry, settings.SourceOverrides, saved); err != nil {
-			return fmt.Errorf("%w; these are changes that were saved: mend the file, or move it away", err)
-		}
+	dir, err := o.statePath()
+	if err != nil {
+		return err
+	}
+	if err := loadOverrides(d.registry, overridesPath(dir)); err != nil {
+		return err
 	}
 	changes, err := d.registry.ParseEnvironment(os.Environ())
 	if err != nil {
@@ -138,11 +129,6 @@ func (o *options) load(d declared, config string) error {
 // maxConfig bounds a configuration file.
 const maxConfig = 4 << 20
 
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return !errors.Is(err, fs.ErrNotExist)
-}
-
 func loadFile(r *settings.Registry, source settings.Source, path string) error {
 	_, err := loadVersion(r, source, path)
 	return err
@@ -164,20 +150,6 @@ func loadVersion(r *settings.Registry, source settings.Source, path string) (str
 	return digest(data, nil), nil
 }
 
-func (o *options) statePath() string {
-	if o.stateDir != "" {
-		return o.stateDir
-	}
-	return defaultStateDir()
-}
-
-func (o *options) socketPath() string {
-	if o.socket != "" {
-		return o.socket
-	}
-	return filepath.Join(o.statePath(), "control.sock")
-}
-
 // elsewhere says whether the flags name a node that is asked over TLS.
 func (o *options) elsewhere() bool { return o.node != "" && o.fleet.url == "" }
 
@@ -188,22 +160,6 @@ func (o *options) client() *control.Client {
 		return control.NewFleetClient(o.node, o.tlsCert, o.tlsKey, o.tlsCA)
 	}
 	return control.NewClient(o.socketPath())
-}
-
-// defaultStateDir is /var/lib/bizra-top for root, where services keep their
-// state, and the XDG state folder for everyone else.
-func defaultStateDir() string {
-	if os.Getuid() == 0 {
-		return "/var/lib/bizra-top"
-	}
-	if dir := os.Getenv("XDG_STATE_HOME"); dir != "" {
-		return filepath.Join(dir, "bizra-top")
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		home = os.TempDir()
-	}
-	return filepath.Join(home, ".local", "state", "bizra-top")
 }
 
 func (o *options) check() error {

@@ -5,12 +5,13 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"strings"
 	"time"
 
+	"github.com/bizra/bizra-top/node/files"
 	"github.com/bizra/bizra-top/node/settings"
 )
 
@@ -93,23 +94,14 @@ func (c *configFile) deal(data []byte, err error, why string) {
 
 // readConfig reads a configuration file.
 func readConfig(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
+	data, err := files.Read(path, maxConfig)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("read the configuration: %w; `bizra-top config init > %s` writes one", err, path)
-	}
-	if !info.Mode().IsRegular() { // a pipe would be waited for
-		return nil, fmt.Errorf("%s is not a configuration file", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
+	case errors.Is(err, files.ErrNotRegular): // a pipe would be waited for
+		return nil, fmt.Errorf("%s is not a configuration file: %w", path, err)
+	case err != nil:
 		return nil, fmt.Errorf("read the configuration: %w", err)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
-	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, fmt.Errorf("read the configuration: %w", err)
-	}
-	if len(data) > maxConfig {
-		return nil, fmt.Errorf("%s is larger than the %d bytes of a configuration", path, maxConfig)
 	}
 	return data, nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bizra/bizra-top/node/control"
+	"github.com/bizra/bizra-top/node/files"
 	"github.com/bizra/bizra-top/node/settings"
 	"github.com/bizra/bizra-top/tui"
 )
@@ -48,17 +49,28 @@ func runRoot(cmd *cobra.Command, o *options) error {
 		return fmt.Errorf("no node answers on %s, and none can be started here: upstream.providers is empty; "+
 			"give a configuration with --config, another node with --socket, or try `bizra-top demo`", o.socketPath())
 	}
-	return o.serve(ctx, cmd, d, place{stateDir: o.statePath(), socket: o.socketPath(), mode: "node"}, nil)
+	dir, err := o.statePath()
+	if err != nil {
+		return err
+	}
+	return o.serve(ctx, cmd, d, place{stateDir: dir, socket: o.socketPath(), mode: "node"}, nil)
 }
 
 // serve runs a node here: without a screen, for one look, or with the screen on
 // it. alongside, which may be nil, runs beside the node until ctx ends.
 func (o *options) serve(ctx context.Context, cmd *cobra.Command, d declared, p place, alongside func(ctx context.Context, address string)) error {
+	warning, err := prepareState(d, p)
+	if err != nil {
+		return err
+	}
 	log, closeLog, err := o.logger(cmd, p)
 	if err != nil {
 		return err
 	}
 	defer closeLog()
+	if warning != "" {
+		log.Warn(warning)
+	}
 	if o.headless {
 		return o.serveHeadless(ctx, cmd, d, p, log, alongside)
 	}
@@ -167,7 +179,10 @@ func (o *options) show(ctx context.Context, out io.Writer, client tui.Door, how 
 	}
 	how.Theme, how.Themes, how.Panels = o.theme, ownFiles("themes"), o.panels
 	how.Bell, how.Desktop, how.Slow = o.bell, o.notify, o.slow
-	how.CrashDir, how.Version = filepath.Join(defaultStateDir(), "crashes"), versionText()
+	how.Version = versionText()
+	if dir, err := defaultStateDir(); err == nil { // else it is a temporary file of its own
+		how.CrashDir = filepath.Join(dir, "crashes")
+	}
 	if !how.Owner {
 		if os.Getenv("GOGC") == "" {
 			debug.SetGCPercent(screenGCPercent)
@@ -215,13 +230,10 @@ func (o *options) logger(cmd *cobra.Command, p place) (*slog.Logger, func(), err
 	if o.headless {
 		return slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil)), func() {}, nil
 	}
-	if err := os.MkdirAll(p.stateDir, 0o700); err != nil {
-		return nil, nil, fmt.Errorf("create the state folder: %w; choose another with --state-dir", err)
-	}
 	path := filepath.Join(p.stateDir, "bizra-top.log")
 	// One run's log at a time, and the one before: it cannot fill the disk.
 	_ = os.Rename(path, path+".1") // there may be none
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	f, err := files.OpenState(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND)
 	if err != nil {
 		return nil, nil, fmt.Errorf("open the log: %w", err)
 	}

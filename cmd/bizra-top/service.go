@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -41,6 +40,7 @@ type service struct {
 	fleet     net.Listener // nil unless the door is open over TCP
 	certs     *control.Certificates
 	alive     func(context.Context) error // asks the API whether it answers
+	state     *stateWatch
 }
 
 // place says where a service keeps its things and what it is.
@@ -70,9 +70,6 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger, sock
 		}); err != nil {
 			return nil, err
 		}
-	}
-	if err := os.MkdirAll(p.stateDir, 0o700); err != nil {
-		return nil, fmt.Errorf("create the state folder: %w; choose another with --state-dir", err)
 	}
 	metrics := prometheus.NewRegistry()
 	var sampler atomic.Pointer[probes.Sampler] // nil until it is there
@@ -108,6 +105,9 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger, sock
 		}()
 	}
 	tell := built.Events().Add
+	for _, u := range d.registry.Unknown() {
+		tell(control.Event{Kind: "node", Severity: "warn", Subject: "overrides", Text: unknownText(overridesPath(p.stateDir), u)})
+	}
 	if err := d.registry.Inherit(before.Live); err != nil {
 		tell(control.Event{Kind: "node", Severity: "warn", Subject: "handover", Text: "live values that do not fit any more: " + err.Error()})
 	}
@@ -120,11 +120,15 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger, sock
 	if s.history, err = probes.OpenHistory(filepath.Join(p.stateDir, "history"), d.history, quiet(log)); err != nil {
 		return nil, err
 	}
+	s.state = &stateWatch{service: s, place: p, groups: groups, keep: map[string]func() error{"audit trail": s.trail.Check}}
 	s.sampler = probes.NewSampler(s.history, metrics, d.history, log)
 	sampler.Store(s.sampler)
 	silences, err := silence.Open(filepath.Join(p.stateDir, "alerts", "silences.json"), log)
 	if err != nil {
 		return nil, err
+	}
+	if err := silences.Damage(); err != nil {
+		tell(control.Event{Kind: "alert", Severity: "bad", Subject: "silences", Text: err.Error()})
 	}
 	metrics.MustRegister(silences)
 	s.delivery, err = delivery.Open(delivery.Options{Path: filepath.Join(p.stateDir, "alerts", "queue.json"), Settings: d.alerts.Delivery,
@@ -133,6 +137,7 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger, sock
 	if err != nil {
 		return nil, err
 	}
+	s.state.keep["silences"], s.state.keep["queue of alerts"] = silences.Keep, s.delivery.Keep
 	// Rules are read before the node is opened, so that a broken file stops nothing
 	// that runs.
 	if s.evaluator, err = alerts.New(ctx, alerts.Options{History: s.history, Metrics: metrics, Settings: d.alerts,
@@ -164,7 +169,7 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger, sock
 		return nil, err
 	}
 	unopened = nil // Open closes it after an error
-	if err := built.Open(ctx, node.Opening{Observer: newObserver(s.history), Listener: listener, Adopted: adopted}); err != nil {
+	if err := built.Open(ctx, node.Opening{Observer: newObserver(s.history), Listener: listener, Adopted: adopted, Health: s.health}); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
 	s.node, s.alive = built, liveAt(built.Listens())
@@ -215,6 +220,7 @@ func (s *service) run(ctx context.Context, serving func(), beside func(ctx conte
 	wg.Go(func() { s.sampler.Run(watch, told) })
 	wg.Go(func() { s.evaluator.Run(watch) })
 	wg.Go(func() { s.delivery.Run(watch) })
+	wg.Go(func() { s.state.run(watch) })
 	wg.Go(func() {
 		if err := s.door.Serve(); err != nil {
 			s.log.Error("the control socket has stopped answering", "error", err)

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/bizra/bizra-top/node/printable"
 )
 
 // Health is the node's state as load balancers and people ask for it, after
@@ -23,8 +25,9 @@ type Health struct {
 type HealthPart struct {
 	Component string    `json:"componentId,omitempty"`
 	Status    string    `json:"status"`
-	Output    string    `json:"output,omitempty"`
-	Since     time.Time `json:"since,omitzero"` // when the status became this
+	Output    string    `json:"output,omitempty"` // for anybody, in our own words
+	Detail    string    `json:"-"`                // for the operator: what another program said
+	Since     time.Time `json:"since,omitzero"`   // when the status became this
 	Value     *float64  `json:"observedValue,omitempty"`
 	Unit      string    `json:"observedUnit,omitempty"`
 	Time      time.Time `json:"time,omitzero"` // of the observed value
@@ -43,12 +46,14 @@ const (
 	CheckBreakers    = "circuit-breakers"
 	CheckDatabase    = "database"
 	CheckCache       = "cache"
+	CheckHistory     = "history"
+	CheckAlerts      = "alerts"
 	checkPerformance = "performance"
 	checkNode        = "node"
 )
 
 // checks are those the node states; performance is measured.
-var checks = []string{CheckUpstreams, CheckBreakers, CheckDatabase, CheckCache}
+var checks = []string{CheckUpstreams, CheckBreakers, CheckDatabase, CheckCache, CheckHistory, CheckAlerts}
 
 // Worst returns the status of a whole: that of the worst part, where a failed part
 // only warns when others of its kind can do its work.
@@ -100,6 +105,7 @@ func (h *health) now() Health {
 			s, ok := h.known[key]
 			if !ok || s.status != p.Status {
 				s = state{p.Status, at}
+				h.tell(check, p)
 			}
 			if p.Since.IsZero() {
 				parts[i].Since = s.since.UTC()
@@ -124,6 +130,16 @@ func (h *health) now() Health {
 		now.Status = Fail
 	}
 	return now
+}
+
+// reported are the checks whose changes nothing else reports to the operator.
+var reported = []string{CheckDatabase, CheckCache, CheckHistory, CheckAlerts}
+
+// tell reports a part that stopped to work, with the detail that clients are not told.
+func (h *health) tell(check string, p HealthPart) {
+	if p.Status != Pass && p.Detail != "" && h.parts.Report != nil && slices.Contains(reported, check) {
+		h.parts.Report(check + ", " + p.Component + ": " + p.Output + ": " + printable.Clean(p.Detail, 200))
+	}
 }
 
 // degraded returns how many parts of a check do not pass.

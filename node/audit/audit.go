@@ -19,6 +19,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bizra/bizra-top/node/files"
 	"github.com/bizra/bizra-top/node/printable"
 )
 
@@ -57,11 +58,12 @@ type Log struct {
 	size    int64
 	seq     uint64
 	failed  error
-	cut     bool          // the file ends within a line
-	waiting lines         // not written yet
-	lost    atomic.Uint64 // entries that there was no room for among those
-	told    uint64        // of lost, those that the trail tells of
-	retries bool          // retry runs
+	cut     bool                   // the file ends within a line
+	waiting lines                  // not written yet
+	lost    atomic.Uint64          // entries that there was no room for among those
+	told    uint64                 // of lost, those that the trail tells of
+	retries bool                   // retry runs
+	gone    atomic.Pointer[string] // what became of the file, to be told of without the lock
 
 	close    sync.Once
 	closed   chan struct{}
@@ -87,7 +89,7 @@ func Open(path string, tell func(severity, text string)) (*Log, error) {
 }
 
 func (l *Log) open() error {
-	f, err := os.OpenFile(l.path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
+	f, err := files.OpenState(l.path, os.O_CREATE|os.O_RDWR|os.O_APPEND)
 	if err != nil {
 		return err
 	}
@@ -119,6 +121,7 @@ func (l *Log) Add(e Entry) error {
 		l.retrying.Go(l.retry)
 	}
 	l.mu.Unlock()
+	l.tellLost()
 	if err != nil {
 		l.tell("bad", "the audit trail waits in memory: "+err.Error())
 	}
@@ -156,6 +159,7 @@ func (l *Log) retry() {
 		l.retries = l.failed != nil
 		done := !l.retries
 		l.mu.Unlock()
+		l.tellLost()
 		if done {
 			l.tell("good", "the audit trail goes on, with what waited")
 			return
@@ -180,6 +184,9 @@ func (l *Log) flush() error {
 
 // write writes what waits, as much at once as goes into one file.
 func (l *Log) write() error {
+	if err := l.follow(); err != nil {
+		return err
+	}
 	for len(l.waiting.list) > 0 {
 		if l.file == nil {
 			if err := l.open(); err != nil {
@@ -321,7 +328,7 @@ func appendEntry(out []Entry, line []byte) []Entry {
 }
 
 func readFile(path string) ([]Entry, error) {
-	f, err := os.Open(path)
+	f, err := files.OpenState(path, os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}

@@ -32,8 +32,8 @@ func TestTiers(t *testing.T) {
 	if b, tier := get(t, c.Cache, "k", never(t)); b != "v" || tier != cache.L1 {
 		t.Fatal(b, tier)
 	}
-	eventually(t, "written to Redis", func() bool { return len(c.server.Keys()) == 1 })
-	if ttl := c.server.TTL(c.server.Keys()[0]); ttl <= 23*time.Hour || ttl > 24*time.Hour {
+	eventually(t, "written to Redis", func() bool { return written(c) == 1 })
+	if ttl := c.server.TTL(keys(c)[0]); ttl <= 23*time.Hour || ttl > 24*time.Hour {
 		t.Fatalf("TTL in Redis is %s", ttl)
 	}
 	c.FlushL1()
@@ -66,11 +66,11 @@ func TestFlushOfOneClass(t *testing.T) {
 	blocks, addresses := load("b", cache.Block), load("a", cache.Address)
 	blocks()
 	addresses()
-	eventually(t, "written to Redis", func() bool { return len(c.server.Keys()) == 2 })
+	eventually(t, "written to Redis", func() bool { return written(c) == 2 })
 	if n, err := c.FlushClass(t.Context(), cache.ClassNamed("block")); n != 2 || err != nil {
 		t.Fatalf("flushed %d: %v", n, err)
 	}
-	if blocks() != cache.Origin || addresses() != cache.L1 || len(c.server.Keys()) == 0 {
+	if blocks() != cache.Origin || addresses() != cache.L1 || written(c) == 0 {
 		t.Error("another class was flushed, or this one was not")
 	}
 }
@@ -96,8 +96,8 @@ func TestLargeBodiesSurviveRedis(t *testing.T) {
 	c := build(t, true)
 	want := strings.Repeat(`{"hash":"0xabc","value":12}`, 4000)
 	get(t, c.Cache, "big", body(want))
-	eventually(t, "written to Redis", func() bool { return len(c.server.Keys()) == 1 })
-	if stored, _ := c.server.Get(c.server.Keys()[0]); len(stored) > len(want)/5 {
+	eventually(t, "written to Redis", func() bool { return written(c) == 1 })
+	if stored, _ := c.server.Get(keys(c)[0]); len(stored) > len(want)/5 {
 		t.Fatalf("%d bytes were stored as %d", len(want), len(stored))
 	}
 	c.FlushL1()
@@ -112,8 +112,8 @@ func TestCorruptValuesAreMisses(t *testing.T) {
 	for _, k := range []string{"a", "b"} {
 		get(t, c.Cache, k, body(strings.Repeat("value of "+k, 100)))
 	}
-	eventually(t, "written to Redis", func() bool { return len(c.server.Keys()) == 2 })
-	keyA, keyB := c.server.Keys()[0], c.server.Keys()[1]
+	eventually(t, "written to Redis", func() bool { return written(c) == 2 })
+	keyA, keyB := keys(c)[0], keys(c)[1]
 	good, _ := c.server.Get(keyA)
 	other, _ := c.server.Get(keyB)
 	random := rand.New(rand.NewPCG(1, 2))
@@ -184,6 +184,7 @@ func TestWhoLeavesDoesNotCancelTheOthers(t *testing.T) {
 		_, err := c.Get(t.Context(), cache.Block, "k", load)
 		stays <- err
 	}()
+	eventually(t, "the second joins", func() bool { return value(t, c, "bizra_cache_coalesced_total") == 1 })
 	leave()
 	if err := <-gone; !errors.Is(err, context.Canceled) {
 		t.Fatal(err)

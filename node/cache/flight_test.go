@@ -52,46 +52,6 @@ func TestAbandonedReadsLeaveNoLoad(t *testing.T) {
 	eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= before+2 })
 }
 
-// Who still waits gets the answer, whoever started the load.
-func TestALoadGoesOnForWhoStillWaits(t *testing.T) {
-	c := build(t, false)
-	started, release := make(chan struct{}), make(chan struct{})
-	load := func(ctx context.Context) (cache.Loaded, error) {
-		close(started)
-		select {
-		case <-release:
-			return cache.Loaded{Body: []byte("v")}, nil
-		case <-ctx.Done():
-			return cache.Loaded{}, ctx.Err()
-		}
-	}
-	first, leave := context.WithCancel(t.Context())
-	left := make(chan error, 1)
-	go func() { _, err := c.Get(first, cache.Block, "k", load); left <- err }()
-	<-started
-	type result struct {
-		cache.Answer
-		err error
-	}
-	second := make(chan result, 1)
-	joining := make(chan struct{})
-	go func() {
-		close(joining)
-		a, err := c.Get(t.Context(), cache.Block, "k", never(t))
-		second <- result{a, err}
-	}()
-	<-joining
-	eventually(t, "the second joins", func() bool { return value(t, c, "bizra_cache_coalesced_total") == 1 })
-	leave()
-	if err := <-left; !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
-	close(release)
-	if got := <-second; got.err != nil || string(got.Body) != "v" {
-		t.Errorf("%s %v", got.Body, got.err)
-	}
-}
-
 // Above cache.max_loads a load is refused at once, and counted; what L1 holds is answered.
 func TestLoadsHaveABound(t *testing.T) {
 	c := build(t, false)

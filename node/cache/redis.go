@@ -8,14 +8,12 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/bizra/bizra-top/node/breaker"
 	"github.com/bizra/bizra-top/node/monotonic"
-	"github.com/bizra/bizra-top/node/printable"
 	"github.com/bizra/bizra-top/node/supervise"
 )
 
@@ -37,25 +35,17 @@ type Redis struct {
 	client  redis.UniversalClient
 	reads   *redis.AutoPipeliner
 	prefix  string
+	check   string // the key that checkWrites writes; no value's, whatever its name
 	timeout func() time.Duration
 	breaker *breaker.Breaker
+	written lastWrite
 	queue   chan *entry
 	keys    keys
 	metrics *metrics // set by New
 	// provable, which may be nil, and proves are Cache.Prove's.
 	provable func(key string) bool
 	proves   func(key string, body []byte) bool
-	refusal  atomic.Pointer[Refusal]
 }
-
-// Refusal is what Redis says when it takes no values: it is full, or read-only.
-type Refusal struct {
-	Text string
-	At   time.Time
-}
-
-// Refusal returns what the newest write was refused with; nil once one was taken.
-func (r *Redis) Refusal() *Refusal { return r.refusal.Load() }
 
 // Signed says whether values in Redis are signed with a secret.
 func (r *Redis) Signed() bool { return len(r.keys) > 0 }
@@ -91,6 +81,7 @@ func OpenRedis(s Settings, chainID uint64, b *breaker.Breaker) (*Redis, error) {
 		client:  client,
 		reads:   reads,
 		prefix:  s.Prefix.Get() + ":" + strconv.FormatUint(chainID, 10) + ":",
+		check:   s.Prefix.Get() + ":write-check:" + strconv.FormatUint(chainID, 10),
 		timeout: s.L2Timeout.Get,
 		breaker: b,
 		queue:   make(chan *entry, writeQueue),
@@ -225,6 +216,7 @@ func (r *Redis) Run(ctx context.Context) {
 	for range writers {
 		supervise.Loop(ctx, &wg, "writes to Redis", r.writeLoop)
 	}
+	supervise.Loop(ctx, &wg, "check of Redis writes", r.checkWrites)
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for ctx.Err() == nil {
@@ -244,7 +236,7 @@ func (r *Redis) writeLoop(ctx context.Context) {
 			return
 		case e := <-r.queue:
 			ttl := time.Duration(e.until - monotonic.Now())
-			if refused := r.refusal.Load(); ttl <= 0 || refused != nil && time.Since(refused.At) < refusedRest {
+			if ttl <= 0 || r.resting() {
 				continue
 			}
 			value, err := seal(e, r.keys, r.prefix)
@@ -255,30 +247,12 @@ func (r *Redis) writeLoop(ctx context.Context) {
 			err = r.call(ctx, max(r.timeout(), time.Second), func(ctx context.Context) error {
 				return r.settle(r.client.Set(ctx, r.key(e.key), value, ttl).Err())
 			})
-			if err == nil && r.refusal.Load() == nil { // an error is counted by call; a value not written is only a later miss
+			if err == nil && !r.resting() { // an error is counted by call; a value not written is only a later miss
 				r.metrics.l2Raw.Add(float64(len(e.body)))
 				r.metrics.l2Written.Add(float64(len(value) - headerLength))
 			}
 		}
 	}
-}
-
-// refusedRest is the rest between two writes while Redis refuses them.
-const refusedRest = time.Second
-
-// settle tells a write that Redis refused, because it is full or read-only, from one that
-// did not reach it: the breaker, which reads share, is there for the second alone.
-func (r *Redis) settle(err error) error {
-	var refused redis.Error
-	if !errors.As(err, &refused) || errors.Is(err, redis.Nil) {
-		if err == nil {
-			r.refusal.Store(nil)
-		}
-		return err
-	}
-	r.metrics.l2Errors.WithLabelValues(l2Refused).Inc()
-	r.refusal.Store(&Refusal{Text: printable.Clean(err.Error(), 200), At: time.Now()})
-	return nil
 }
 
 func (r *Redis) probe(ctx context.Context) {

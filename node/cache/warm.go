@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/bizra/bizra-top/node/files"
 	"github.com/bizra/bizra-top/node/monotonic"
 	"github.com/bizra/bizra-top/node/settings"
 	"github.com/bizra/bizra-top/node/supervise"
@@ -237,7 +238,7 @@ func (w *Warmer) restore() (keys []string, err error) {
 	if w.cache.settings.Warm.Hottest.Get() == 0 {
 		return nil, nil
 	}
-	f, err := os.Open(w.path)
+	f, err := files.OpenState(w.path, os.O_RDONLY)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	} else if err != nil {

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"github.com/bizra/bizra-top/node/audit"
+	"github.com/bizra/bizra-top/node/files"
 	"github.com/bizra/bizra-top/node/printable"
 	"github.com/bizra/bizra-top/node/settings"
 )
@@ -132,14 +133,11 @@ func (c *Certificates) read() (out certificates, err error) {
 }
 
 func readPEM(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
+	data, err := files.Read(path, maxPEM)
+	if errors.Is(err, files.ErrNotRegular) || errors.Is(err, files.ErrTooLarge) {
+		return nil, fmt.Errorf("%s is not a PEM file: %w", path, err)
 	}
-	if !info.Mode().IsRegular() || info.Size() > maxPEM {
-		return nil, fmt.Errorf("%s is not a PEM file", path)
-	}
-	return os.ReadFile(path)
+	return data, err
 }
 
 // current returns what the files hold, or held before they were broken.

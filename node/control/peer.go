@@ -136,7 +136,8 @@ func (a Access) Groups() (g Groups, err error) {
 }
 
 // open says whether others than the node's user may come in.
-func (g Groups) open() bool { return g.viewer != "" || g.operator != "" }
+// Any says whether a group is let in.
+func (g Groups) Any() bool { return g.viewer != "" || g.operator != "" }
 
 func (s *Server) roleOf(uid uint32, groups []string) Role {
 	switch g := s.host.Groups; {

@@ -118,7 +118,7 @@ func Listen(path string, groups Groups) (net.Listener, error) {
 		}
 	}
 	mask := 0o177
-	if groups.open() {
+	if groups.Any() {
 		mask = 0o111
 		if err := letThrough(filepath.Dir(path)); err != nil {
 			return nil, fmt.Errorf("let groups reach the control socket: %w", err)
@@ -170,6 +170,15 @@ func (s *Server) Serve() error {
 	defer watching.Wait()
 	defer cancel()
 	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve the control socket: %w", err)
+	}
+	return nil
+}
+
+// ServeAlso answers on one more listener until Close, such as on a socket that was made
+// anew because its file was removed.
+func (s *Server) ServeAlso(l net.Listener) error {
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve the control socket: %w", err)
 	}
 	return nil

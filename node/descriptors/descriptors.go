@@ -12,9 +12,10 @@ const (
 	mostClients = 4096
 	// mostProviders is the same for connections to providers.
 	mostProviders = 4096
-	// leastKept is what a new node with history, ledger and a few screens has open, twice.
-	// A quarter of all is kept where that is more: the history's blocks are files too.
-	leastKept = 96
+	// leastKept is for ledger, control socket and a history of some weeks, whose blocks are
+	// files too: half of all where there are few. A quarter of all is kept where that is
+	// more.
+	leastKept = 128
 	// unknown is taken where the limit cannot be read: POSIX systems begin with it.
 	unknown = 256
 )
@@ -39,4 +40,4 @@ func Providers() int { return providers(Limit()) }
 
 func providers(limit int) int { return max(4, min(mostProviders, (limit-kept(limit))/3)) }
 
-func kept(limit int) int { return max(leastKept, limit/4) }
+func kept(limit int) int { return max(min(leastKept, limit/2), limit/4) }

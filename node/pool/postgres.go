@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -41,6 +42,11 @@ func OpenPostgres(dsn string, s Settings, gate *Gate, b *breaker.Breaker) (*Post
 	config.MaxConnLifetimeJitter = time.Minute
 	config.HealthCheckPeriod = min(s.IdleTimeout.Get(), 10*time.Second)
 	config.ConnConfig.ConnectTimeout = 5 * time.Second
+	// A statement that was prepared in one session is unknown in another, and a pooler
+	// such as PgBouncer gives each transaction another: so none is prepared. Parsing
+	// anew is a tenth of a millisecond in a commit of some.
+	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+	config.ConnConfig.StatementCacheCapacity, config.ConnConfig.DescriptionCacheCapacity = 0, 0
 	// A connection that has idled for a second is pinged before use.
 	config.PingTimeout = time.Second
 	if config.ConnConfig.RuntimeParams["application_name"] == "" {
@@ -101,7 +107,7 @@ func (p *Postgres) report(caller context.Context, permit *breaker.Permit, err er
 		p.lastErr.Store(nil)
 	case errors.Is(caller.Err(), context.Canceled):
 		permit.Ignore()
-	case errors.As(err, &statement) && !isServerFault(statement.Code):
+	case errors.As(err, &statement) && !IsServerFault(statement.Code):
 		permit.Success()
 	default:
 		text := redact(err.Error())
@@ -110,10 +116,10 @@ func (p *Postgres) report(caller context.Context, permit *breaker.Permit, err er
 	}
 }
 
-// isServerFault says whether a SQLSTATE means trouble with the server: classes
+// IsServerFault says whether a SQLSTATE, such as 57P01, means trouble with the server: classes
 // 08 connection, 53 resources, 57 operator intervention, 58 system, XX internal.
 // A full disk is none: the server answers, and must still be asked what it has.
-func isServerFault(code string) bool {
+func IsServerFault(code string) bool {
 	if len(code) < 2 {
 		return true
 	}

@@ -53,6 +53,9 @@ func (r *Registry) Overrides(except []string) (file []byte, differences []Differ
 	var b strings.Builder
 	b.WriteString("# Written by bizra-top: changes that were kept. They go before the configuration\n" +
 		"# file, and behind the environment and flags.\n")
+	for _, u := range r.unknownRows {
+		save[u.Key] = u.Value
+	}
 	for _, key := range slices.Sorted(maps.Keys(save)) {
 		line, err := yaml.Marshal(map[string]string{key: save[key]})
 		if err != nil {
@@ -61,6 +64,21 @@ func (r *Registry) Overrides(except []string) (file []byte, differences []Differ
 		b.Write(line)
 	}
 	return []byte(b.String()), differences, nil
+}
+
+// KeepUnknown has Overrides write rows with settings that are unknown as they were, so that
+// the version that knows them finds them again.
+func (r *Registry) KeepUnknown(rows []Unknown) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unknownRows = rows
+}
+
+// Unknown returns the rows that are kept and ignored.
+func (r *Registry) Unknown() []Unknown {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.unknownRows)
 }
 
 // Saved says that what Overrides returned is on disk: live values have become

@@ -19,6 +19,8 @@ type Registry struct {
 	relations []relation
 	hooks     []hook
 	revision  uint64
+	// unknownRows are rows of the overrides file with settings of another version.
+	unknownRows []Unknown
 }
 
 type entry struct {

@@ -56,26 +56,46 @@ const (
 // dotted or nested, as the writer likes. Every mistake is reported, joined, with
 // the file's name, line and column.
 func (r *Registry) ParseYAML(name string, data []byte) ([]Change, error) {
+	changes, _, err := r.parseYAML(name, data, false)
+	return changes, err
+}
+
+// Unknown is a row of the overrides file with a setting that this version does not have:
+// another version wrote it.
+type Unknown struct {
+	Key, Value string
+	Line       int
+}
+
+// ParseOverrides is ParseYAML of what Overrides wrote, by this version or another. Rows
+// with settings that are unknown are no mistake: they are returned apart.
+func (r *Registry) ParseOverrides(name string, data []byte) ([]Change, []Unknown, error) {
+	return r.parseYAML(name, data, true)
+}
+
+func (r *Registry) parseYAML(name string, data []byte, keep bool) ([]Change, []Unknown, error) {
 	if len(data) > maxYAML {
-		return nil, fmt.Errorf("%s: %d bytes are more than the %d of a configuration file", name, len(data), maxYAML)
+		return nil, nil, fmt.Errorf("%s: %d bytes are more than the %d of a configuration file", name, len(data), maxYAML)
 	}
 	file, err := parser.ParseBytes(data, 0)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %s", name, strings.TrimSpace(err.Error()))
+		return nil, nil, fmt.Errorf("%s: %s", name, strings.TrimSpace(err.Error()))
 	}
-	p := yamlReader{registry: r, file: name, seen: map[string]int{}}
+	p := yamlReader{registry: r, file: name, seen: map[string]int{}, keep: keep}
 	if len(file.Docs) > 1 {
-		return nil, fmt.Errorf("%s: holds more than one YAML document", name)
+		return nil, nil, fmt.Errorf("%s: holds more than one YAML document", name)
 	}
 	for _, doc := range file.Docs {
 		if doc.Body != nil {
 			p.read("", doc.Body, 0)
 		}
 	}
-	return p.changes, errors.Join(p.problems...)
+	return p.changes, p.unknown, errors.Join(p.problems...)
 }
 
 type yamlReader struct {
+	keep     bool // what is unknown
+	unknown  []Unknown
 	registry *Registry
 	file     string
 	changes  []Change
@@ -154,11 +174,21 @@ func (p *yamlReader) value(key string, at ast.Node, text string) {
 		return
 	}
 	p.seen[key] = at.GetToken().Position.Line
+	if p.keep && !p.registry.has(key) {
+		p.unknown = append(p.unknown, Unknown{key, text, p.seen[key]})
+		return
+	}
 	if err := p.registry.Check(key, text); err != nil {
 		p.fail(at, err)
 		return
 	}
 	p.changes = append(p.changes, Change{key, text})
+}
+
+func (r *Registry) has(key string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.entries[key] != nil
 }
 
 // Check says what is wrong with a value alone, whatever the other settings are.

@@ -19,10 +19,40 @@ import (
 // its place (RLIMIT_FSIZE): writes really fail, with EFBIG.
 func Run(t *testing.T, size int, test func(t *testing.T, dir string, mounted bool, grow func())) {
 	t.Helper()
-	const again = "BIZRA_TEST_SMALL_DISK"
-	if dir := os.Getenv(again); dir != "" {
+	inOwnProcess(t, func(dir string) {
 		mounted, grow := makeSmall(t, dir, size)
 		test(t, dir, mounted, grow)
+	})
+}
+
+// RunInodes is Run of a disk with plenty of room and few inodes. It fails where the host
+// does not let a test mount, since nothing else takes their place.
+func RunInodes(t *testing.T, inodes int, test func(t *testing.T, dir string, grow func())) {
+	t.Helper()
+	inOwnProcess(t, func(dir string) {
+		options := func(inodes int) string { return fmt.Sprintf("size=512m,nr_inodes=%d,mode=0700", inodes) }
+		mount := func(flags uintptr, inodes int) error {
+			return syscall.Mount("tmpfs", dir, "tmpfs", flags, options(inodes))
+		}
+		err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, "")
+		if err = errors.Join(err, mount(0, inodes)); err != nil {
+			t.Fatalf("this host lets nobody mount (%v): run the tests as root, or allow user namespaces with sysctl kernel.unprivileged_userns_clone=1", err)
+		}
+		test(t, dir, func() {
+			if err := mount(syscall.MS_REMOUNT, 64*inodes); err != nil {
+				t.Fatal(err)
+			}
+		})
+	})
+}
+
+// inOwnProcess runs a test again in a process of its own, with a folder of its own to
+// mount a disk at, which is where test runs.
+func inOwnProcess(t *testing.T, test func(dir string)) {
+	t.Helper()
+	const again = "BIZRA_TEST_SMALL_DISK"
+	if dir := os.Getenv(again); dir != "" {
+		test(dir)
 		return
 	}
 	dir, err := os.MkdirTemp("", "bizra-disk")

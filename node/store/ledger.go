@@ -30,16 +30,26 @@ const (
 	queueMax = 4096
 	// commitTimeout bounds one commit of a group.
 	commitTimeout = 20 * time.Second
+	// maxQueries bounds the queries that run at once, and queryWait how long one more
+	// waits. Each has an index, so that this many are hundreds a second; more would only
+	// take processor and memory from verdicts.
+	maxQueries = 4
+	queryWait  = time.Second
 )
+
+// ErrBusy is returned by Find while as many queries run as may.
+var ErrBusy = errors.New("the ledger answers as many queries as it may at once; try again")
 
 // Ledger keeps verdicts. Run must be running for Write to return.
 type Ledger struct {
-	primary   backend
-	outbox    *outbox // nil when the primary is embedded
-	file      *sqlite // the embedded primary or the outbox's
+	primary   observed
+	outbox    *outbox     // nil when the primary is embedded
+	server    *postgresql // likewise
+	file      *sqlite     // the embedded primary or the outbox's
 	retention *settings.Value[time.Duration]
 
 	queue   chan pending
+	queries chan struct{}   // holds a token for each query that runs
 	working context.Context // ends with Stop
 	stop    context.CancelFunc
 	stopped chan struct{} // closed when Run has returned
@@ -58,11 +68,11 @@ type pending struct {
 // is told, once each time, when verdicts cannot be written and when they can
 // again.
 func OpenSQLite(ctx context.Context, s Settings, path string, gate *pool.Gate, reg prometheus.Registerer, notify func(severity, text string)) (*Ledger, error) {
-	db, err := openSQLite(ctx, path, gate)
+	db, renewed, err := openSQLite(ctx, path, gate, notify)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the ledger: %w", err)
 	}
-	return newLedger(s, db, nil, db, reg, notify), nil
+	return newLedger(s, observe(db), nil, db, renewed, reg, notify), nil
 }
 
 // OpenPostgres returns a ledger in PostgreSQL with an outbox in the SQLite file
@@ -70,26 +80,37 @@ func OpenSQLite(ctx context.Context, s Settings, path string, gate *pool.Gate, r
 // time, when verdicts go to the outbox and when it has been shipped, and as by
 // OpenSQLite.
 func OpenPostgres(ctx context.Context, s Settings, db *pool.Postgres, outboxPath string, reg prometheus.Registerer, notify func(severity, text string)) (*Ledger, error) {
-	file, err := openSQLite(ctx, outboxPath, nil)
+	file, renewed, err := openSQLite(ctx, outboxPath, nil, notify)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the outbox: %w", err)
 	}
-	n, err := file.count(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read the outbox %s: %w", outboxPath, closeAfter(file.db, err))
+	server := &postgresql{pool: db, schema: newSchema()}
+	primary := observe(server)
+	o := &outbox{file: file, server: primary}
+	if err := o.recount(ctx); err != nil {
+		return nil, fmt.Errorf("read the outbox %s: %w", outboxPath, errors.Join(err, file.close()))
 	}
-	o := &outbox{file: file, server: &postgresql{pool: db, migrating: make(chan struct{}, 1)}}
-	o.waiting.Store(n)
-	return newLedger(s, o.server, o, file, reg, notify), nil
+	l := newLedger(s, primary, o, file, renewed, reg, notify)
+	l.server = server
+	return l, nil
 }
 
-func newLedger(s Settings, primary backend, o *outbox, file *sqlite, reg prometheus.Registerer, notify func(severity, text string)) *Ledger {
+func newLedger(s Settings, primary observed, o *outbox, file *sqlite, renewed []string, reg prometheus.Registerer, notify func(severity, text string)) *Ledger {
 	l := &Ledger{
 		primary: primary, outbox: o, file: file, retention: s.Retention, notify: notify,
-		queue: make(chan pending, queueMax), stopped: make(chan struct{}),
+		queue: make(chan pending, queueMax), queries: make(chan struct{}, maxQueries), stopped: make(chan struct{}),
 	}
 	l.working, l.stop = context.WithCancel(context.Background())
-	l.metrics = newMetrics(reg, func() float64 { return float64(l.Outbox()) }, func() float64 { return float64(len(l.queue)) })
+	l.metrics = newMetrics(reg, func() float64 { return float64(l.Outbox()) }, l.refusedRecords, func() float64 { return float64(len(l.queue)) })
+	file.renewed = func(why string) {
+		l.metrics.renewed.WithLabelValues(why).Inc()
+		if o != nil {
+			o.uncertain.Store(true)
+		}
+	}
+	for _, why := range renewed {
+		l.metrics.renewed.WithLabelValues(why).Inc()
+	}
 	// Rates need the series before the first event.
 	l.metrics.written.WithLabelValues(primary.name())
 	if o != nil {
@@ -136,14 +157,20 @@ func (l *Ledger) Write(ctx context.Context, r Record) error {
 // once when that is known and at the latest when ctx ends: what the outbox alone
 // holds would look like a whole answer, and an operator who looks for a verdict
 // of yesterday would conclude that there was none.
+//
+// While as many queries run as may, the error is [ErrBusy].
 func (l *Ledger) Find(ctx context.Context, q Query) ([]Record, error) {
+	if err := l.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer func() { <-l.queries }()
 	if l.outbox == nil {
 		return l.primary.find(ctx, q)
 	}
 	// The outbox first: a record that is shipped in between is then seen twice,
 	// not missed.
 	var local []Record
-	if l.Outbox() > 0 {
+	if l.outbox.some() || l.outbox.refused.Load() > 0 {
 		var err error
 		if local, err = l.outbox.file.find(ctx, q); err != nil {
 			return nil, err
@@ -157,6 +184,26 @@ func (l *Ledger) Find(ctx context.Context, q Query) ([]Record, error) {
 		return records, nil
 	}
 	return merge(local, records, q.limit()), nil
+}
+
+// enter waits a moment for one of the places for queries.
+func (l *Ledger) enter(ctx context.Context) error {
+	select {
+	case l.queries <- struct{}{}:
+		return nil
+	default:
+	}
+	timer := time.NewTimer(queryWait)
+	defer timer.Stop()
+	select {
+	case l.queries <- struct{}{}:
+		return nil
+	case <-timer.C:
+		l.metrics.busy.Inc()
+		return ErrBusy
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // merge joins two lists sorted newest first, without repeating an id that is
@@ -184,9 +231,12 @@ func (l *Ledger) Run() {
 	defer close(l.stopped)
 	var wg sync.WaitGroup
 	if l.outbox != nil {
+		wg.Go(func() { l.server.schema.keep(l.working, l.server.pool) })
 		wg.Go(l.ship)
 	}
 	wg.Go(l.pruneLoop)
+	wg.Go(l.check)
+	wg.Go(l.watchFile)
 	l.commitLoop()
 	wg.Wait()
 }
@@ -270,7 +320,15 @@ func (l *Ledger) Outbox() int64 {
 	if l.outbox == nil {
 		return 0
 	}
-	return l.outbox.waiting.Load()
+	return l.outbox.Waiting()
+}
+
+// refusedRecords is how many verdicts of the outbox PostgreSQL refused for what they say.
+func (l *Ledger) refusedRecords() float64 {
+	if l.outbox == nil {
+		return 0
+	}
+	return float64(l.outbox.refused.Load())
 }
 
 // Backend says where the ledger is: "sqlite" or "postgresql".

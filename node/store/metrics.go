@@ -16,6 +16,8 @@ type metrics struct {
 	pruneFailed prometheus.Counter
 	prune       *latency.Histogram
 	oldest      prometheus.Gauge
+	renewed     *prometheus.CounterVec
+	busy        prometheus.Counter
 }
 
 // Where verdicts are, beside the names of the databases: in the outbox, and
@@ -25,7 +27,7 @@ const (
 	shippedOn = "shipped"
 )
 
-func newMetrics(reg prometheus.Registerer, outbox, queue func() float64) metrics {
+func newMetrics(reg prometheus.Registerer, outbox, refused, queue func() float64) metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
@@ -42,7 +44,14 @@ func newMetrics(reg prometheus.Registerer, outbox, queue func() float64) metrics
 		oldest: prometheus.NewGauge(prometheus.GaugeOpts{Name: "bizra_ledger_oldest_verdict_timestamp_seconds",
 			Help: "Time of the oldest verdict in the ledger as of the last look, in Unix seconds; 0 when there is none."}),
 	}
-	reg.MustRegister(m.written, m.refused, m.commit, m.group, m.pruned, m.pruneFailed, m.prune, m.oldest,
+	m.renewed = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_ledger_files_renewed_total",
+		Help: "Times the ledger's or outbox's file was made anew, because it was damaged, which is set aside, or removed while it was in use."}, []string{"reason"})
+	m.renewed.WithLabelValues(whyDamaged)
+	m.renewed.WithLabelValues(whyRemoved)
+	m.busy = counter("bizra_ledger_busy_queries_total", "Queries of the ledger that were refused because as many ran as may at once.")
+	reg.MustRegister(m.written, m.refused, m.commit, m.group, m.pruned, m.pruneFailed, m.prune, m.oldest, m.renewed, m.busy,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_ledger_outbox_refused_verdicts",
+			Help: "Verdicts that PostgreSQL refused for what they say, and that stay in the outbox."}, refused),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_ledger_outbox_verdicts",
 			Help: "Verdicts on local disk that PostgreSQL does not have yet."}, outbox),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_ledger_queue_verdicts",

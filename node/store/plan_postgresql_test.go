@@ -14,14 +14,14 @@ import (
 )
 
 // PostgreSQL answers every query from an index, on 200,000 verdicts of 90 days,
-// 20,000 subjects and one in a hundred invalid, which is enough that it would
-// read the whole table if that were cheaper.
+// 20,000 subjects, one in a hundred invalid and as many of a rare kind, which is enough
+// that it would read the whole table if that were cheaper.
 func TestPostgresUsesItsIndexes(t *testing.T) {
 	dsn := database(t)
 	l := openPostgres(t, dsn, filepath.Join(t.TempDir(), "outbox.db"))
 	write(t, l, 0, 1) // migrates
 	execute(t, dsn, `INSERT INTO verdicts (id, kind, subject, outcome, chain_id, at, body)
-		SELECT 'plan-' || n, (ARRAY['transaction','block','address'])[1 + n % 3], '0x' || to_hex(n * 7919 % 20000),
+		SELECT 'plan-' || n, CASE WHEN n % 97 = 0 THEN 'address' WHEN n % 3 = 0 THEN 'block' ELSE 'transaction' END, '0x' || to_hex(n * 7919 % 20000),
 			CASE WHEN n % 100 = 0 THEN 'invalid' WHEN n % 20 = 1 THEN 'not_found' ELSE 'valid' END, 1,
 			to_timestamp(1750000000 + n * 38.88), jsonb_build_object('checks', repeat('x', 200))
 		FROM generate_series(1, 200000) n`)
@@ -43,11 +43,16 @@ func TestPostgresUsesItsIndexes(t *testing.T) {
 		}
 		return strings.Join(lines, "\n")
 	}
-	for _, p := range plans {
+	for _, p := range plans() {
 		t.Run(p.name, func(t *testing.T) {
 			statement, args := store.PostgresStatement(p.query)
 			plan := explain(t, statement, args)
-			if !strings.Contains(plan, " using "+p.index+" ") && !strings.Contains(plan, " on "+p.index+" ") || strings.Contains(plan, "Seq Scan") {
+			right := strings.Contains(plan, " using "+p.index+" ") || strings.Contains(plan, " on "+p.index+" ")
+			if p.query.Kind != "" && p.query.Subject != "" && p.query.Outcome != "" {
+				// By what it knows of the values either may be the one with fewer rows.
+				right = right || strings.Contains(plan, " using verdicts_kind_outcome_at ")
+			}
+			if !right || strings.Contains(plan, "Seq Scan") {
 				t.Errorf("%s\n%s", statement, plan)
 			}
 		})

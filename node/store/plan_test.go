@@ -2,6 +2,9 @@ package store_test
 
 import (
 	"database/sql"
+	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,15 +20,32 @@ type planned struct {
 	index string
 }
 
-var plans = []planned{
-	{"everything", store.Query{}, "verdicts_at"},
-	{"subject", store.Query{Subject: "0x5"}, "verdicts_subject_at"},
-	{"subject and time", store.Query{Subject: "0x5", Since: day(40), Until: day(41)}, "verdicts_subject_at"},
-	{"time", store.Query{Since: day(40), Until: day(41)}, "verdicts_at"},
-	{"until", store.Query{Until: day(3)}, "verdicts_at"},
-	{"outcome", store.Query{Outcome: "invalid"}, "verdicts_outcome_at"},
-	{"outcome and time", store.Query{Outcome: "invalid", Since: day(10), Until: day(80)}, "verdicts_outcome_at"},
-	{"a page of 100", store.Query{Outcome: "invalid", Limit: 100}, "verdicts_outcome_at"},
+// plans has every combination of the filters that GET /v1/validations offers.
+func plans() (all []planned) {
+	for _, kind := range []string{"", "address"} {
+		for _, subject := range []string{"", "0x5"} {
+			for _, outcome := range []string{"", "invalid"} {
+				for name, span := range map[string][2]time.Time{"": {}, " since": {day(40)}, " until": {{}, day(3)}, " since until": {day(40), day(41)}} {
+					for _, limit := range []int{0, 100} {
+						index := "verdicts"
+						switch {
+						case subject != "":
+							index += "_subject"
+						case kind != "" && outcome != "":
+							index += "_kind_outcome"
+						case kind != "":
+							index += "_kind"
+						case outcome != "":
+							index += "_outcome"
+						}
+						all = append(all, planned{fmt.Sprintf("%s %s %s%s limit %d", kind, subject, outcome, name, limit),
+							store.Query{Kind: kind, Subject: subject, Outcome: outcome, Since: span[0], Until: span[1], Limit: limit}, index + "_at"})
+					}
+				}
+			}
+		}
+	}
+	return all
 }
 
 // day is n days after the first record of a plan's table.
@@ -61,11 +81,11 @@ func TestSQLiteUsesItsIndexes(t *testing.T) {
 		}
 		return strings.Join(lines, "\n")
 	}
-	for _, p := range plans {
+	for _, p := range plans() {
 		t.Run(p.name, func(t *testing.T) {
 			statement, args := store.SQLiteStatement(p.query)
 			plan := explain(t, statement, args)
-			if !strings.Contains(plan, "USING INDEX "+p.index+" ") && !strings.HasSuffix(plan, "USING INDEX "+p.index) || strings.Contains(plan, "TEMP B-TREE") {
+			if !strings.Contains(plan, "USING INDEX "+p.index+" ") && !strings.HasSuffix(plan, "USING INDEX "+p.index) || strings.Contains(plan, "TEMP B-TREE") || p.query.Subject != "" && !strings.Contains(plan, "subject=?") {
 				t.Errorf("%s\n%s", statement, plan)
 			}
 		})
@@ -76,4 +96,17 @@ func TestSQLiteUsesItsIndexes(t *testing.T) {
 			t.Error(plan)
 		}
 	})
+}
+
+// otherDatabase puts a database of something else at a path.
+func otherDatabase(path string) error {
+	if err := os.Remove(path); err != nil {
+		return err
+	}
+	db, err := sql.Open("sqlite", "file:"+path)
+	if err != nil {
+		return err
+	}
+	_, err = db.Exec("CREATE TABLE verdicts (name TEXT)")
+	return errors.Join(err, db.Close())
 }

@@ -5,65 +5,30 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
-	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 
 	"github.com/bizra/bizra-top/node/pool"
 )
 
-// postgresql keeps records in PostgreSQL.
+// postgresql keeps records in PostgreSQL. No statement relies on the one before it having
+// run in the same session, so that a pooler such as PgBouncer may stand in between.
 type postgresql struct {
-	pool      *pool.Postgres
-	migrating chan struct{} // holds a token while somebody migrates
-	migrated  atomic.Bool
+	pool   *pool.Postgres
+	schema *schema
 }
 
 func (p *postgresql) name() string { return "postgresql" }
 
-// do is pool.Do on a database that has the newest schema: the first use that
-// reaches the server migrates.
+// do is pool.Do on a database that has the newest schema.
 func (p *postgresql) do(ctx context.Context, use func(context.Context, *pgxpool.Conn) error) error {
-	return p.pool.Do(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
-		if err := p.migrate(ctx); err != nil {
-			return err
-		}
-		return use(ctx, conn)
-	})
-}
-
-// migrate brings the schema up to date, once. Of several nodes on one database
-// one does and the others wait.
-func (p *postgresql) migrate(ctx context.Context) error {
-	if p.migrated.Load() {
-		return nil
-	}
-	select {
-	case p.migrating <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	defer func() { <-p.migrating }()
-	if p.migrated.Load() {
-		return nil
-	}
-	db := stdlib.OpenDBFromPool(p.pool.Pool())
-	defer db.Close()
-	one, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 60))
-	if err != nil {
-		return fmt.Errorf("prepare the lock of migrations: %w", err)
-	}
-	if err := migrate(ctx, db, goose.DialectPostgres, "postgresql", goose.WithSessionLocker(one)); err != nil {
+	if err := p.schema.ready(ctx); err != nil {
 		return err
 	}
-	p.migrated.Store(true)
-	return nil
+	return p.pool.Do(ctx, use)
 }
 
 func (p *postgresql) append(ctx context.Context, records []Record) (added int64, err error) {
@@ -126,7 +91,8 @@ func explainServerFull(err error) error {
 	return err
 }
 
-var postgresDialect = dialect{func(n int) string { return "$" + strconv.Itoa(n) }, func(t time.Time) any { return t }}
+var postgresDialect = dialect{func(n int) string { return "$" + strconv.Itoa(n) }, func(t time.Time) any { return t },
+	func(string) string { return "" }}
 
 func (p *postgresql) find(ctx context.Context, q Query) ([]Record, error) {
 	statement, args := q.statement(postgresDialect)
@@ -146,4 +112,43 @@ func (p *postgresql) find(ctx context.Context, q Query) ([]Record, error) {
 		return err
 	})
 	return out, err
+}
+
+// shortestTimeout is the least statement_timeout that commits and queries get along with.
+const shortestTimeout = 100 * time.Millisecond
+
+func (p *postgresql) checkReads(ctx context.Context) error {
+	return p.do(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
+		return useful(ctx, conn, "SELECT "+columns+" FROM verdicts ORDER BY at DESC LIMIT 1")
+	})
+}
+
+// checkWrites writes no row, but needs what a row would: the right to, the columns, and
+// a transaction that may write.
+func (p *postgresql) checkWrites(ctx context.Context) error {
+	return p.do(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
+		return useful(ctx, conn, "INSERT INTO verdicts ("+columns+") SELECT "+columns+" FROM verdicts WHERE false ON CONFLICT (id) DO NOTHING")
+	})
+}
+
+// useful runs a statement, and says whether the session gives statements time enough.
+func useful(ctx context.Context, conn *pgxpool.Conn, statement string) error {
+	if _, err := conn.Exec(ctx, statement); err != nil {
+		return err
+	}
+	var milliseconds int64
+	if err := conn.QueryRow(ctx, "SELECT setting::bigint FROM pg_settings WHERE name = 'statement_timeout'").Scan(&milliseconds); err != nil {
+		return err
+	}
+	if limit := time.Duration(milliseconds) * time.Millisecond; limit > 0 && limit < shortestTimeout {
+		return &shortTimeout{limit}
+	}
+	return nil
+}
+
+// shortTimeout says that a session gives statements too little time.
+type shortTimeout struct{ limit time.Duration }
+
+func (e *shortTimeout) Error() string {
+	return fmt.Sprintf("statement_timeout of the role or database is %s, and a commit may need %s: raise it with ALTER ROLE or ALTER DATABASE … SET statement_timeout", e.limit, shortestTimeout)
 }

@@ -89,6 +89,13 @@ func (l *Ledger) pruneOld(retention time.Duration) error {
 	}
 	if l.outbox == nil {
 		l.giveBack(ctx)
+		return nil
+	}
+	if retention > 0 && l.outbox.refused.Load() > 0 {
+		if err := l.file.forgetRefused(ctx, time.Now().Add(-retention)); err != nil {
+			return err
+		}
+		return l.outbox.recount(ctx)
 	}
 	return nil
 }

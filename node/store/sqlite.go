@@ -5,67 +5,63 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
-	"github.com/pressly/goose/v3"
 	sqlitedriver "modernc.org/sqlite" // also the driver "sqlite"
 	sqlitelib "modernc.org/sqlite/lib"
-
-	"github.com/bizra/bizra-top/node/pool"
 )
-
-// sqlite keeps records in one file, in WAL mode: one writer, many readers.
-type sqlite struct {
-	db   *sql.DB
-	gate *pool.Gate // nil for the outbox, which must not wait behind the ledger
-}
-
-// openSQLite opens or creates the file. synchronous=FULL makes a commit
-// survive a loss of power; group commit pays for it. The log shrinks to twice what
-// is checkpointed at once after a long reader made it grow.
-func openSQLite(ctx context.Context, path string, gate *pool.Gate) (*sqlite, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("create folder for the ledger: %w", err)
-	}
-	options := url.Values{
-		"_pragma": {"auto_vacuum(incremental)", "journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(5000)", "journal_size_limit(8388608)"},
-		"_txlock": {"immediate"},
-	}
-	db, err := sql.Open("sqlite", "file:"+path+"?"+options.Encode())
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
-	db.SetMaxOpenConns(16)
-	if err := migrate(ctx, db, goose.DialectSQLite3, "sqlite"); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, closeAfter(db, err))
-	}
-	return &sqlite{db: db, gate: gate}, nil
-}
-
-func closeAfter(db *sql.DB, err error) error {
-	_ = db.Close() // the first error is the one that matters
-	return err
-}
 
 func (s *sqlite) name() string { return "sqlite" }
 
-func (s *sqlite) do(ctx context.Context, use func(context.Context) error) error {
-	if s.gate == nil {
-		return use(ctx)
+// do calls use with the database, within the bounds of the gate where there is one.
+func (s *sqlite) do(ctx context.Context, use func(context.Context, *sql.DB) error) error {
+	do := func(ctx context.Context) error {
+		s.mu.RLock()
+		defer s.mu.RUnlock()
+		if s.db == nil {
+			return fmt.Errorf("%s could not be made anew after it was lost; it is tried again", s.path)
+		}
+		return use(ctx, s.db)
 	}
-	return s.gate.Do(ctx, use)
+	if s.gate == nil {
+		return do(ctx)
+	}
+	return s.gate.Do(ctx, do)
 }
 
+// append stores records, and returns when they are in the file that is at its path: one
+// that was removed or damaged meanwhile is made anew first.
 func (s *sqlite) append(ctx context.Context, records []Record) (added int64, err error) {
-	err = s.do(ctx, func(ctx context.Context) error {
+	added, err = s.insert(ctx, records)
+	switch {
+	case err == nil:
+		// What was committed is in the file that is open: it must be the one that the
+		// next start reads.
+		if moved := s.moved(); moved != nil {
+			return added, s.renew(moved)
+		}
+		return added, nil
+	case isDamaged(err):
+		if err := s.replace(err); err != nil {
+			return 0, err
+		}
+		return s.insert(ctx, records)
+	}
+	if moved := s.moved(); moved != nil { // it may be why
+		if err := s.renew(moved); err != nil {
+			return 0, err
+		}
+		return s.insert(ctx, records)
+	}
+	return 0, err
+}
+
+func (s *sqlite) insert(ctx context.Context, records []Record) (added int64, err error) {
+	err = s.do(ctx, func(ctx context.Context, db *sql.DB) error {
 		added = 0
-		tx, err := s.db.BeginTx(ctx, nil)
+		tx, err := db.BeginTx(ctx, nil)
 		if err != nil {
-			return fmt.Errorf("write to the ledger: %w", err)
+			return fmt.Errorf("write to the ledger: %w", explainFull(err))
 		}
 		defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
 		insert, err := tx.PrepareContext(ctx, `INSERT INTO verdicts (id, kind, subject, outcome, chain_id, at, body)
@@ -90,13 +86,39 @@ func (s *sqlite) append(ctx context.Context, records []Record) (added int64, err
 	return added, err
 }
 
-var sqliteDialect = dialect{func(int) string { return "?" }, func(t time.Time) any { return t.UnixMicro() }}
+// SQLite chooses by rules alone, and takes the wrong one of two indexes that fit alike.
+var sqliteDialect = dialect{func(int) string { return "?" }, func(t time.Time) any { return t.UnixMicro() },
+	func(name string) string { return " INDEXED BY " + name }}
+
+// What a file is checked with: what find and append need, without reading or writing
+// much.
+const (
+	sqliteCheckRead  = "SELECT " + columns + " FROM verdicts ORDER BY at DESC LIMIT 1"
+	sqliteCheckWrite = "INSERT INTO verdicts (" + columns + ") SELECT " + columns + " FROM verdicts WHERE 0"
+)
+
+func (s *sqlite) checkReads(ctx context.Context) error { return s.check(ctx, sqliteCheckRead) }
+
+// checkWrites also finds out whether the file is the one at its path.
+func (s *sqlite) checkWrites(ctx context.Context) error {
+	if err := s.check(ctx, sqliteCheckWrite); err != nil {
+		return err
+	}
+	return s.moved()
+}
+
+func (s *sqlite) check(ctx context.Context, statement string) error {
+	return s.do(ctx, func(ctx context.Context, db *sql.DB) error {
+		_, err := db.ExecContext(ctx, statement)
+		return explainFull(err)
+	})
+}
 
 func (s *sqlite) find(ctx context.Context, q Query) ([]Record, error) {
 	statement, args := q.statement(sqliteDialect)
 	var out []Record
-	err := s.do(ctx, func(ctx context.Context) error {
-		rows, err := s.db.QueryContext(ctx, statement, args...)
+	err := s.do(ctx, func(ctx context.Context, db *sql.DB) error {
+		rows, err := db.QueryContext(ctx, statement, args...)
 		if err != nil {
 			return fmt.Errorf("read the ledger: %w", err)
 		}
@@ -104,15 +126,6 @@ func (s *sqlite) find(ctx context.Context, q Query) ([]Record, error) {
 		return err
 	})
 	return out, err
-}
-
-// oldest returns the records that came first, for the outbox to ship.
-func (s *sqlite) oldest(ctx context.Context, limit int) ([]Record, error) {
-	rows, err := s.db.QueryContext(ctx, "SELECT "+columns+" FROM verdicts ORDER BY at LIMIT ?", limit)
-	if err != nil {
-		return nil, fmt.Errorf("read the outbox: %w", err)
-	}
-	return scan(rows)
 }
 
 // scan reads and closes rows.
@@ -131,23 +144,11 @@ func scan(rows *sql.Rows) ([]Record, error) {
 	return out, rows.Err()
 }
 
-func (s *sqlite) remove(ctx context.Context, records []Record) (int64, error) {
-	ids := make([]any, len(records))
-	for i, r := range records {
-		ids[i] = r.ID
-	}
-	result, err := s.db.ExecContext(ctx, "DELETE FROM verdicts WHERE id IN (?"+strings.Repeat(", ?", len(ids)-1)+")", ids...)
-	if err != nil {
-		return 0, fmt.Errorf("remove from the outbox: %w", explainFull(err))
-	}
-	return result.RowsAffected()
-}
-
 const sqlitePrune = "DELETE FROM verdicts WHERE id IN (SELECT id FROM verdicts WHERE at < ? ORDER BY at LIMIT ?)"
 
 func (s *sqlite) prune(ctx context.Context, before time.Time, limit int) (n int64, err error) {
-	err = s.do(ctx, func(ctx context.Context) error {
-		result, err := s.db.ExecContext(ctx, sqlitePrune, before.UnixMicro(), limit)
+	err = s.do(ctx, func(ctx context.Context, db *sql.DB) error {
+		result, err := db.ExecContext(ctx, sqlitePrune, before.UnixMicro(), limit)
 		if err != nil {
 			return fmt.Errorf("prune the ledger: %w", explainFull(err))
 		}
@@ -157,48 +158,10 @@ func (s *sqlite) prune(ctx context.Context, before time.Time, limit int) (n int6
 	return n, err
 }
 
-// giveBack returns a megabyte of free pages to the file system when more than a
-// tenth of the file is free, and says whether it did. What remains is for the
-// verdicts to come. A file made without auto_vacuum keeps its pages.
-func (s *sqlite) giveBack(ctx context.Context) (given bool, err error) {
-	err = s.do(ctx, func(ctx context.Context) error {
-		free, pages, err := s.pages(ctx)
-		if err != nil || free <= max(pages/10, freePages) {
-			return err
-		}
-		if _, err := s.db.ExecContext(ctx, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", freePages)); err != nil {
-			return err
-		}
-		left, _, err := s.pages(ctx)
-		given = left < free
-		return err
-	})
-	if err != nil {
-		return false, fmt.Errorf("give free pages back: %w", err)
-	}
-	return given, nil
-}
-
-func (s *sqlite) pages(ctx context.Context) (free, all int64, err error) {
-	err = s.db.QueryRowContext(ctx, "SELECT f.freelist_count, p.page_count FROM pragma_freelist_count f, pragma_page_count p").Scan(&free, &all)
-	return free, all, err
-}
-
-// checkpoint moves the log to the file, which gets as short as it can be then.
-func (s *sqlite) checkpoint(ctx context.Context) error {
-	return s.do(ctx, func(ctx context.Context) error {
-		_, err := s.db.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
-		return err
-	})
-}
-
-// freePages is a megabyte of SQLite's pages of 4 KiB.
-const freePages = 256
-
 func (s *sqlite) oldestAt(ctx context.Context) (at time.Time, err error) {
-	err = s.do(ctx, func(ctx context.Context) error {
+	err = s.do(ctx, func(ctx context.Context, db *sql.DB) error {
 		var micros sql.NullInt64
-		if err := s.db.QueryRowContext(ctx, "SELECT min(at) FROM verdicts").Scan(&micros); err != nil {
+		if err := db.QueryRowContext(ctx, "SELECT min(at) FROM verdicts").Scan(&micros); err != nil {
 			return fmt.Errorf("read the ledger: %w", err)
 		}
 		if micros.Valid {
@@ -208,13 +171,6 @@ func (s *sqlite) oldestAt(ctx context.Context) (at time.Time, err error) {
 	})
 	return at, err
 }
-
-func (s *sqlite) count(ctx context.Context) (n int64, err error) {
-	err = s.db.QueryRowContext(ctx, "SELECT count(*) FROM verdicts").Scan(&n)
-	return n, err
-}
-
-func (s *sqlite) close() error { return s.db.Close() }
 
 // explainFull says of an error of the disk what it means.
 func explainFull(err error) error {

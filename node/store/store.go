@@ -80,6 +80,10 @@ type backend interface {
 	prune(ctx context.Context, before time.Time, limit int) (int64, error)
 	// oldestAt returns the time of the oldest record, or the zero time.
 	oldestAt(ctx context.Context) (time.Time, error)
+	// checkReads and checkWrites run a statement as find and append do, on the same
+	// table, that neither reads much nor writes anything.
+	checkReads(ctx context.Context) error
+	checkWrites(ctx context.Context) error
 	name() string
 }
 
@@ -104,17 +108,34 @@ func migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, folder stri
 
 const columns = "id, kind, subject, outcome, chain_id, at, body"
 
-// dialect is how a database writes the n-th parameter and a time.
+// dialect is how a database writes the n-th parameter and a time, and how it is told
+// which index to use, where it does not know by itself.
 type dialect struct {
 	placeholder func(n int) string
 	at          func(time.Time) any
+	indexed     func(name string) string
 }
 
 // statement returns the query in SQL, and its parameters.
 func (q Query) statement(d dialect) (string, []any) {
 	where, args := q.conditions(d)
 	args = append(args, q.limit())
-	return "SELECT " + columns + " FROM verdicts" + where + " ORDER BY at DESC LIMIT " + d.placeholder(len(args)), args
+	return "SELECT " + columns + " FROM verdicts" + d.indexed(q.index()) + where + " ORDER BY at DESC LIMIT " + d.placeholder(len(args)), args
+}
+
+// index names the index that has what a query asks for in the order of time.
+func (q Query) index() string {
+	switch {
+	case q.Subject != "":
+		return "verdicts_subject_at"
+	case q.Kind != "" && q.Outcome != "":
+		return "verdicts_kind_outcome_at"
+	case q.Kind != "":
+		return "verdicts_kind_at"
+	case q.Outcome != "":
+		return "verdicts_outcome_at"
+	}
+	return "verdicts_at"
 }
 
 // conditions builds the WHERE of a query.
