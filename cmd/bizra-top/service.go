@@ -151,6 +151,7 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger, sock
 		if s.queries, err = promapi.Listen(address, queries); err != nil {
 			return nil, err
 		}
+		metrics.MustRegister(s.queries.Collectors()...)
 	}
 	door, err := sockets.Listen(socketControl)
 	if err != nil {

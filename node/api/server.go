@@ -135,9 +135,9 @@ func New(s Settings, parts Parts) (*Server, error) {
 		ReadTimeout:       15 * time.Second,
 		IdleTimeout:       idleLimit, // writing has a least rate instead of a time
 		MaxHeaderBytes:    16 << 10,
-		ConnContext:       srv.accepted.ConnContext,
+		ConnContext:       connections.ConnContext,
 		ConnState: func(c net.Conn, to http.ConnState) {
-			srv.listener.ConnState(srv.accepted.ConnState(c, to), to)
+			srv.listener.ConnState(connections.ConnState(c, to), to)
 			srv.metrics.connection(c, to)
 		},
 	}

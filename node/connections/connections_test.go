@@ -43,7 +43,7 @@ func serve(t testing.TB, most int, share float64, rate int64, body int) *server 
 			}
 			_, _ = w.Write(make([]byte, body))
 		}),
-		ConnContext: s.accept.ConnContext, ConnState: func(c net.Conn, to http.ConnState) { s.accept.ConnState(c, to) },
+		ConnContext: connections.ConnContext, ConnState: func(c net.Conn, to http.ConnState) { connections.ConnState(c, to) },
 	}
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = h.Serve(s.accept) })

@@ -24,7 +24,7 @@ type Options struct {
 }
 
 // Listener hands out the connections of another listener within the bounds. An
-// http.Server must call its ConnState and ConnContext. All methods may be called from
+// http.Server must call ConnState and ConnContext. All methods may be called from
 // any goroutine.
 type Listener struct {
 	net.Listener
@@ -165,13 +165,14 @@ func (l *Listener) forget(c *conn) {
 	}
 }
 
-// ConnState tells what an http.Server does with a connection of this listener. It
-// returns the connection that this one was made of.
-func (l *Listener) ConnState(c net.Conn, to http.ConnState) net.Conn {
-	mine, ok := c.(*conn)
+// ConnState tells what an http.Server does with a connection, of whichever Listener, over
+// TLS too. It returns the connection that this one was made of.
+func ConnState(c net.Conn, to http.ConnState) net.Conn {
+	mine, ok := own(c)
 	if !ok {
 		return c
 	}
+	l := mine.listener
 	switch to {
 	case http.StateActive:
 		l.move(mine, nil)
@@ -201,9 +202,26 @@ func (l *Listener) move(c *conn, to *list.List) {
 
 type addressKey struct{}
 
+// own returns the connection of a Listener below c.
+func own(c net.Conn) (*conn, bool) {
+	if over, ok := c.(interface{ NetConn() net.Conn }); ok { // *tls.Conn
+		c = over.NetConn()
+	}
+	mine, ok := c.(*conn)
+	return mine, ok
+}
+
+// Accepted returns the connection that a Listener accepted, of which c was made.
+func Accepted(c net.Conn) net.Conn {
+	if mine, ok := own(c); ok {
+		return mine.Conn
+	}
+	return c
+}
+
 // ConnContext keeps the address of a connection in the context of its requests.
-func (l *Listener) ConnContext(ctx context.Context, c net.Conn) context.Context {
-	if mine, ok := c.(*conn); ok {
+func ConnContext(ctx context.Context, c net.Conn) context.Context {
+	if mine, ok := own(c); ok {
 		return context.WithValue(ctx, addressKey{}, mine.address)
 	}
 	return ctx

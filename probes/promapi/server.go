@@ -9,14 +9,23 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/util/httputil"
+
+	"github.com/bizra/bizra-top/node/connections"
 )
 
 // Server answers the API on a TCP address.
 type Server struct {
 	http     *http.Server
-	listener net.Listener
+	listener *connections.Listener
 }
+
+// What clients may hold: dashboards, of a few people, behind one proxy.
+const (
+	maxConnections = 64
+	leastRate      = 8 << 10 // bytes a second
+)
 
 // Listen opens the address and returns a server of h on it; call Serve, then
 // Close.
@@ -25,15 +34,21 @@ func Listen(address string, h http.Handler) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for the Prometheus HTTP API (history.listen): %w", err)
 	}
-	return &Server{listener: l, http: &http.Server{
+	bounded := connections.NewListener(l, connections.Options{Name: "history", Max: func() int { return maxConnections },
+		Share: func() float64 { return 1 }, Rate: func() int64 { return leastRate }})
+	return &Server{listener: bounded, http: &http.Server{
+		ConnContext:       connections.ConnContext,
+		ConnState:         func(c net.Conn, to http.ConnState) { connections.ConnState(c, to) },
 		Handler:           guard(httputil.CompressionHandler{Handler: h}, local(l.Addr())),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    maxForm + 16<<10,
 	}}, nil
 }
+
+// Collectors returns the metrics of the server's connections.
+func (s *Server) Collectors() []prometheus.Collector { return s.listener.Collectors() }
 
 // Address returns where the server listens.
 func (s *Server) Address() string { return s.listener.Addr().String() }
