@@ -11,7 +11,7 @@ import (
 // checkWritesEvery is how often a value is written to Redis to see whether it takes any: a
 // server that is full and evicts nothing, one that only reads, and one whose disk is full
 // answer a ping as ever.
-const checkWritesEvery = 5 * time.Second
+var checkWritesEvery = 5 * time.Second
 
 // lastWrite is how the newest write of the check went.
 type lastWrite struct {
@@ -26,8 +26,17 @@ func (r *Redis) checkWrites(ctx context.Context) {
 	tick := time.NewTicker(checkWritesEvery)
 	defer tick.Stop()
 	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
 		limited, cancel := context.WithTimeout(ctx, time.Second)
-		err := r.client.Set(limited, r.prefix+"write-check", "1", 2*checkWritesEvery).Err()
+		key := r.prefix + "write-check"
+		err := r.client.Set(limited, key, "1", 2*checkWritesEvery).Err()
+		if err == nil {
+			_ = r.client.Del(limited, key).Err() // else it expires
+		}
 		cancel()
 		if ctx.Err() != nil {
 			return
@@ -39,11 +48,6 @@ func (r *Redis) checkWrites(ctx context.Context) {
 			r.written.failed = printable.Clean(err.Error(), 160)
 		}
 		r.written.mu.Unlock()
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
 	}
 }
 
