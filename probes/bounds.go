@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
@@ -57,6 +58,9 @@ func (p boundedParser) ParseExpr(text string) (parser.Expr, error) {
 	if expr := p.parsed.get(text); expr != nil {
 		return expr, nil
 	}
+	if err := CheckExpression(text); err != nil {
+		return nil, err
+	}
 	expr, err := p.Parser.ParseExpr(text)
 	if err != nil {
 		return nil, err
@@ -66,4 +70,20 @@ func (p boundedParser) ParseExpr(text string) (parser.Expr, error) {
 	}
 	p.parsed.keep(text, expr)
 	return expr, nil
+}
+
+func (p boundedParser) ParseMetricSelector(text string) ([]*labels.Matcher, error) {
+	if err := CheckExpression(text); err != nil {
+		return nil, err
+	}
+	return p.Parser.ParseMetricSelector(text)
+}
+
+func (p boundedParser) ParseMetricSelectors(texts []string) ([][]*labels.Matcher, error) {
+	for _, text := range texts {
+		if err := CheckExpression(text); err != nil {
+			return nil, err
+		}
+	}
+	return p.Parser.ParseMetricSelectors(texts)
 }

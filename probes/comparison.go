@@ -17,7 +17,7 @@ import (
 // Sides returns what the condition of a rule compares: the first comparison's two
 // sides. The second is empty where nothing is compared.
 func Sides(condition string) (value, threshold string, err error) {
-	expr, err := parser.NewParser(parser.Options{}).ParseExpr(condition)
+	expr, err := ParseExpr(condition)
 	if err != nil {
 		return "", "", fmt.Errorf("read the condition %q: %w", condition, err)
 	}

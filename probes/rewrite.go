@@ -17,7 +17,7 @@ const scrapesOfARate = 4
 // over a few scrapes at least, and a quantile also reads the classic buckets of a
 // server that does not keep native histograms.
 func Rewrite(expr string, node *labels.Matcher, scrape time.Duration) (string, error) {
-	ast, err := parser.NewParser(parser.Options{}).ParseExpr(expr)
+	ast, err := ParseExpr(expr)
 	if err != nil {
 		return "", err
 	}
@@ -48,7 +48,7 @@ func fit(ast parser.Expr, node *labels.Matcher, scrape time.Duration) {
 // classicQuantile returns the form of a quantile of a native histogram that reads
 // classic buckets, and nil for what is no quantile.
 func classicQuantile(expr string) (parser.Expr, error) {
-	ast, err := parser.NewParser(parser.Options{}).ParseExpr(expr)
+	ast, err := ParseExpr(expr)
 	if err != nil {
 		return nil, err
 	}

@@ -88,7 +88,7 @@ func (q *query) run(ctx context.Context, out, notes io.Writer, o *options, expr 
 	// Mistakes are told here, before anyone is asked; another server may know more of
 	// PromQL than this binary.
 	if q.prometheus == "" {
-		ast, err := parser.NewParser(parser.Options{}).ParseExpr(expr)
+		ast, err := probes.ParseExpr(expr)
 		if err == nil {
 			err = probes.CheckSubqueries(expr, ast, q.over)
 		}

@@ -14,7 +14,7 @@ import (
 // checkWritesEvery is how often a value is written to Redis to see whether it takes any: a
 // server that is full and evicts nothing, one that only reads, and one whose disk is full
 // answer a ping as ever.
-const checkWritesEvery = 5 * time.Second
+var checkWritesEvery = 5 * time.Second
 
 // lastWrite is how the newest write went.
 type lastWrite struct {
@@ -31,18 +31,21 @@ func (r *Redis) checkWrites(ctx context.Context) {
 	tick := time.NewTicker(checkWritesEvery)
 	defer tick.Stop()
 	for {
-		limited, cancel := context.WithTimeout(ctx, time.Second)
-		err := r.client.Set(limited, r.check, "1", 2*checkWritesEvery).Err()
-		cancel()
-		if ctx.Err() != nil {
-			return
-		}
-		_ = r.settle(err) // the check is for what it notes
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
+		limited, cancel := context.WithTimeout(ctx, time.Second)
+		err := r.client.Set(limited, r.check, "1", 2*checkWritesEvery).Err()
+		if err == nil {
+			_ = r.client.Del(limited, r.check).Err() // else it expires
+		}
+		cancel()
+		if ctx.Err() != nil {
+			return
+		}
+		_ = r.settle(err) // the check is for what it notes
 	}
 }
 

@@ -135,11 +135,15 @@ func (p *yamlReader) member(prefix string, v *ast.MappingValueNode, depth int) {
 	case *ast.MappingNode, *ast.MappingValueNode:
 		p.read(key, value, depth+1)
 	case *ast.NullNode: // a key whose members are all commented out
+		p.keepUnknown(key, v, "")
 	case *ast.SequenceNode:
 		var parts []string
 		for _, item := range value.Values {
 			text, ok := scalar(item)
 			if !ok || strings.Contains(text, ",") {
+				if p.keepUnknown(key, v, value.String()) {
+					return
+				}
 				p.fail(item, &Error{key, "list members are single values without commas"})
 				return
 			}
@@ -149,11 +153,23 @@ func (p *yamlReader) member(prefix string, v *ast.MappingValueNode, depth int) {
 	default:
 		text, ok := scalar(value)
 		if !ok {
+			if p.keepUnknown(key, v, value.String()) {
+				return
+			}
 			p.fail(value, &Error{key, "expected a single value or a list"})
 			return
 		}
 		p.value(key, v.Key, text)
 	}
+}
+
+// keepUnknown keeps a row with a setting that is unknown, where that is wanted.
+func (p *yamlReader) keepUnknown(key string, v *ast.MappingValueNode, text string) bool {
+	if !p.keep || p.registry.has(key) {
+		return false
+	}
+	p.value(key, v.Key, strings.TrimSpace(text))
+	return true
 }
 
 func scalar(n ast.Node) (string, bool) {

@@ -246,7 +246,7 @@ func (r reader) expr(n ast.Node) (string, error) {
 	if s = strings.TrimSpace(s); len(s) > MaxExpr {
 		return "", r.of(n, "expr: %d bytes are more than %d", len(s), MaxExpr)
 	}
-	parsed, err := parser.NewParser(parser.Options{}).ParseExpr(s)
+	parsed, err := probes.ParseExpr(s)
 	if err != nil {
 		return "", r.of(n, "expr: %v", err)
 	}

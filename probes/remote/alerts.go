@@ -57,7 +57,7 @@ func (n *node) alerts(ctx context.Context, active []control.Alert, at time.Time)
 
 // aboutNodes says whether an expression looks at metrics of nodes.
 func aboutNodes(expr string) bool {
-	ast, err := parser.NewParser(parser.Options{}).ParseExpr(expr)
+	ast, err := probes.ParseExpr(expr)
 	if err != nil {
 		return false
 	}
