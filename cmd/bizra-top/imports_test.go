@@ -13,18 +13,19 @@ const module = "github.com/bizra/bizra-top/"
 // its door alone.
 func TestImportsRunOneWay(t *testing.T) {
 	forbidden := map[string][]string{
-		"tui":            {"cmd", "node/api", "node/upstream", "node/cache", "node/breaker", "node/pool", "node/store", "node/validation", "node/devchain"},
-		"alerts":         {"cmd", "tui", "themes"},
-		"probes":         {"cmd", "tui", "themes", "alerts"},
-		"node":           {"cmd", "tui", "themes", "alerts", "probes"},
-		"themes":         {"cmd", "tui", "alerts", "probes", "node"},
-		"node/settings":  {"node"},
-		"node/printable": {"node"},
-		"node/latency":   {"node"},
-		"node/control":   {"node/api", "node/upstream", "node/cache", "node/breaker", "node/pool", "node/store", "node/validation", "node/devchain"},
-		"node/breaker":   {"node/api", "node/upstream", "node/cache", "node/pool", "node/store", "node/validation", "node/control"},
-		"node/upstream":  {"node/api", "node/cache", "node/pool", "node/store", "node/validation", "node/control"},
-		"node/cache":     {"node/api", "node/upstream", "node/pool", "node/store", "node/validation", "node/control"},
+		"tui":                {"cmd", "node/api", "node/upstream", "node/cache", "node/breaker", "node/pool", "node/store", "node/validation", "node/devchain"},
+		"alerts":             {"cmd", "tui", "themes"},
+		"probes":             {"cmd", "tui", "themes", "alerts"},
+		"node":               {"cmd", "tui", "themes", "alerts", "probes"},
+		"themes":             {"cmd", "tui", "alerts", "probes", "node"},
+		"node/settings":      {"node"},
+		"node/printable":     {"node"},
+		"node/latency":       {"node"},
+		"node/control":       {"node/api", "node/upstream", "node/cache", "node/breaker", "node/pool", "node/store", "node/validation", "node/devchain"},
+		"node/control/trial": {"node/control", "node/audit", "node/api", "node/upstream", "node/cache", "node/breaker", "node/pool", "node/store", "node/validation", "node/devchain"},
+		"node/breaker":       {"node/api", "node/upstream", "node/cache", "node/pool", "node/store", "node/validation", "node/control"},
+		"node/upstream":      {"node/api", "node/cache", "node/pool", "node/store", "node/validation", "node/control"},
+		"node/cache":         {"node/api", "node/upstream", "node/pool", "node/store", "node/validation", "node/control"},
 	}
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}: {{join .Imports " "}}`, module+"...").Output()
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizra/bizra-top/node/control/trial"
 	"github.com/bizra/bizra-top/node/printable"
 	"github.com/bizra/bizra-top/node/settings"
 )
@@ -40,6 +41,11 @@ type peer struct {
 	terminal string
 	role     Role
 }
+
+// node is who acts when nobody does.
+var node = peer{name: "node", uid: -1}
+
+func (p peer) owner() trial.Owner { return trial.Owner{Name: p.name, UID: p.uid, Asker: p} }
 
 type peerKey struct{}
 

@@ -50,7 +50,8 @@ type rig struct {
 	server *control.Server
 	trail  *audit.Log
 	dir    string
-	guard  atomic.Pointer[string] // the guard that holds
+	guard  atomic.Pointer[string]                                      // the guard that holds
+	ask    atomic.Pointer[func(context.Context, string) (bool, error)] // answers for guards, where it is set
 	limit  *settings.Value[int]
 	events *control.Events
 	forced map[string]string
@@ -98,7 +99,10 @@ func serveIn(t *testing.T, dir string) *rig {
 		},
 		Alerts: func() []control.Alert { return []control.Alert{{Name: "A", Expr: "g > 2"}} }, Silencer: silencer{}, Changed: func() {},
 		Audit: trail, Overrides: filepath.Join(dir, "overrides.yaml"),
-		Condition: func(_ context.Context, guard string) (bool, error) {
+		Condition: func(ctx context.Context, guard string) (bool, error) {
+			if ask := r.ask.Load(); ask != nil {
+				return (*ask)(ctx, guard)
+			}
 			if guard == "(" {
 				return false, errors.New("unclosed left parenthesis")
 			}

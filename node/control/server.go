@@ -24,6 +24,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/bizra/bizra-top/node/audit"
+	"github.com/bizra/bizra-top/node/control/trial"
 	"github.com/bizra/bizra-top/node/settings"
 )
 
@@ -84,7 +85,8 @@ type Server struct {
 	host     Host
 	listener net.Listener
 	http     *http.Server
-	changes  changes
+	changes  *trial.Book
+	saving   sync.Mutex
 	refusals rate.Sometimes
 	fleet    atomic.Pointer[Certificates] // nil while the door is not open over TCP
 }
@@ -146,9 +148,8 @@ func letThrough(dir string) error {
 
 // NewServer returns a server of host on a listener from Listen.
 func NewServer(l net.Listener, host Host) *Server {
-	s := &Server{host: host, listener: l, changes: changes{touched: map[string]touch{}, wake: make(chan struct{}, 1)},
-		refusals: rate.Sometimes{First: 10, Interval: time.Second}}
-	s.changes.shown.Store(&shown{})
+	s := &Server{host: host, listener: l, refusals: rate.Sometimes{First: 10, Interval: time.Second}}
+	s.changes = trial.New(trial.Options{Registry: host.Registry, Condition: host.Condition, Report: s.tell})
 	s.http = &http.Server{
 		Handler:           s.routes(),
 		ReadHeaderTimeout: 5 * time.Second,
@@ -166,7 +167,7 @@ func NewServer(l net.Listener, host Host) *Server {
 func (s *Server) Serve() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	var watching sync.WaitGroup
-	watching.Go(func() { s.watch(ctx) })
+	watching.Go(func() { s.changes.Run(ctx) })
 	defer watching.Wait()
 	defer cancel()
 	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
@@ -208,7 +209,7 @@ func (s *Server) verbs() []verb {
 		{"GET /v1/changes", Viewer, s.kept},
 		{"POST /v1/changes", Operator, s.change},
 		{"POST /v1/changes/{id}/keep", Operator, s.keep},
-		{"POST /v1/changes/{id}/revert", Operator, s.revertNow},
+		{"POST /v1/changes/{id}/revert", Operator, s.revert},
 		{"POST /v1/undo", Operator, s.undo},
 		{"POST /v1/redo", Operator, s.redo},
 		{"POST /v1/save", Admin, s.save},
@@ -330,12 +331,12 @@ func (s *Server) look(_ http.ResponseWriter, r *http.Request) (any, error) {
 	}
 	since, _ := strconv.ParseUint(r.URL.Query().Get("since"), 10, 64)
 	events, last := s.host.Events.Since(since)
-	changes := s.changes.shown.Load()
+	changes := s.changes.Shown()
 	return Look{
 		Time: time.Now(), Node: s.host.Node(), Revision: s.host.Registry.Revision(),
 		Panels: s.host.Observer.Now(r.Context()), Breakers: s.host.Breakers(), Upstreams: s.host.Upstreams(),
 		Pool: s.host.Pool(), Tiers: s.host.Tiers(), Warming: s.host.Warming(), Alerts: s.host.Alerts(),
-		Events: events, LastEvent: last, Undoable: changes.undo, Redoable: changes.redo, Trials: changes.trials,
+		Events: events, LastEvent: last, Undoable: changes.Undo, Redoable: changes.Redo, Trials: changes.Trials,
 		Unsaved: s.host.Registry.Unsaved(), Role: peerOf(r).role.String(),
 	}, nil
 }
