@@ -22,6 +22,9 @@ type Past interface {
 	// Comparison returns what the condition of a rule compares, over a span that ends
 	// at a moment.
 	Comparison(ctx context.Context, condition string, end time.Time, span, step time.Duration) (Comparison, error)
+	// AlertsBetween returns when alerts began and ended to fire between two moments,
+	// oldest first, and how far back it goes.
+	AlertsBetween(ctx context.Context, from, to time.Time) (list []Event, since time.Time, err error)
 	// SettingsAt returns the numbers of the settings in force at a moment, by key.
 	SettingsAt(ctx context.Context, at time.Time) (map[string]float64, error)
 }

@@ -219,6 +219,7 @@ func (s *Server) verbs() []verb {
 		{"GET /v1/outcomes", Viewer, s.outcomes},
 		{"GET /v1/hotkeys", Viewer, s.hotKeys},
 		{"GET /v1/events", Viewer, s.events},
+		{"GET /v1/events/until", Viewer, s.eventsUntil},
 		{"GET /v1/alerts", Viewer, func(http.ResponseWriter, *http.Request) (any, error) { return s.host.Alerts(), nil }},
 		{"GET /v1/alerts/{name}/history", Viewer, s.comparison},
 		{"GET /v1/silences", Viewer, s.silences},
@@ -365,15 +366,6 @@ func (s *Server) hotKeys(_ http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, &Problem{http.StatusBadRequest, fmt.Sprintf("limit must be from 1 to %d", MaxHotKeys)}
 	}
 	return s.host.HotKeys(limit), nil
-}
-
-func (s *Server) events(_ http.ResponseWriter, r *http.Request) (any, error) {
-	since, err := strconv.ParseUint(r.URL.Query().Get("since"), 10, 64)
-	if err != nil && r.URL.Query().Get("since") != "" {
-		return nil, &Problem{http.StatusBadRequest, "since must be the number of an event"}
-	}
-	events, _ := s.host.Events.Since(since)
-	return events, nil
 }
 
 // window reads the span and the step of a range.
