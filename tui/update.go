@@ -40,7 +40,6 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case tea.PasteMsg:
 		m.paste(printable.Clean(msg.Content, nameLength*2))
 	case tea.ResumeMsg:
-		m.canvas.enter()
 		return m, m.lookNow()
 	case tea.BlurMsg:
 		m.unseen = true
@@ -50,6 +49,8 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 			m.generation++
 			return m, m.ticked(tickMsg{m.generation})
 		}
+	case saidMsg:
+		m.say(inkBad, msg.text)
 	case tickMsg:
 		return m, m.ticked(msg)
 	case firstMsg:
