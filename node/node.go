@@ -116,7 +116,7 @@ func New(ctx context.Context, o Options) (_ *Node, err error) {
 		}
 	}()
 	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
-		return nil, fmt.Errorf("create the state folder: %w; choose another with --state-dir", err)
+		return nil, control.Unfit("the state folder", o.StateDir, "--state-dir", err)
 	}
 	if err := n.openUpstreams(ctx); err != nil {
 		return nil, err

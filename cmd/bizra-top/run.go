@@ -37,8 +37,12 @@ func runRoot(cmd *cobra.Command, o *options) error {
 		}
 		return o.show(ctx, cmd.OutOrStdout(), client, tui.Options{})
 	}
-	if !o.headless && running(ctx, client) {
-		return o.show(ctx, cmd.OutOrStdout(), client, tui.Options{})
+	if !o.headless {
+		if there, err := running(ctx, client); err != nil {
+			return err
+		} else if there {
+			return o.show(ctx, cmd.OutOrStdout(), client, tui.Options{})
+		}
 	}
 	d := declareAll()
 	if err := o.load(d, o.config); err != nil {
@@ -216,7 +220,7 @@ func (o *options) logger(cmd *cobra.Command, p place) (*slog.Logger, func(), err
 		return slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil)), func() {}, nil
 	}
 	if err := os.MkdirAll(p.stateDir, 0o700); err != nil {
-		return nil, nil, fmt.Errorf("create the state folder: %w; choose another with --state-dir", err)
+		return nil, nil, control.Unfit("the state folder", p.stateDir, "--state-dir", err)
 	}
 	path := filepath.Join(p.stateDir, "bizra-top.log")
 	// One run's log at a time, and the one before: it cannot fill the disk.

@@ -72,7 +72,7 @@ func newService(ctx context.Context, d declared, p place, log *slog.Logger, sock
 		}
 	}
 	if err := os.MkdirAll(p.stateDir, 0o700); err != nil {
-		return nil, fmt.Errorf("create the state folder: %w; choose another with --state-dir", err)
+		return nil, control.Unfit("the state folder", p.stateDir, "--state-dir", err)
 	}
 	metrics := prometheus.NewRegistry()
 	var sampler atomic.Pointer[probes.Sampler] // nil until it is there
@@ -310,11 +310,18 @@ func (h atLeast) Enabled(ctx context.Context, l slog.Level) bool {
 	return l >= h.level && h.Handler.Enabled(ctx, l)
 }
 
-// running says whether a node answers on the socket.
-func running(ctx context.Context, client *control.Client) bool {
+// running says whether a node is there on the socket; the error says why that cannot be
+// told, or why it cannot be used.
+func running(ctx context.Context, client *control.Client) (bool, error) {
 	_, err := client.Node(ctx)
 	var refusal *control.Problem
-	return err == nil || errors.As(err, &refusal)
+	switch {
+	case err == nil, errors.As(err, &refusal):
+		return true, nil
+	case control.Absent(err):
+		return false, nil
+	}
+	return false, err
 }
 
 func describe(n control.Node) string {

@@ -99,24 +99,24 @@ var ErrRunning = errors.New("a node already answers on this socket")
 // on is replaced; one that is alive is ErrRunning; anything else at path, symbolic
 // links included, is left alone.
 func Listen(path string, groups Groups) (net.Listener, error) {
-	if len(path) > 107 {
-		return nil, fmt.Errorf("the socket path %s is longer than the 107 bytes a unix socket may have; choose another with --socket", path)
+	if len(path) > maxSocketPath {
+		return nil, fmt.Errorf("the path of the control socket %s has %d bytes, a unix socket may have %d; choose a shorter --state-dir or --socket", path, len(path), maxSocketPath)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("create the folder of the control socket: %w", err)
+		return nil, Unfit("the folder of the control socket", filepath.Dir(path), "--socket", err)
 	}
 	if info, err := os.Lstat(path); err == nil {
 		if info.Mode()&os.ModeSocket == 0 {
-			return nil, fmt.Errorf("%s is in the way and is not a socket; choose another path with --socket", path)
+			return nil, fmt.Errorf("%s is in the way and is not a socket; move it away, or choose another path with --socket", path)
 		}
 		if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
 			_ = conn.Close()
 			return nil, fmt.Errorf("%w: %s", ErrRunning, path)
 		} else if !errors.Is(err, unix.ECONNREFUSED) {
-			return nil, fmt.Errorf("cannot tell whether a node answers on %s: %w", path, err)
+			return nil, fmt.Errorf("cannot tell whether a node answers on the control socket: %w", NewClient(path).unreached(err))
 		}
 		if err := os.Remove(path); err != nil {
-			return nil, fmt.Errorf("remove the stale control socket: %w", err)
+			return nil, Unfit("the control socket that is left over", path, "--socket", err)
 		}
 	}
 	mask := 0o177
@@ -130,7 +130,7 @@ func Listen(path string, groups Groups) (net.Listener, error) {
 	l, err := net.Listen("unix", path)
 	unix.Umask(old)
 	if err != nil {
-		return nil, fmt.Errorf("open the control socket: %w", err)
+		return nil, Unfit("the control socket", path, "--socket", err)
 	}
 	return l, nil
 }
