@@ -92,7 +92,7 @@ bizra-top ack --undo PoolSaturated`,
 			for _, arg := range args[1:] {
 				name, value, ok := strings.Cut(arg, "=")
 				if !ok {
-					return fmt.Errorf("%q is not LABEL=VALUE", arg)
+					return fmt.Errorf("%q is not LABEL=VALUE; %w", arg, errUsage)
 				}
 				req.Labels[name] = value
 			}

@@ -23,7 +23,7 @@ import (
 
 func runRoot(cmd *cobra.Command, o *options) error {
 	if err := o.check(); err != nil {
-		return err
+		return fmt.Errorf("%w; %w", err, errUsage)
 	}
 	ctx := cmd.Context()
 	if o.fleet.url != "" {
