@@ -101,7 +101,7 @@ bizra-top audit --json | jq 'select(.outcome == "refused")'`,
 		Args: cobra.NoArgs,
 		RunE: o.asking(func(ctx context.Context, node *control.Client, out io.Writer, _ []string) error {
 			match := func(e audit.Entry) bool {
-				return (subject == "" || strings.Contains(e.Subject, subject)) && (by == "" || e.By == by)
+				return (subject == "" || strings.Contains(e.Subject, subject)) && (by == "" || e.By == by || strings.HasSuffix(e.By, ":"+by) || e.By == "uid "+by)
 			}
 			entries, err := node.Audit(ctx, 1000)
 			if errors.Is(err, control.ErrNoAnswer) {
@@ -128,7 +128,7 @@ bizra-top audit --json | jq 'select(.outcome == "refused")'`,
 	f := cmd.Flags()
 	f.IntVar(&limit, "limit", 100, "entries at most")
 	f.StringVar(&subject, "subject", "", "only those whose setting or target holds this")
-	f.StringVar(&by, "by", "", "only those of this user")
+	f.StringVar(&by, "by", "", "only those of this user, with or without uid: or cert: before the name")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object a line")
 	return cmd
 }
@@ -139,7 +139,14 @@ const maxAuditLine = 2000
 // auditLine writes one entry for a person. It may come from a file that someone
 // else has written, so it is cleaned again.
 func auditLine(e audit.Entry) string {
-	from := strings.Join(slices.DeleteFunc([]string{e.Command, e.Terminal}, func(s string) bool { return s == "" }), " ")
+	known := func(name, value string) string {
+		if value == "" {
+			return ""
+		}
+		return name + value
+	}
+	from := strings.Join(slices.DeleteFunc([]string{e.Command, e.Terminal, known("login ", e.Login),
+		known("claims sudo by ", e.SudoUser), known("claims ssh from ", e.SSHFrom)}, func(s string) bool { return s == "" }), ", ")
 	if from != "" {
 		from = " (" + from + ")"
 	}

@@ -211,7 +211,8 @@ func (s *Server) refuse(p peer, e audit.Entry, err error) error {
 // record writes to the audit trail. A trail that cannot be written stops nothing: what
 // mends a full disk may be the change itself. It tells so by itself, and catches up.
 func (s *Server) record(p peer, e audit.Entry) {
-	e.By, e.UID, e.PID, e.Command, e.Terminal = p.name, p.uid, p.pid, p.command, p.terminal
+	e.By, e.UID, e.PID, e.Command, e.Terminal = p.name, p.uid, p.pid, p.process.command, p.process.terminal
+	e.Login, e.SudoUser, e.SSHFrom = p.process.login, p.process.sudoUser, p.process.sshFrom
 	_ = s.host.Audit.Add(e)
 }
 
