@@ -30,7 +30,7 @@ func Text(look control.Look, panels []control.Panel, width int) string {
 	n := m.look.Node
 	node := oneLine("  ", "bizra-top "+n.Version, n.Name, n.Mode, known("pid ", uint64(max(n.PID, 0))), known("chain ", n.ChainID),
 		"up "+since(look.Time, n.Started), "ledger "+n.Ledger, "L2 "+n.L2, prefixed("on ", n.Listen))
-	lines := []line{txt(inkText, node), txt(inkText, look.Time.Format(time.RFC3339))}
+	lines := []line{txt(inkText, node), txt(inkText, look.Time.Local().Format("2006-01-02 15:04:05 MST"))}
 	lines = append(lines, m.strip(width, 10)...)
 	num := func(panel string, u control.Unit) string { return number(m.unit(panel, u), m.value(panel, "")) }
 	p := m.look.Pool

@@ -61,7 +61,7 @@ func (s *Server) comparison(_ http.ResponseWriter, r *http.Request) (any, error)
 			return s.host.Observer.Comparison(r.Context(), a.Expr, end, span, step)
 		}
 	}
-	return nil, &Problem{http.StatusNotFound, fmt.Sprintf("there is no alert %q; GET /v1/alerts lists them", r.PathValue("name"))}
+	return nil, &Problem{http.StatusNotFound, fmt.Sprintf("there is no alert %q; `bizra-top alerts --all`, or GET /v1/alerts, lists them", r.PathValue("name"))}
 }
 
 // Comparison returns both sides of an alert's condition over a span that ends at a

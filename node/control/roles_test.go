@@ -36,8 +36,8 @@ func (noDrill) Lift(string) (what []string, e error) { return nil, nil }
 
 type blind struct{ Past }
 
-func (blind) Panels() []Panel                        { return nil }
-func (blind) Latest() time.Time                      { return time.Now() }
+func (blind) Panels() []Panel   { return nil }
+func (blind) Latest() time.Time { return time.Now() }
 func (blind) AlertsBetween(context.Context, time.Time, time.Time) ([]Event, time.Time, error) {
 	return nil, time.Time{}, nil
 }
