@@ -1,6 +1,7 @@
 package themes
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -18,7 +19,7 @@ func Parse(file string, data []byte) (Theme, error) {
 	if len(data) > maxFile {
 		return Theme{}, fmt.Errorf("%s: %d bytes are no theme", file, len(data))
 	}
-	doc, err := parser.ParseBytes(data, 0)
+	doc, err := parser.ParseBytes(bytes.TrimPrefix(data, []byte("\ufeff")), 0) // some editors put it before UTF-8
 	if err != nil {
 		// The error's own text quotes the file, which may hold anything.
 		var ye yaml.Error

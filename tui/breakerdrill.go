@@ -17,10 +17,13 @@ type breakerDrill struct {
 	list    []control.Transition
 	told    bool
 	problem string
+	asking  bool // for the transitions
 	scroll  scroll
 
 	outcomes control.Outcomes // in the window
 	untold   string           // why they are not known
+	asked    bool             // they are awaited
+	lacking  bool             // the node is of a version that does not tell
 }
 
 // transitionsMsg is what a breaker did lately, oldest first.
@@ -32,7 +35,7 @@ type transitionsMsg struct {
 
 // drillBreaker opens the drill-down of a breaker.
 func (m *model) drillBreaker(b control.Breaker) tea.Cmd {
-	d := &breakerDrill{name: b.Name, since: b.Since}
+	d := &breakerDrill{name: b.Name, since: b.Since, asking: true, asked: true}
 	m.overlay = d
 	return tea.Batch(m.fetchTransitions(d.name), m.fetchOutcomes(d.name))
 }
@@ -56,15 +59,16 @@ func (m *model) followBreaker(d *breakerDrill) tea.Cmd {
 	if !ok || m.inPast() {
 		return nil
 	}
-	var window tea.Cmd
-	if d.untold == "" {
-		window = m.fetchOutcomes(d.name)
+	var cmds []tea.Cmd
+	if !d.lacking && !d.asked {
+		d.asked = true
+		cmds = append(cmds, m.fetchOutcomes(d.name))
 	}
-	if b.Since.Equal(d.since) {
-		return window
+	if (!b.Since.Equal(d.since) || d.problem != "") && !d.asking {
+		d.since, d.asking = b.Since, true
+		cmds = append(cmds, m.fetchTransitions(d.name))
 	}
-	d.since = b.Since
-	return tea.Batch(window, m.fetchTransitions(d.name))
+	return tea.Batch(cmds...)
 }
 
 func (m *model) breaker(name string) (control.Breaker, bool) {

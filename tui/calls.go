@@ -26,13 +26,27 @@ type (
 		partly string    // why it was understood in part
 		err    string
 	}
-	panelsMsg   struct{ panels map[string]control.Panel }
-	historyMsg  struct{ past map[string][]control.Series }
+	panelsMsg struct {
+		panels map[string]control.Panel
+		err    string
+	}
+	historyMsg struct {
+		past map[string][]control.Series
+		err  string
+	}
 	settingsMsg struct {
 		list []control.Setting
 		err  string
 	}
-	actionsMsg struct{ list []control.Action }
+	actionsMsg struct {
+		list []control.Action
+		err  string
+	}
+	// neededMsg is the answer to a need that the node does not know of.
+	neededMsg struct {
+		need need
+		msg  tea.Msg
+	}
 	// checkedMsg answers the dry run of the confirmation with that id.
 	checkedMsg struct {
 		id       int
@@ -46,6 +60,7 @@ type (
 		id       int // of the confirmation that asked, 0 for none
 		text     string
 		err      string
+		unsure   bool   // it may have been done all the same
 		conflict bool   // somebody else was there before
 		trial    uint64 // the change that is on trial now, 0 for none
 	}
@@ -81,7 +96,7 @@ func (m *model) lookNow() tea.Cmd {
 		return nil
 	}
 	m.inflight = true
-	since, now := m.sinceEvent, m.now
+	since, now := m.happened.since, m.now
 	return m.call(lookDeadline, func(ctx context.Context) tea.Msg {
 		l, err := m.door.Look(ctx, since)
 		partly, err := understood(err)
@@ -89,27 +104,34 @@ func (m *model) lookNow() tea.Cmd {
 	})
 }
 
-func (m *model) fetchPanels() tea.Cmd {
+func (m *model) fetchPanels() tea.Cmd   { return m.ask(needPanels) }
+func (m *model) fetchHistory() tea.Cmd  { return m.ask(needHistory) }
+func (m *model) fetchSettings() tea.Cmd { return m.ask(needSettings) }
+func (m *model) fetchActions() tea.Cmd  { return m.ask(needActions) }
+
+func (m *model) askPanels() tea.Cmd {
 	return m.call(callDeadline, func(ctx context.Context) tea.Msg {
 		list, err := m.door.Panels(ctx)
-		if _, err = understood(err); err != nil {
-			return lacks(err, "its panels")
+		if notOffered(err) {
+			return neededMsg{needPanels, lackMsg{"its panels"}}
 		}
-		return panelsMsg{cleanPanels(list)}
+		_, err = understood(err)
+		return panelsMsg{cleanPanels(list), cleanError(err)}
 	})
 }
 
-func (m *model) fetchHistory() tea.Cmd {
+func (m *model) askHistory() tea.Cmd {
 	return m.call(callDeadline, func(ctx context.Context) tea.Msg {
 		past, err := m.door.History(ctx, seedSpan, seedStep)
-		if _, err = understood(err); err != nil {
-			return lacks(err, "its recent past")
+		if notOffered(err) {
+			return neededMsg{needHistory, lackMsg{"its recent past"}}
 		}
-		return historyMsg{cleanHistory(past)}
+		_, err = understood(err)
+		return historyMsg{cleanHistory(past), cleanError(err)}
 	})
 }
 
-func (m *model) fetchSettings() tea.Cmd {
+func (m *model) askSettings() tea.Cmd {
 	return m.call(callDeadline, func(ctx context.Context) tea.Msg {
 		list, err := m.door.Settings(ctx)
 		_, err = understood(err)
@@ -117,13 +139,14 @@ func (m *model) fetchSettings() tea.Cmd {
 	})
 }
 
-func (m *model) fetchActions() tea.Cmd {
+func (m *model) askActions() tea.Cmd {
 	return m.call(callDeadline, func(ctx context.Context) tea.Msg {
 		list, err := m.door.Actions(ctx)
-		if _, err = understood(err); err != nil {
-			return lacks(err, "its actions")
+		if notOffered(err) {
+			return neededMsg{needActions, lackMsg{"its actions"}}
 		}
-		return actionsMsg{cleanActions(list)}
+		_, err = understood(err)
+		return actionsMsg{cleanActions(list), cleanError(err)}
 	})
 }
 
@@ -150,7 +173,7 @@ func (m *model) propose(id int, change control.Change) tea.Cmd {
 func (m *model) changed(id int, past string, ask func(context.Context) (control.ChangeResult, error)) tea.Cmd {
 	return m.call(callDeadline, func(ctx context.Context) tea.Msg {
 		res, err := ask(ctx)
-		msg := doneMsg{id: id, text: past + ": " + summary(cleanChanges(res.Changes)), err: cleanError(err)}
+		msg := doneMsg{id: id, text: past + ": " + summary(cleanChanges(res.Changes)), err: cleanError(err), unsure: unsure(err)}
 		if res.Trial != nil {
 			msg.trial = res.Trial.ID
 		}
@@ -174,6 +197,6 @@ func (m *model) act(id int, r control.ActionRequest) tea.Cmd {
 	return m.call(callDeadline, func(ctx context.Context) tea.Msg {
 		res, err := m.door.Act(ctx, r)
 		cleanAll(textLength, &res.Old, &res.New)
-		return doneMsg{id: id, text: "done: " + cmp.Or(r.Target, r.ID) + ": " + res.Old + " → " + res.New, err: cleanError(err)}
+		return doneMsg{id: id, text: "done: " + cmp.Or(r.Target, r.ID) + ": " + res.Old + " → " + res.New, err: cleanError(err), unsure: unsure(err)}
 	})
 }

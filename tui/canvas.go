@@ -49,6 +49,7 @@ type picture struct {
 	profile        colorprofile.Profile
 	width          ansi.Method
 	sync, given    bool // output is synchronised; the terminal is given back for a while
+	anew           int  // counts what may have spoiled the terminal, so that it is taken over anew
 }
 
 func newCanvas() *canvas { return &canvas{tty: &tty{}, wake: make(chan struct{}, 1)} }
@@ -111,6 +112,10 @@ func (c *canvas) leave() {
 	case <-time.After(stuckFor):
 	}
 }
+
+// anew takes the terminal over anew and draws everything: something else has written to
+// it, or has set its driver.
+func (c *canvas) anew() { c.change(func(p *picture) { p.anew++ }) }
 
 func (c *canvas) enter() { c.change(func(p *picture) { p.given = false }) }
 
@@ -198,7 +203,12 @@ func (c *canvas) once() {
 	case !p.given && c.drawn.given:
 		_ = c.tty.raw() // it could be set when the screen began
 		c.begin()
+	case !p.given && p.anew != c.drawn.anew:
+		_ = c.tty.raw()
+		c.put([]byte(ansi.PopKittyKeyboard(1))) // what begin pushes
+		c.begin()
 	}
+	c.drawn.anew = p.anew
 	for _, done := range away {
 		close(done)
 	}

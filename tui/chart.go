@@ -80,7 +80,7 @@ func (m *model) happenings() []happened {
 
 // chart draws the past of some panels up to the moment that is shown.
 func (m *model) chart(p plot, w, h int) []line {
-	return chart(m.history, m.nodeNow(), p, m.happenings(), m.axisEnd(), w, h)
+	return chart(m.history, m.nodeNow(), p, m.happenings(), m.axisEnd(), m.whyNoCharts(), w, h)
 }
 
 // axisEnd names the end of a time axis: now, or the moment that is shown.
@@ -95,8 +95,9 @@ func (m *model) axisEnd() string {
 const gutter = 10
 
 // chart draws series over time in w columns and h rows: a title row with the
-// legend, the plot, and a time axis with marks of what happened.
-func chart(h *history, now time.Time, p plot, marks []happened, end string, w, height int) []line {
+// legend, the plot, and a time axis with marks of what happened; empty is what is said
+// where there is nothing to plot.
+func chart(h *history, now time.Time, p plot, marks []happened, end string, empty line, w, height int) []line {
 	head := titled(p.title, w)
 	var legend, names line // with numbers, and without where that is too wide
 	n := w - gutter - 1
@@ -155,7 +156,7 @@ func chart(h *history, now time.Time, p plot, marks []happened, end string, w, h
 	}
 	head = titledRight(p.title, legend, w)
 	if len(data) == 0 {
-		return []line{head, nil, txt(inkMuted, "  no data yet")}
+		return []line{head, nil, empty.fit(w)}
 	}
 	top = niceTop(p.unit, top)
 	plotRows, every := ticks(plotRows)

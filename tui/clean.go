@@ -14,7 +14,6 @@ const (
 	textLength  = 240
 	exprLength  = 600
 	maxRows     = 500 // of any list of one answer
-	maxKept     = 500 // events kept by the screen
 	maxSettings = 2000
 )
 
@@ -114,7 +113,7 @@ func cleanChanges(list []control.Changed) []control.Changed {
 }
 
 func cleanEvents(events []control.Event) []control.Event {
-	events = slices.Clone(events[max(0, len(events)-maxKept):])
+	events = slices.Clone(events[max(0, len(events)-maxEvents):])
 	for i := range events {
 		e := &events[i]
 		cleanAll(nameLength, &e.Kind, &e.Severity, &e.Subject, &e.Actor)

@@ -72,6 +72,9 @@ func (c *confirm) checked(msg checkedMsg) {
 func (c *confirm) failed(msg doneMsg) {
 	c.applying, c.focus = false, atCancel
 	c.problem, c.conflict = msg.err, msg.conflict
+	if msg.unsure {
+		c.problem = "no answer, it may have been done: look before trying again: " + msg.err
+	}
 }
 
 func inUnit(text, unit string) string {

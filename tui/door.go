@@ -18,6 +18,7 @@ type Door interface {
 	LookAt(ctx context.Context, at time.Time) (control.Look, error)
 	HistoryUntil(ctx context.Context, end time.Time, span, step time.Duration) (map[string][]control.Series, error)
 	Comparison(ctx context.Context, alert string, end time.Time, span, step time.Duration) (control.Comparison, error)
+	EventsUntil(ctx context.Context, at time.Time) (control.Happened, error)
 	Transitions(ctx context.Context, breaker string) ([]control.Transition, error)
 	Outcomes(ctx context.Context, breaker string) (control.Outcomes, error)
 	Drill(ctx context.Context) (control.Drill, error)

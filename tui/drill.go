@@ -24,6 +24,7 @@ type alertDrill struct {
 	asked   time.Time // the moment that was asked for
 	past    *history
 	told    bool
+	asking  bool
 	problem string
 	scroll  scroll
 }
@@ -51,7 +52,7 @@ func (m *model) drillAlert(a control.Alert) tea.Cmd {
 // compare asks for what the alert's rule compares, up to the moment that is shown.
 func (m *model) compare(d *alertDrill) tea.Cmd {
 	end := m.look.Time
-	d.asked = end
+	d.asked, d.asking = end, true
 	a, key := d.alert, d.key
 	return m.call(callDeadline, func(ctx context.Context) tea.Msg {
 		c, err := m.door.Comparison(ctx, a.Name, end, seedSpan, seedStep)
@@ -109,7 +110,7 @@ func merged(a, b []control.Point) []control.Point {
 // compared takes in what the rule compares.
 func (m *model) compared(msg comparedMsg) {
 	if d, ok := m.overlay.(*alertDrill); ok && d.key == msg.key {
-		d.told, d.problem = true, msg.err
+		d.told, d.problem, d.asking = true, msg.err, false
 		if msg.err == "" {
 			d.past = msg.past
 		}
@@ -118,11 +119,16 @@ func (m *model) compared(msg comparedMsg) {
 
 // refreshDrill asks again when what is shown has moved on.
 func (m *model) refreshDrill() tea.Cmd {
-	if d, ok := m.overlay.(*breakerDrill); ok {
-		return m.followBreaker(d)
+	switch o := m.overlay.(type) {
+	case *breakerDrill:
+		return m.followBreaker(o)
+	case *explanation:
+		if o.problem != "" && !o.asking {
+			return m.askExplanation(o)
+		}
 	}
 	d, ok := m.overlay.(*alertDrill)
-	if !ok || m.look.Time.Sub(d.asked).Abs() < compareEvery {
+	if !ok || d.asking || d.problem == "" && m.look.Time.Sub(d.asked).Abs() < compareEvery {
 		return nil
 	}
 	return m.compare(d)
@@ -176,7 +182,7 @@ func (d *alertDrill) box(m *model, w, h int) (string, []line) {
 		if !d.past.has(comparedThreshold) {
 			series = series[1:]
 		}
-		drawn = chart(d.past, m.nodeNow(), plot{"What the rule compares", m.unitOf(d.alert), series}, m.happenings(), m.axisEnd(), w, rows)
+		drawn = chart(d.past, m.nodeNow(), plot{"What the rule compares", m.unitOf(d.alert), series}, m.happenings(), m.axisEnd(), txt(inkMuted, "  no data yet"), w, rows)
 	}
 	if len(drawn) > 0 {
 		drawn = append(drawn, nil)

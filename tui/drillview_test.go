@@ -98,7 +98,7 @@ func TestADrillOnARealNode(t *testing.T) {
 // A node that knows no drills says so and is asked once.
 func TestANodeWithoutDrills(t *testing.T) {
 	s := newScreen(t, 120, 40, func(d *fakeDoor, _ *Options) { d.old = true }).keys("D")
-	s.shows("the node does not offer this", "does not tell: drills")
+	s.shows("the node does not offer this", "does not tell: older events, drills")
 	n := len(s.door.asked)
 	s.after(time.Second)
 	if len(s.door.asked) != n {

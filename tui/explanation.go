@@ -13,6 +13,7 @@ type explanation struct {
 	told    bool // the node has answered
 	layers  []settings.Layer
 	problem string
+	asking  bool
 }
 
 // explainedMsg is what each source says of a setting, weakest first.
@@ -28,7 +29,14 @@ func (m *model) explain(key string) tea.Cmd {
 		m.say(inkMuted, "no metric tells where a value came from: L returns to now")
 		return nil
 	}
-	m.overlay = &explanation{key: key}
+	e := &explanation{key: key}
+	m.overlay = e
+	return m.askExplanation(e)
+}
+
+func (m *model) askExplanation(e *explanation) tea.Cmd {
+	e.asking = true
+	key := e.key
 	return m.call(callDeadline, func(ctx context.Context) tea.Msg {
 		layers, err := m.door.Explain(ctx, key)
 		layers = owned(layers, maxRows)

@@ -206,6 +206,26 @@ func (d *fakeDoor) Outcomes(_ context.Context, breaker string) (control.Outcomes
 	return o, d.err
 }
 
+func (d *fakeDoor) EventsUntil(_ context.Context, at time.Time) (control.Happened, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.old {
+		return control.Happened{}, tooOld
+	}
+	h := control.Happened{Sources: []control.Source{
+		{Name: "memory", What: "changes, alerts, starts", Since: fakeStart.Add(-192 * time.Second)},
+		{Name: "memory", What: "breakers, providers, ledger", Since: fakeStart.Add(-192 * time.Second)},
+		{Name: "audit trail", What: "changes", Since: fakeStart.Add(-50 * time.Hour)},
+		{Name: "alert history", What: "alerts"},
+	}}
+	for _, e := range append(slices.Clone(d.recorded), d.events...) {
+		if !e.Time.After(at) {
+			h.Events = append(h.Events, e)
+		}
+	}
+	return h, d.err
+}
+
 func (d *fakeDoor) Transitions(_ context.Context, breaker string) ([]control.Transition, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

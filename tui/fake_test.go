@@ -21,6 +21,7 @@ type fakeDoor struct {
 	err      error
 	settings []control.Setting
 	events   []control.Event
+	recorded []control.Event // older ones, on disk
 	changes  []control.ChangeRequest
 	acts     []control.ActionRequest
 	undos    int

@@ -91,6 +91,7 @@ func (m *model) nodesFound(msg nodesMsg) tea.Cmd {
 func (m *model) choose(name string) tea.Cmd {
 	m.fleet.Choose(name)
 	m.era++ // what the node before still answers is dropped
+	m.awaited, m.happened = [needEnd]awaited{}, happenings{}
 	m.unchosen, m.inflight, m.lost = false, false, ""
 	m.look, m.lookAt = control.Look{}, time.Time{}
 	m.history, m.settings, m.past = newHistory(), nil, past{}

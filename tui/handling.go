@@ -169,7 +169,8 @@ func (m *model) silence() tea.Cmd {
 // handle asks the node for something and shows done, or why not.
 func (m *model) handle(done string, ask func(context.Context, Door) error) tea.Cmd {
 	return m.call(callDeadline, func(ctx context.Context) tea.Msg {
-		return doneMsg{text: "done: " + done, err: cleanError(ask(ctx, m.door))}
+		err := ask(ctx, m.door)
+		return doneMsg{text: "done: " + done, err: cleanError(err), unsure: unsure(err)}
 	})
 }
 

@@ -19,7 +19,7 @@ func (m *model) draw() []line {
 	switch {
 	case m.lookAt.IsZero():
 		f.put(parts.body, m.waiting(parts.body.w))
-	case m.inPast() && m.past.shown.Equal(m.past.at) && !measured(m.look):
+	case m.inPast() && m.past.shown.Equal(m.past.at) && !measured(m.look) && m.view != viewEvents: // events need no metrics
 		f.put(parts.body, append([]line{nil}, wrap(inkWarn, noData+" nothing was measured then: ] goes on, L returns to now", parts.body.w, 3)...))
 	default:
 		m.drawView(f, parts.body)
@@ -295,6 +295,9 @@ func (m *model) footer(w int) line {
 	}
 	if len(m.status) > 0 {
 		return m.status.fit(w)
+	}
+	if l := m.awaiting(); l != nil {
+		return l.fit(w)
 	}
 	if w < keysBeside && len(m.look.Trials) > 0 && m.lost == "" && m.whyReadOnly() == "" {
 		return keyed("y keep   u revert   ? help   q quit", true).fit(w)

@@ -148,6 +148,11 @@ func (d *hostileDoor) Comparison(ctx context.Context, alert string, end time.Tim
 	return answered(d, v, err)
 }
 
+func (d *hostileDoor) EventsUntil(ctx context.Context, at time.Time) (control.Happened, error) {
+	v, err := d.fakeDoor.EventsUntil(ctx, at)
+	return answered(d, v, err)
+}
+
 func (d *hostileDoor) Transitions(ctx context.Context, _ string) ([]control.Transition, error) {
 	v, err := d.fakeDoor.Transitions(ctx, "upstream/beta")
 	return answered(d, v, err)

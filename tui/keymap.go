@@ -2,6 +2,7 @@ package tui
 
 import (
 	"slices"
+	"syscall"
 
 	"charm.land/bubbles/v2/key"
 	tea "charm.land/bubbletea/v2"
@@ -142,6 +143,7 @@ func keymap(own []panelfile.View) []command {
 		command{group: "Screen", bind: bind("next theme", "t", "t"), run: (*model).nextTheme},
 		command{group: "Screen", bind: bind("save the screen", "S", "S"), run: (*model).save},
 		command{group: "Screen", bind: key.NewBinding(key.WithHelp("", "versions of node and screen")), run: (*model).openVersions},
+		command{group: "Screen", bind: bind("repaint everything", "ctrl+l", "ctrl+l"), run: (*model).repaint},
 		command{group: "Screen", bind: bind("suspend", "ctrl+z", "ctrl+z"), run: (*model).suspend},
 		command{group: "Screen", bind: bind("quit", "q", "q"), footer: true, run: (*model).quit},
 		command{group: "Screen", bind: bind("quit at once", "ctrl+c ctrl+c", "ctrl+c"), run: (*model).quit},
@@ -168,6 +170,8 @@ func (m *model) press(k tea.KeyPressMsg) tea.Cmd {
 		return m.quit()
 	case "ctrl+z":
 		return m.suspend()
+	case "ctrl+l":
+		return m.repaint()
 	}
 	if m.overlay != nil {
 		return m.overlay.press(m, k)
@@ -232,8 +236,24 @@ func (m *model) back() tea.Cmd {
 
 // suspend gives the terminal back to the shell until the program goes on.
 func (m *model) suspend() tea.Cmd {
-	return tea.Sequence(func() tea.Msg { m.canvas.leave(); return nil }, tea.Suspend)
+	return func() tea.Msg {
+		// To the whole group, as the driver sends it: a program in front, such as sudo,
+		// stops too. What this program does then is what it does when others send it.
+		if err := syscall.Kill(0, syscall.SIGTSTP); err != nil {
+			return saidMsg{"not suspended: " + err.Error()}
+		}
+		return nil
+	}
 }
+
+// repaint draws everything anew, over what other programs have written to the terminal.
+func (m *model) repaint() tea.Cmd {
+	m.canvas.anew()
+	return nil
+}
+
+// saidMsg is a line for the operator.
+type saidMsg struct{ text string }
 
 func (m *model) quit() tea.Cmd {
 	if m.owner {

@@ -35,7 +35,7 @@ func (m *model) rowKeys(v viewID) []string {
 		}
 	case viewEvents:
 		for _, e := range m.eventList() {
-			out = append(out, whole(e.Seq)+e.Time.String())
+			out = append(out, e.Newest.Kind+" "+e.Newest.Subject)
 		}
 	case viewDrill:
 		out = m.drillRows()
@@ -83,17 +83,6 @@ func (m *model) alerts() []control.Alert {
 	for _, a := range m.look.Alerts {
 		if m.matches(viewAlerts, a.Name, a.Part, a.State, a.Severity, a.Summary) {
 			out = append(out, a)
-		}
-	}
-	return out
-}
-
-// eventList returns the events of the events view, newest first.
-func (m *model) eventList() []control.Event {
-	var out []control.Event
-	for _, e := range slices.Backward(m.eventsThen()) {
-		if m.matches(viewEvents, e.Kind, e.Severity, e.Subject, e.Text, e.Actor) {
-			out = append(out, e)
 		}
 	}
 	return out

@@ -59,22 +59,22 @@ type model struct {
 	pens      *pens
 
 	// what the node said
-	look       control.Look
-	lookAt     time.Time // when the last look arrived; zero before the first
-	lost       string    // why the last look failed; empty when it did not
-	inflight   bool
-	expecting  bool // the first look may come at any moment
-	unchanged  bool // the last message changed nothing that is drawn, or a look is about to
-	sinceEvent uint64
-	panels     map[string]control.Panel
-	history    *history
-	settings   []control.Setting
-	revision   uint64
-	actions    []control.Action
-	hot        hot
-	versions   versions
-	practice   practice
-	events     []control.Event
+	look      control.Look
+	lookAt    time.Time // when the last look arrived; zero before the first
+	lost      string    // why the last look failed; empty when it did not
+	inflight  bool
+	expecting bool // the first look may come at any moment
+	unchanged bool // the last message changed nothing that is drawn, or a look is about to
+	panels    map[string]control.Panel
+	history   *history
+	settings  []control.Setting
+	revision  uint64
+	actions   []control.Action
+	hot       hot
+	versions  versions
+	practice  practice
+	happened  happenings
+	awaited   [needEnd]awaited
 
 	ahead time.Duration // the node's clock against ours, at the last look
 

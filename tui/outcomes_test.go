@@ -63,7 +63,7 @@ func TestBreakerDrillShowsTheWindow(t *testing.T) {
 	s.keys("[").shows("nobody keeps what was in the window then")
 
 	s = newScreen(t, 120, 40, func(d *fakeDoor, _ *Options) { d.old = true }).keys("4", "j", "enter")
-	s.shows("the node does not offer this: it is of another version", "this node 0.1.0 does not tell: what is in a breaker's window")
+	s.shows("the node does not offer this: it is of another version", "does not tell: older events, what is in a breaker's window")
 	n = asked(s)
 	s.after(time.Second)
 	if asked(s) != n {

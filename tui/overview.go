@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bizra/bizra-top/node/control"
+	"github.com/bizra/bizra-top/node/control/events"
 )
 
 // sparkStep is the wall time of one column of a sparkline.
@@ -264,11 +265,11 @@ func (m *model) lastEvents(w, h int) []line {
 		return nil
 	}
 	out := []line{titled("Events", w)}
-	events := m.eventsThen()
-	for i := len(events) - 1; i >= 0 && len(out) < h; i-- {
-		out = append(out, m.eventLine(events[i], w))
+	rows := events.Rows(m.eventsThen())
+	for _, r := range bounded(rows, max(h-1, 0)) {
+		out = append(out, m.eventLine(r, w))
 	}
-	if len(events) == 0 {
+	if len(rows) == 0 {
 		out = append(out, txt(inkMuted, m.noEvents()))
 	}
 	return out
@@ -279,20 +280,24 @@ func (m *model) noEvents() string {
 	if m.fleet != nil {
 		return noData + "  a Prometheus keeps none"
 	}
+	if text := m.waits(needEvents); text != "" {
+		return noData + "  " + text
+	}
 	if m.inPast() {
-		return noData + "  none that is still in memory"
+		return noData + "  none is known of before this moment"
 	}
 	return "none yet"
 }
 
-func (m *model) eventLine(e control.Event, w int) line {
+func (m *model) eventLine(r events.Row, w int) line {
+	e := r.Newest
 	s := eventMark(e)
 	body := inkText
 	if s.calm {
 		body = inkMuted
 	}
 	return cat(txt(inkMuted, e.Time.Local().Format("15:04:05")+" "), txt(s.ink, s.glyph+" "),
-		txt(inkText, e.Subject+" "), txt(body, e.Text)).fit(w)
+		txt(inkText, e.Subject+" "), txt(inkAccent, repeated(r)), txt(body, e.Text)).fit(w)
 }
 
 // particulars are the panels of the detail column of large terminals: providers in 4

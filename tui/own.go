@@ -23,6 +23,7 @@ type own struct {
 	values map[string][]control.Value // of the panels of the view that is shown, by id
 	failed map[string]string          // why a panel has none
 	asking bool
+	due    time.Time // when what failed is asked for again while no looks come
 	// What the history was last asked for: it is asked again for another view, another
 	// file, and when the screen has begun another history.
 	seeded *history
@@ -93,7 +94,7 @@ func (m *model) fetchOwn() tea.Cmd {
 	if o.seeded != m.history || o.view != view || at.Sub(o.at).Abs() > 2*seedStep {
 		seed, start = m.history, at.Add(-panelfile.Span)
 	}
-	if seed == nil && at.Equal(o.at) {
+	if seed == nil && at.Equal(o.at) && len(o.failed) == 0 {
 		return nil
 	}
 	o.asking = true
@@ -146,7 +147,7 @@ func (m *model) ownArrived(msg ownMsg) tea.Cmd {
 	if msg.view != m.view || msg.seed != nil && msg.seed != m.history || m.inPast() && !msg.at.Equal(m.past.at) {
 		return m.fetchOwn() // the screen has moved on meanwhile
 	}
-	m.own.failed, m.own.view, m.own.at = msg.failed, msg.view, msg.at
+	m.own.failed, m.own.view, m.own.at, m.own.due = msg.failed, msg.view, msg.at, m.now().Add(callDeadline)
 	m.own.values = map[string][]control.Value{}
 	if msg.seed != nil {
 		m.own.seeded = m.history

@@ -20,11 +20,9 @@ const (
 
 // past is the moment that the screen shows, when it is not now.
 type past struct {
-	at      time.Time // zero is live
-	shown   time.Time // the moment whose data is drawn; at, once the node has answered
-	asking  bool      // for a look
-	drawing bool      // its history is awaited
-	problem string
+	at       time.Time         // zero is live
+	shown    time.Time         // the moment whose data is drawn; at, once the node has answered
+	happened *control.Happened // until then; nil until the node has told
 	// What was known when the present was left, for what no metric tells.
 	look     control.Look
 	settings []control.Setting
@@ -86,6 +84,8 @@ func (m *model) live() tea.Cmd {
 		return nil
 	}
 	m.look, m.settings, m.past = m.past.look, m.past.settings, past{}
+	m.forget(needPast)
+	m.forget(needPastHistory)
 	m.history = newHistory()
 	m.reseat()
 	return tea.Batch(m.lookNow(), m.fetchHistory(), m.fetchSettings())
@@ -101,10 +101,10 @@ func (m *model) whyNoLive() string {
 // fetchPast asks for the moment that is wanted, unless an answer is awaited: that
 // one asks again if the moment has moved on.
 func (m *model) fetchPast() tea.Cmd {
-	if m.past.asking {
-		return nil
-	}
-	m.past.asking = true
+	return m.ask(needPast)
+}
+
+func (m *model) askPast() tea.Cmd {
 	at := m.past.at
 	return m.call(2*callDeadline, func(ctx context.Context) tea.Msg {
 		look, err := m.door.LookAt(ctx, at)
@@ -118,18 +118,17 @@ func (m *model) fetchPast() tea.Cmd {
 
 // arrived takes in the node as it was.
 func (m *model) arrived(msg pastMsg) tea.Cmd {
-	m.past.asking = false
 	switch {
 	case !m.inPast():
-		return nil
+		return m.answered(needPast, "")
 	case !msg.at.Equal(m.past.at):
-		return m.fetchPast()
+		m.ask(needPast) // anew, with the moment that is wanted now
+		return m.answered(needPast, "")
 	case msg.err != "":
-		m.past.problem = msg.err
-		m.say(inkBad, msg.err)
-		return nil
+		return m.answered(needPast, msg.err)
 	}
-	m.past.shown, m.past.problem = msg.at, ""
+	m.past.shown = msg.at
+	anew := m.answered(needPast, "")
 	l, live := msg.look, m.past.look.Node
 	if !measured(l) {
 		l.Node = control.Node{} // not even where the ledger was
@@ -142,17 +141,13 @@ func (m *model) arrived(msg pastMsg) tea.Cmd {
 	m.look = l
 	m.settings = asOf(m.past.settings, msg.settings)
 	m.reseat()
-	return tea.Batch(m.refreshDrill(), m.fetchPastHistory())
+	return tea.Batch(anew, m.refreshDrill(), m.ask(needPastHistory), m.ask(needEvents))
 }
 
-// fetchPastHistory asks for the history up to the moment that is shown. It takes far
+// askPastHistory asks for the history up to the moment that is shown. It takes far
 // longer than the look; what the screen has of it is right meanwhile, as points carry
 // their time.
-func (m *model) fetchPastHistory() tea.Cmd {
-	if m.past.drawing {
-		return nil
-	}
-	m.past.drawing = true
+func (m *model) askPastHistory() tea.Cmd {
 	at := m.past.at
 	return m.call(2*callDeadline, func(ctx context.Context) tea.Msg {
 		history, err := m.door.HistoryUntil(ctx, at, seedSpan, seedStep)
@@ -162,22 +157,22 @@ func (m *model) fetchPastHistory() tea.Cmd {
 
 // drawn takes in the history up to a moment.
 func (m *model) drawn(msg pastHistoryMsg) tea.Cmd {
-	m.past.drawing = false
 	switch {
 	case !m.inPast():
-		return nil
+		return m.answered(needPastHistory, "")
 	case !msg.at.Equal(m.past.at):
-		return m.fetchPastHistory()
+		m.ask(needPastHistory)
+		return m.answered(needPastHistory, "")
 	case msg.err != "":
-		m.say(inkBad, msg.err)
-		return nil
+		return m.answered(needPastHistory, msg.err)
 	}
+	anew := m.answered(needPastHistory, "")
 	m.history = newHistory()
 	m.history.seed(msg.history)
 	if m.past.shown.Equal(msg.at) {
 		m.history.add(msg.at, m.look.Panels)
 	}
-	return m.fetchOwn()
+	return tea.Batch(anew, m.fetchOwn())
 }
 
 // measured tells whether anything was measured at the moment of a look.
@@ -231,19 +226,10 @@ func (m *model) pastLabel() line {
 		text = at.Format("Jan 2 15:04:05")
 	}
 	text = " PAST " + text + " -" + coarse(m.liveNow().Sub(at)) + " "
-	if m.past.asking || !m.past.shown.Equal(m.past.at) {
+	if m.awaited[needPast].asking || !m.past.shown.Equal(m.past.at) {
 		text += "… "
 	}
 	return txt(inkAlarm, text)
-}
-
-// eventsThen returns the events until the moment that is shown.
-func (m *model) eventsThen() []control.Event {
-	if !m.inPast() {
-		return m.events
-	}
-	n, _ := slices.BinarySearchFunc(m.events, m.past.at.Add(time.Second), func(e control.Event, at time.Time) int { return e.Time.Compare(at) })
-	return m.events[:n]
 }
 
 func (m *model) whyNoEvent() string {
@@ -258,7 +244,7 @@ func (m *model) whyNoEvent() string {
 func (m *model) lastEvent() *control.Event {
 	if list := m.eventList(); m.view == viewEvents {
 		if i := m.cursor[viewEvents]; i >= 0 && i < len(list) {
-			return &list[i]
+			return &list[i].Newest
 		}
 		return nil
 	}

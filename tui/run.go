@@ -54,7 +54,11 @@ func (m *model) run(ctx context.Context, end context.CancelCauseFunc, o Options,
 		opts = append(opts, tea.WithInput(o.Input))
 	}
 	p, ended := tea.NewProgram(guarded{m, m.crashes}, append(opts, more...)...), make(chan error, 1)
-	unwatch := terminal.watch(func(w, h int) { p.Send(tea.WindowSizeMsg{Width: w, Height: h}) })
+	unwatch := terminal.watch(func(w, h int) { p.Send(tea.WindowSizeMsg{Width: w, Height: h}) }, m.canvas.leave, func() {
+		m.canvas.enter()
+		m.canvas.anew()
+		p.Send(tea.ResumeMsg{})
+	})
 	go func() {
 		_, err := p.Run()
 		ended <- err

@@ -73,6 +73,7 @@ func (s *screen) run(cmd tea.Cmd) {
 func (s *screen) after(d time.Duration) {
 	s.at = s.at.Add(d)
 	s.run(s.lookNow())
+	s.run(s.retry())
 }
 
 var keyCodes = map[string]tea.KeyPressMsg{

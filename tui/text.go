@@ -25,12 +25,12 @@ func Text(look control.Look, panels []control.Panel, width int) string {
 		look: cleanLook(look), panels: cleanPanels(panels), history: newHistory(),
 		lookAt: look.Time, now: func() time.Time { return look.Time },
 	}
-	m.events = m.look.Events
+	m.happened.take(m.look.Events)
 	m.cursor[viewOverview], m.cursor[viewBreakers], m.cursor[viewUpstreams] = -1, -1, -1
 	n := m.look.Node
 	node := oneLine("  ", "bizra-top "+n.Version, n.Name, n.Mode, known("pid ", uint64(max(n.PID, 0))), known("chain ", n.ChainID),
 		"up "+since(look.Time, n.Started), "ledger "+n.Ledger, "L2 "+n.L2, prefixed("on ", n.Listen))
-	lines := []line{txt(inkText, node), txt(inkText, look.Time.Format(time.RFC3339))}
+	lines := []line{txt(inkText, node), txt(inkText, look.Time.Local().Format("2006-01-02 15:04:05 MST"))}
 	lines = append(lines, m.strip(width, 10)...)
 	num := func(panel string, u control.Unit) string { return number(m.unit(panel, u), m.value(panel, "")) }
 	p := m.look.Pool
@@ -48,7 +48,7 @@ func Text(look control.Look, panels []control.Panel, width int) string {
 	lines = append(lines, nil)
 	lines = append(lines, m.upstreamTable(width, len(m.look.Upstreams)+3)...)
 	// A look derived from metrics alone has no process and no events.
-	if n.PID != 0 || len(m.events) > 0 {
+	if n.PID != 0 || len(m.look.Events) > 0 {
 		lines = append(lines, nil)
 		lines = append(lines, m.lastEvents(width, 9)...)
 	}

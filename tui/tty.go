@@ -80,27 +80,65 @@ func (t *tty) size() (w, h int) {
 	return w, h
 }
 
-// watch tells of every change of the size until the function it returns is called.
-func (t *tty) watch(tell func(w, h int)) (stop func()) {
+// watch tells of every change of the size, and has the program stop and go on as the
+// shell and others want it, until the function it returns is called. leave gives the
+// terminal back before a stop; back takes it over after one, stopped or not.
+func (t *tty) watch(tell func(w, h int), leave, back func()) (stop func()) {
 	if t.out == nil {
 		return func() {}
 	}
-	changed, ended := make(chan os.Signal, 1), make(chan struct{})
-	signal.Notify(changed, syscall.SIGWINCH)
+	signals, ended := make(chan os.Signal, 8), make(chan struct{})
+	signal.Notify(signals, syscall.SIGWINCH, syscall.SIGTSTP, syscall.SIGCONT)
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
 			select {
 			case <-ended:
 				return
-			case <-changed:
+			case s := <-signals:
+				switch s {
+				case syscall.SIGTSTP:
+					leave()
+					stopHere(ended)
+					back()
+				case syscall.SIGCONT: // after a SIGSTOP, of which nobody is told
+					back()
+				}
 				tell(t.size())
 			}
 		}
 	})
 	return func() {
-		signal.Stop(changed)
+		signal.Stop(signals)
 		close(ended)
 		wg.Wait()
 	}
+}
+
+// stopHere stops the process and returns when it is continued, or at once where nobody
+// could continue it: no shell of this session is the parent of its group.
+//
+// SIGSTOP, because a Go program that has asked for SIGTSTP once does not stop by it any
+// more; the kernel stops by that even who is never continued, so that is asked here.
+func stopHere(ended <-chan struct{}) {
+	if !continuable() {
+		return
+	}
+	continued := make(chan os.Signal, 1)
+	signal.Notify(continued, syscall.SIGCONT)
+	defer signal.Stop(continued)
+	if syscall.Kill(os.Getpid(), syscall.SIGSTOP) != nil {
+		return
+	}
+	select {
+	case <-continued:
+	case <-ended:
+	}
+}
+
+// continuable says whether a shell with job control leads the session: it then has put
+// the process into a group of its own.
+func continuable() bool {
+	session, err := unix.Getsid(0)
+	return err == nil && session != syscall.Getpgrp()
 }

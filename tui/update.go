@@ -40,7 +40,6 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case tea.PasteMsg:
 		m.paste(printable.Clean(msg.Content, nameLength*2))
 	case tea.ResumeMsg:
-		m.canvas.enter()
 		return m, m.lookNow()
 	case tea.BlurMsg:
 		m.unseen = true
@@ -50,6 +49,8 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 			m.generation++
 			return m, m.ticked(tickMsg{m.generation})
 		}
+	case saidMsg:
+		m.say(inkBad, msg.text)
 	case tickMsg:
 		return m, m.ticked(msg)
 	case firstMsg:
@@ -57,11 +58,21 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case lookMsg:
 		return m, m.looked(msg)
 	case panelsMsg:
-		m.panelsArrived(msg.panels)
+		if msg.err == "" {
+			m.panelsArrived(msg.panels)
+		}
+		return m, m.answered(needPanels, msg.err)
 	case historyMsg:
-		if !m.inPast() {
+		if msg.err == "" && !m.inPast() {
 			m.history.seed(msg.past)
 		}
+		return m, m.answered(needHistory, msg.err)
+	case neededMsg:
+		cmd := m.answered(msg.need, "")
+		_, more := m.Update(msg.msg)
+		return m, tea.Batch(cmd, more)
+	case happenedMsg:
+		return m, m.happenedArrived(msg)
 	case pastMsg:
 		return m, m.arrived(msg)
 	case pastHistoryMsg:
@@ -73,8 +84,12 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 			m.settings = msg.list
 			m.reseat()
 		}
+		return m, m.answered(needSettings, msg.err)
 	case actionsMsg:
-		m.actions = msg.list
+		if msg.err == "" {
+			m.actions = msg.list
+		}
+		return m, m.answered(needActions, msg.err)
 	case checkedMsg:
 		if c, ok := m.overlay.(*confirm); ok && c.id == msg.id {
 			c.checked(msg)
@@ -89,11 +104,11 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		m.compared(msg)
 	case transitionsMsg:
 		if d, ok := m.overlay.(*breakerDrill); ok && d.name == msg.name {
-			d.list, d.problem, d.told = msg.list, msg.err, true
+			d.list, d.problem, d.told, d.asking = msg.list, msg.err, true, false
 		}
 	case outcomesMsg:
 		if d, ok := m.overlay.(*breakerDrill); ok && d.name == msg.name {
-			d.outcomes, d.untold = msg.outcomes, msg.err
+			d.outcomes, d.untold, d.lacking, d.asked = msg.outcomes, msg.err, msg.lacking, false
 		}
 		if msg.lacking {
 			m.lack("what is in a breaker's window")
@@ -106,7 +121,7 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		m.tookHot(msg)
 	case explainedMsg:
 		if e, ok := m.overlay.(*explanation); ok && e.key == msg.key {
-			e.layers, e.problem, e.told = msg.layers, msg.err, true
+			e.layers, e.problem, e.told, e.asking = msg.layers, msg.err, true, false
 		}
 	}
 	return m, nil
@@ -122,12 +137,12 @@ func (m *model) ticked(msg tickMsg) tea.Cmd {
 	}
 	switch {
 	case m.unchosen && m.offered, (m.paused || m.inPast()) && len(m.look.Trials) == 0:
-		return m.tick()
+		return tea.Batch(m.tick(), m.retry())
 	case m.unchosen:
 		return tea.Batch(m.tick(), m.fetchNodes())
 	}
 	m.unchanged = !m.inflight && m.lost == ""
-	return tea.Batch(m.tick(), m.lookNow())
+	return tea.Batch(m.tick(), m.lookNow(), m.retry())
 }
 
 // looked takes in one look.
@@ -160,6 +175,9 @@ func (m *model) looked(msg lookMsg) tea.Cmd {
 		m.history = newHistory()
 		cmds = append(cmds, m.fetchHistory(), m.fetchActions())
 	}
+	if back || restarted {
+		cmds = append(cmds, m.fetchEvents())
+	}
 	if back || restarted || msg.look.Revision != m.revision {
 		m.revision = msg.look.Revision
 		cmds = append(cmds, m.fetchSettings())
@@ -181,7 +199,7 @@ func (m *model) looked(msg lookMsg) tea.Cmd {
 	if restarted {
 		// Another process: its events count from one again, and this look was
 		// asked for those after an event of the one before.
-		m.events, m.sinceEvent = nil, 0
+		m.happened = happenings{}
 		cmds = append(cmds, m.lookNow())
 	} else {
 		m.takeEvents(msg.look)
@@ -192,15 +210,8 @@ func (m *model) looked(msg lookMsg) tea.Cmd {
 
 // takeEvents appends a look's events to those that are kept.
 func (m *model) takeEvents(l control.Look) {
-	for _, e := range l.Events {
-		if n := len(m.events); n == 0 || e.Seq > m.events[n-1].Seq {
-			m.events = append(m.events, e)
-		}
-	}
-	if len(m.events) > maxKept {
-		m.events = append(m.events[:0], m.events[len(m.events)-maxKept:]...)
-	}
-	m.sinceEvent = l.LastEvent
+	m.happened.take(l.Events)
+	m.happened.since = l.LastEvent
 }
 
 // targetsMoved tells whether what actions can be done to has changed.
@@ -217,6 +228,8 @@ func (m *model) done(msg doneMsg) tea.Cmd {
 	switch {
 	case msg.err != "" && asked:
 		c.failed(msg)
+	case msg.unsure:
+		m.say(inkBad, "no answer, it may have been done: "+msg.err)
 	case msg.err != "":
 		m.say(inkBad, "not done: "+msg.err)
 	case msg.trial != 0:

@@ -98,7 +98,7 @@ func TestNodesOfOtherVersions(t *testing.T) {
 		shows  map[viewID][]string // besides the header
 		says   []string            // in the versions dialog
 	}{
-		"same": {func(otherNode) {}, nil, []string{"does not tell: hot keys", "does not tell: what is in a breaker's window"}},
+		"same": {func(otherNode) {}, nil, []string{"does not tell: older events, hot keys", "does not tell: what is in a breaker's window"}},
 		"first": {func(n otherNode) {
 			look := n["/v1/look"].(object)
 			without(look, "tiers", "warming", "trials", "role", "unsaved", "redoable", "undoable", "pool", "upstreams", "revision", "last_event")
@@ -222,7 +222,7 @@ func TestWhatANodeLacksIsSaidOnce(t *testing.T) {
 		}
 		return n
 	}
-	s.shows("this node 0.1.0 does not tell: hot keys", "the node does not offer this")
+	s.shows("this node 0.1.0 does not tell: older events, hot keys", "the node does not offer this")
 	s.hides("there is nothing here")
 	s.status = nil
 	for range 5 {

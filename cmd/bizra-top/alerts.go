@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -43,13 +44,13 @@ bizra-top alerts --json | jq '.[] | select(.state == "firing") | .name'`,
 				_, err = fmt.Fprintf(cmd.OutOrStdout(), "nothing fires: %d alert rules are quiet\n", rules)
 				return err
 			}
-			rows := [][]string{{"STATE", "SEVERITY", "ALERT", "SINCE", "SUMMARY", ""}}
+			rows := [][]string{{"STATE", "SEVERITY", "ALERT", "SINCE", "SUMMARY", "HANDLED"}}
 			for _, a := range list {
 				since := "-"
 				if a.State != "inactive" {
-					since = a.Since.Local().Format(time.DateTime)
+					since = stamp(a.Since)
 				}
-				rows = append(rows, []string{a.State, a.Severity, strings.Join(append([]string{a.Name}, pairs(a.Labels)...), " "), since, a.Summary, handled(a)})
+				rows = append(rows, []string{stateOf(a), a.Severity, strings.Join(append([]string{a.Name}, pairs(a.Labels)...), " "), since, a.Summary, handled(a)})
 			}
 			return printTable(cmd.OutOrStdout(), rows)
 		},
@@ -59,11 +60,20 @@ bizra-top alerts --json | jq '.[] | select(.state == "firing") | .name'`,
 	return cmd
 }
 
+// stateOf is the state of an alert for people: one that is held back does not look as if
+// somebody were told of it.
+func stateOf(a control.Alert) string {
+	if a.Silenced != nil && (a.State == "firing" || a.State == "pending") {
+		return "silenced"
+	}
+	return a.State
+}
+
 // handled says who has silenced or acknowledged an alert.
 func handled(a control.Alert) string {
 	var out []string
 	if s := a.Silenced; s != nil {
-		out = append(out, fmt.Sprintf("silenced by %s until %s", s.Author, s.Until.Local().Format(time.DateTime)))
+		out = append(out, fmt.Sprintf("silenced by %s until %s", s.Author, stamp(s.Until)))
 	}
 	if k := a.Acknowledged; k != nil {
 		out = append(out, "acknowledged by "+k.Author)
@@ -92,7 +102,7 @@ bizra-top ack --undo PoolSaturated`,
 			for _, arg := range args[1:] {
 				name, value, ok := strings.Cut(arg, "=")
 				if !ok {
-					return fmt.Errorf("%q is not LABEL=VALUE", arg)
+					return fmt.Errorf("%q is not LABEL=VALUE; %w", arg, errUsage)
 				}
 				req.Labels[name] = value
 			}
@@ -145,18 +155,21 @@ func withdraw(cmd *cobra.Command, client *control.Client, req control.Acknowledg
 func completeAlerts(cmd *cobra.Command, o *options, args []string) []string {
 	client := o.client()
 	defer client.Close()
-	list, err := client.Alerts(cmd.Context())
+	ctx, cancel := context.WithTimeout(cmd.Context(), time.Second)
+	defer cancel()
+	list, err := client.Alerts(ctx)
 	if err != nil {
 		return nil
 	}
+	undo, _ := cmd.Flags().GetBool("undo")
 	var out []string
 	for _, a := range list {
 		switch {
-		case a.Fingerprint == "":
+		case a.Fingerprint == "", undo != (a.Acknowledged != nil):
 		case len(args) == 0:
 			out = append(out, a.Name+"\t"+printable.Clean(a.Summary, 80))
 		case args[0] == a.Name:
-			out = append(out, pairs(a.Labels)...)
+			out = append(out, slices.DeleteFunc(pairs(a.Labels), func(pair string) bool { return slices.Contains(args, pair) })...)
 		}
 	}
 	slices.Sort(out)

@@ -93,7 +93,7 @@ func printBench(out io.Writer, r promises.Report, old *promises.Report) error {
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprint(t, "promise\tbefore\ttarget\tmeasured\tverdict\t\t")
 	if old != nil {
-		fmt.Fprint(t, "since "+old.Began.Format("2006-01-02 15:04"))
+		fmt.Fprint(t, "since "+stamp(old.Began))
 	}
 	fmt.Fprintln(t)
 	for _, row := range r.Rows {
@@ -135,7 +135,7 @@ func printBenchMarkdown(out io.Writer, r promises.Report, old *promises.Report) 
 	fmt.Fprintf(&b, "bizra-top %s on %s%s, %.0f s%s. Ran on %s.\n\n", r.Version, r.Host, others(r), r.Took, quickly(r), printable.Clean(r.Parts, maxErrorLine))
 	head, rule := "| promise | before | target | measured | verdict |", "|---|--:|--:|--:|---|"
 	if old != nil {
-		head, rule = head+" since "+old.Began.Format("2006-01-02 15:04")+" |", rule+"---|"
+		head, rule = head+" since "+stamp(old.Began)+" |", rule+"---|"
 	}
 	fmt.Fprintf(&b, "%s\n%s\n", head, rule)
 	for _, row := range r.Rows {

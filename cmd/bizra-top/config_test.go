@@ -54,7 +54,7 @@ func TestConfigCheckNamesEveryMistake(t *testing.T) {
 	if err == nil {
 		t.Fatal("no mistake was found")
 	}
-	for _, want := range []string{":2:3: pool.limt: is not a setting; did you mean pool.limit?", ":3:3: pool.limit: \"many\"", ":5:1: upstream.providers: provider 1"} {
+	for _, want := range []string{":2:3: pool.limt: is not a setting; did you mean pool.limit?", ":3:3: pool.limit: \"many\"", ":5:22: upstream.providers: provider 1"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q lacks %q", err, want)
 		}

@@ -203,8 +203,10 @@ func demoPlace(ctx context.Context, o *options) (place, func(), error) {
 	socket := o.socket
 	if socket == "" {
 		socket = filepath.Join(dir, "control.sock")
-	} else if client := control.NewClient(socket); running(ctx, client) {
+	} else if there, err := running(ctx, control.NewClient(socket)); there {
 		return place{}, nil, errors.Join(fmt.Errorf("%w: %s; look at it with bizra-top --socket %s", control.ErrRunning, socket, socket), os.RemoveAll(dir))
+	} else if err != nil {
+		return place{}, nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return place{stateDir: dir, socket: socket, mode: "demo"}, func() { _ = os.RemoveAll(dir) }, nil
 }

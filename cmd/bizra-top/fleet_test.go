@@ -88,7 +88,7 @@ func TestANodeElsewhereIsAskedOverTLS(t *testing.T) {
 		t.Error(got)
 	}
 	entries, err := s.Audit(t.Context(), 100)
-	if err != nil || !slices.ContainsFunc(entries, func(e audit.Entry) bool { return e.By == "ada" && e.UID == -1 && e.Subject == "pool.limit" }) {
+	if err != nil || !slices.ContainsFunc(entries, func(e audit.Entry) bool { return e.By == "cert:ada" && e.UID == -1 && e.Subject == "pool.limit" }) {
 		t.Errorf("%+v %v", entries, err)
 	}
 	s.stop()

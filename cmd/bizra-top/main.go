@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/signal"
@@ -14,7 +13,6 @@ import (
 	"strings"
 	"syscall"
 
-	"charm.land/fang/v2"
 	"github.com/spf13/cobra"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace/noop"
@@ -45,8 +43,10 @@ func main() {
 		}
 		return check(cmd)
 	}
-	err := fang.Execute(ctx, root, fang.WithVersion(versionText()), fang.WithErrorHandler(
-		func(w io.Writer, _ fang.Styles, err error) { fmt.Fprintln(w, "bizra-top:", safe(err)) }))
+	err := root.ExecuteContext(ctx)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bizra-top:", safe(err))
+	}
 	os.Exit(exitCode(err, ran))
 }
 
@@ -76,11 +76,14 @@ func exitCode(err error, ran bool) int {
 		return exitNoAnswer
 	case errors.Is(err, errMissed):
 		return exitMissed
-	case !ran:
+	case !ran, errors.Is(err, errUsage):
 		return exitUsage
 	}
 	return exitFailed
 }
+
+// errUsage says that the command line is wrong in a way that only its command sees.
+var errUsage = errors.New("see --help")
 
 const exitCodes = `Exit codes: 0 done; 1 failed; 2 the command line is wrong; 3 the node refused; 4 it
 is another operator's change, or something else that has changed meanwhile; 5 no
@@ -133,14 +136,19 @@ bizra-top --once --json
 
 # a node that a Prometheus server scrapes
 bizra-top --prometheus http://prometheus:9090 --instance 10.0.0.1:3000`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runRoot(cmd, o) },
+		Args:          cobra.NoArgs,
+		Version:       versionText(),
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return runRoot(cmd, o) },
 	}
+	root.SetHelpFunc(help)
 	o.registerCommon(root)
 	o.registerLook(root)
 	o.fleet.register(root)
 	root.AddCommand(demoCommand(o), getCommand(o), setCommand(o), confirmCommand(o), revertCommand(o), undoCommand(o), redoCommand(o),
 		saveCommand(o), explainCommand(o), actionsCommand(o), actCommand(o), auditCommand(o), alertsCommand(o), ackCommand(o), silenceCommand(o),
-		configCommand(o), exportCommand(), queryCommand(o), loadCommand(o), benchCommand(o))
+		configCommand(o), exportCommand(), queryCommand(o), loadCommand(o), benchCommand(o), manCommand())
+	strict(root)
 	return root, o.checkState
 }

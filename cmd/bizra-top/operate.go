@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -65,7 +66,7 @@ bizra-top act cache.flush_l2 --confirm flush`,
 			}
 			result, err := node.Act(ctx, req)
 			if err != nil {
-				return err
+				return withActions(ctx, node, req, err)
 			}
 			if asJSON {
 				return printJSON(out, result)
@@ -83,7 +84,47 @@ bizra-top act cache.flush_l2 --confirm flush`,
 	f.StringVar(&req.Word, "confirm", "", "the word that an action asks for which cannot be taken back")
 	f.BoolVar(&req.DryRun, "dry-run", false, "show what would be, do nothing")
 	f.BoolVar(&asJSON, "json", false, "print the answer as JSON")
+	_ = cmd.RegisterFlagCompletionFunc("confirm", o.completeWord) // it was just declared
 	return cmd
+}
+
+// completeWord completes the word that the action asks for.
+func (o *options) completeWord(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return o.completing(func(ctx context.Context, node *control.Client) (out []string) {
+		actions, _ := node.Actions(ctx) // without a node nothing completes
+		for _, a := range actions {
+			if len(args) > 0 && a.ID == args[0] && a.Word != "" {
+				out = append(out, a.Word)
+			}
+		}
+		return out
+	})
+}
+
+// withActions adds to a refusal what may be meant, and where the actions are listed.
+func withActions(ctx context.Context, node *control.Client, req control.ActionRequest, err error) error {
+	var refusal *control.Problem
+	if !errors.As(err, &refusal) || refusal.Status != http.StatusNotFound {
+		return err
+	}
+	text := refusal.Text
+	var ids []string
+	actions, failed := node.Actions(ctx)
+	for _, a := range actions {
+		ids = append(ids, a.ID)
+		if a.ID == req.ID {
+			ids = a.Targets
+			break
+		}
+	}
+	word := req.ID
+	if slices.ContainsFunc(actions, func(a control.Action) bool { return a.ID == req.ID }) {
+		word = req.Target
+	}
+	if meant := nearest(word, ids); failed == nil && len(meant) > 0 {
+		text += "; do you mean " + strings.Join(meant, " or ") + "?"
+	}
+	return &control.Problem{Status: refusal.Status, Text: text}
 }
 
 func auditCommand(o *options) *cobra.Command {
@@ -101,7 +142,7 @@ bizra-top audit --json | jq 'select(.outcome == "refused")'`,
 		Args: cobra.NoArgs,
 		RunE: o.asking(func(ctx context.Context, node *control.Client, out io.Writer, _ []string) error {
 			match := func(e audit.Entry) bool {
-				return (subject == "" || strings.Contains(e.Subject, subject)) && (by == "" || e.By == by)
+				return (subject == "" || strings.Contains(e.Subject, subject)) && (by == "" || e.By == by || strings.HasSuffix(e.By, ":"+by) || e.By == "uid "+by)
 			}
 			entries, err := node.Audit(ctx, 1000)
 			if errors.Is(err, control.ErrNoAnswer) {
@@ -114,7 +155,11 @@ bizra-top audit --json | jq 'select(.outcome == "refused")'`,
 				return err
 			}
 			entries = slices.DeleteFunc(entries, func(e audit.Entry) bool { return !match(e) })
+			all := len(entries)
 			entries = entries[:min(len(entries), limit)]
+			if len(entries) == 0 && !asJSON {
+				return sayEmpty(out, all, subject != "" || by != "")
+			}
 			for _, e := range slices.Backward(entries) {
 				if asJSON {
 					err = json.NewEncoder(out).Encode(e)
@@ -131,9 +176,22 @@ bizra-top audit --json | jq 'select(.outcome == "refused")'`,
 	f := cmd.Flags()
 	f.IntVar(&limit, "limit", 100, "entries at most")
 	f.StringVar(&subject, "subject", "", "only those whose setting or target holds this")
-	f.StringVar(&by, "by", "", "only those of this user")
+	f.StringVar(&by, "by", "", "only those of this user, with or without uid: or cert: before the name")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object a line")
 	return cmd
+}
+
+// sayEmpty says why the trail has nothing to print.
+func sayEmpty(out io.Writer, all int, filtered bool) error {
+	text := "the audit trail is empty: nothing was changed or refused yet"
+	switch {
+	case all > 0:
+		text = "--limit leaves nothing to print"
+	case filtered:
+		text = "nothing in the audit trail matches --subject and --by"
+	}
+	_, err := fmt.Fprintln(out, text)
+	return err
 }
 
 // maxAuditLine bounds a line of the trail on a terminal.
@@ -142,7 +200,14 @@ const maxAuditLine = 2000
 // auditLine writes one entry for a person. It may come from a file that someone
 // else has written, so it is cleaned again.
 func auditLine(e audit.Entry) string {
-	from := strings.Join(slices.DeleteFunc([]string{e.Command, e.Terminal}, func(s string) bool { return s == "" }), " ")
+	known := func(name, value string) string {
+		if value == "" {
+			return ""
+		}
+		return name + value
+	}
+	from := strings.Join(slices.DeleteFunc([]string{e.Command, e.Terminal, known("login ", e.Login),
+		known("claims sudo by ", e.SudoUser), known("claims ssh from ", e.SSHFrom)}, func(s string) bool { return s == "" }), ", ")
 	if from != "" {
 		from = " (" + from + ")"
 	}
@@ -150,11 +215,11 @@ func auditLine(e audit.Entry) string {
 	if e.Old != "" || e.New != "" {
 		what += ": " + cmp.Or(e.Old, "-") + " -> " + cmp.Or(e.New, "-")
 	}
-	line := fmt.Sprintf("%s  %s%s  %s %s  %s", e.Time.Local().Format(time.DateTime), e.By, from, e.Verb, e.Outcome, what)
+	line := fmt.Sprintf("%s  %s%s  %s %s  %s", stamp(e.Time), e.By, from, e.Verb, e.Outcome, what)
 	if e.Reason != "" {
 		line += "  — " + e.Reason
 	}
-	return printable.Clean(line, maxAuditLine)
+	return printable.Clean(inOneZone(line), maxAuditLine)
 }
 
 // completing asks the running node for what completes a word, and gives up soon.

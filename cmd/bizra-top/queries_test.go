@@ -299,7 +299,7 @@ func TestQueryCommand(t *testing.T) {
 		{[]string{`none`, "--csv"}, `time,value\n`},
 		{[]string{`bizra_node_info`, "--csv"}, `time,__name__,mode,version,value\n20\S+Z,bizra_node_info,node,devel,1\n`},
 		{[]string{`bizra_node_info`, "--at", "-1d"}, `no series\n`},
-		{[]string{`bizra_node_info`, "--range", "2s", "--step", "1s"}, `time +metric +mode +version +value\n(20\d\d-\S+ \S+ +bizra_node_info +node +devel +1\n){2,3}`},
+		{[]string{`bizra_node_info`, "--range", "2s", "--step", "1s"}, `time +metric +mode +version +value\n(20\d\d-\S+ \S+ \S+ +bizra_node_info +node +devel +1\n){2,3}`},
 	} {
 		out, err := ask(c.args...)
 		if err != nil || !regexp.MustCompile("^"+c.want+"$").MatchString(out) {

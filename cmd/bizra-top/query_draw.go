@@ -35,7 +35,7 @@ func printSeries(out io.Writer, v model.Value) error {
 	for _, p := range list {
 		var row []string
 		if over {
-			row = append(row, p.at.Time().Local().Format("2006-01-02 15:04:05"))
+			row = append(row, stamp(p.at.Time()))
 		}
 		for _, n := range names {
 			row = append(row, printable.Clean(string(p.metric[model.LabelName(n)]), maxQueryLabel))

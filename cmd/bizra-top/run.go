@@ -24,7 +24,7 @@ import (
 
 func runRoot(cmd *cobra.Command, o *options) error {
 	if err := o.check(); err != nil {
-		return err
+		return fmt.Errorf("%w; %w", err, errUsage)
 	}
 	ctx := cmd.Context()
 	if o.fleet.url != "" {
@@ -38,8 +38,12 @@ func runRoot(cmd *cobra.Command, o *options) error {
 		}
 		return o.show(ctx, cmd.OutOrStdout(), client, tui.Options{})
 	}
-	if !o.headless && running(ctx, client) {
-		return o.show(ctx, cmd.OutOrStdout(), client, tui.Options{})
+	if !o.headless {
+		if there, err := running(ctx, client); err != nil {
+			return err
+		} else if there {
+			return o.show(ctx, cmd.OutOrStdout(), client, tui.Options{})
+		}
 	}
 	d := declareAll()
 	if err := o.load(d, o.config); err != nil {

@@ -317,11 +317,18 @@ func (h atLeast) Enabled(ctx context.Context, l slog.Level) bool {
 	return l >= h.level && h.Handler.Enabled(ctx, l)
 }
 
-// running says whether a node answers on the socket.
-func running(ctx context.Context, client *control.Client) bool {
+// running says whether a node is there on the socket; the error says why that cannot be
+// told, or why it cannot be used.
+func running(ctx context.Context, client *control.Client) (bool, error) {
 	_, err := client.Node(ctx)
 	var refusal *control.Problem
-	return err == nil || errors.As(err, &refusal)
+	switch {
+	case err == nil, errors.As(err, &refusal):
+		return true, nil
+	case control.Absent(err):
+		return false, nil
+	}
+	return false, err
 }
 
 func describe(n control.Node) string {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,6 +39,9 @@ func silenceAddCommand(o *options) *cobra.Command {
 		Example: `bizra-top silence add alertname=BreakerOpen name=upstream/bravo --for 1d --comment "provider moves"
 bizra-top silence add 'severity!="critical"' part=cache --for 30m`,
 		Args: cobra.MinimumNArgs(1),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			return completeMatchers(cmd, o, args), cobra.ShellCompDirectiveNoFileComp
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client := o.client()
 			defer client.Close()
@@ -44,7 +49,7 @@ bizra-top silence add 'severity!="critical"' part=cache --for 30m`,
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "silenced until %s: %s\n", s.EndsAt.Local().Format(time.DateTime), s.ID)
+			fmt.Fprintf(cmd.OutOrStdout(), "silenced until %s: %s\n", stamp(s.EndsAt), s.ID)
 			if s.Alerts == 0 {
 				fmt.Fprintln(cmd.ErrOrStderr(), "warning: no alert matches now; `bizra-top alerts` lists them with their labels")
 			}
@@ -81,7 +86,7 @@ bizra-top silence list --json`,
 			}
 			rows := [][]string{{"ID", "STATE", "ENDS", "ALERTS", "AUTHOR", "MATCHERS", "COMMENT"}}
 			for _, s := range list {
-				rows = append(rows, []string{s.ID[:min(len(s.ID), 8)], s.State, s.EndsAt.Local().Format(time.DateTime), strconv.Itoa(s.Alerts), s.Author, strings.Join(s.Matchers, ", "), s.Comment})
+				rows = append(rows, []string{s.ID[:min(len(s.ID), 8)], s.State, stamp(s.EndsAt), strconv.Itoa(s.Alerts), s.Author, strings.Join(s.Matchers, ", "), s.Comment})
 			}
 			return printTable(cmd.OutOrStdout(), rows)
 		},
@@ -112,6 +117,31 @@ func silenceExpireCommand(o *options) *cobra.Command {
 	}
 }
 
+// completeMatchers completes the labels of alerts: their names first, then what tells
+// apart those that match so far.
+func completeMatchers(cmd *cobra.Command, o *options, args []string) []string {
+	client := o.client()
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(cmd.Context(), time.Second)
+	defer cancel()
+	list, err := client.Alerts(ctx)
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, a := range list {
+		all := append(pairs(a.Labels), "alertname="+a.Name, "part="+a.Part, "severity="+a.Severity)
+		switch {
+		case len(args) == 0:
+			out = append(out, "alertname="+a.Name)
+		case !slices.ContainsFunc(args, func(arg string) bool { return !slices.Contains(all, arg) }):
+			out = append(out, slices.DeleteFunc(all, func(pair string) bool { return slices.Contains(args, pair) })...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 // completeSilences completes the ids of silences that have not ended.
 func completeSilences(cmd *cobra.Command, o *options, args []string) []string {
 	if len(args) > 0 {
@@ -119,7 +149,9 @@ func completeSilences(cmd *cobra.Command, o *options, args []string) []string {
 	}
 	client := o.client()
 	defer client.Close()
-	list, err := client.Silences(cmd.Context())
+	ctx, cancel := context.WithTimeout(cmd.Context(), time.Second)
+	defer cancel()
+	list, err := client.Silences(ctx)
 	if err != nil {
 		return nil
 	}

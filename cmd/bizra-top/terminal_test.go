@@ -112,7 +112,7 @@ func (x *terminal) press(keys string) {
 
 var keyCodes = map[string]string{
 	"<enter>": "\r", "<esc>": "\x1b", "<tab>": "\t", "<up>": "\x1b[A", "<down>": "\x1b[B", "<right>": "\x1b[C", "<left>": "\x1b[D",
-	"<space>": " ", "<backspace>": "\x7f", "<ctrl-c>": "\x03",
+	"<space>": " ", "<backspace>": "\x7f", "<ctrl-c>": "\x03", "<ctrl-l>": "\x0c", "<ctrl-z>": "\x1a",
 }
 
 // see waits until the screen matches an expression, and returns its groups.

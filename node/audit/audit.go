@@ -29,16 +29,22 @@ type Entry struct {
 	Time     time.Time `json:"time"`
 	Verb     string    `json:"verb"`    // propose, change, keep, revert, undo, redo, save, reload, action, drill, …
 	Outcome  string    `json:"outcome"` // done, refused, failed
-	By       string    `json:"by"`      // name of the peer's user, or "node"
+	By       string    `json:"by"`      // who came how: uid:alice, cert:alice, or node
 	UID      int64     `json:"uid"`     // -1 for the node itself and for a peer over TCP
 	PID      int       `json:"pid,omitempty"`
 	Command  string    `json:"command,omitempty"`  // of the peer's process
 	Terminal string    `json:"terminal,omitempty"` // of the peer's process
-	Subject  string    `json:"subject,omitempty"`  // key of a setting, or target of an action
-	Old      string    `json:"old,omitempty"`
-	New      string    `json:"new,omitempty"`
-	Reason   string    `json:"reason,omitempty"`
-	Change   uint64    `json:"change,omitempty"` // number of the change it is part of
+	// Login is who logged in, as the kernel has kept it; the peer cannot change it.
+	Login string `json:"login,omitempty"`
+	// What the environment of the peer's process claims, which the peer can have say
+	// anything: who called sudo, and from where SSH came.
+	SudoUser string `json:"claims_sudo_user,omitempty"`
+	SSHFrom  string `json:"claims_ssh_from,omitempty"`
+	Subject  string `json:"subject,omitempty"` // key of a setting, or target of an action
+	Old      string `json:"old,omitempty"`
+	New      string `json:"new,omitempty"`
+	Reason   string `json:"reason,omitempty"`
+	Change   uint64 `json:"change,omitempty"` // number of the change it is part of
 }
 
 const (
@@ -130,7 +136,7 @@ func (l *Log) Add(e Entry) error {
 
 // keep numbers an entry and puts it among those that wait. The caller holds mu.
 func (l *Log) keep(e Entry) {
-	for _, text := range []*string{&e.Verb, &e.Outcome, &e.By, &e.Command, &e.Terminal, &e.Subject, &e.Old, &e.New, &e.Reason} {
+	for _, text := range []*string{&e.Verb, &e.Outcome, &e.By, &e.Command, &e.Terminal, &e.Login, &e.SudoUser, &e.SSHFrom, &e.Subject, &e.Old, &e.New, &e.Reason} {
 		*text = printable.Clean(*text, maxField)
 	}
 	l.seq++

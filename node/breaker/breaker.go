@@ -81,9 +81,10 @@ func WithClock(now func() time.Time) Option {
 	return func(b *Breaker) { b.now, b.manual = now, true }
 }
 
-// OnTransition calls f after each change of state, outside the breaker's lock,
-// in the goroutine that caused it, which may be one of the breaker's timer. f may
-// use the breaker.
+// OnTransition calls f after each change of state, outside the breaker's lock, one
+// call at a time and in the order of the changes: in a goroutine that caused a change,
+// which may be one of the breaker's timer. f may use the breaker; what it causes is
+// heard after it. Where f falls behind by more than 1,024 changes the oldest are dropped.
 func OnTransition(f func(Transition)) Option {
 	return func(b *Breaker) { b.onTransition = append(b.onTransition, f) }
 }
@@ -115,15 +116,16 @@ type Breaker struct {
 	since      time.Time
 	generation uint64
 	window     window
-	fresh      bool          // window was made for limits
-	opened     time.Duration // when the page was published
-	collected  uint32        // successes on the page that are in its slice
-	flying     []former      // pages of this generation before that one, oldest first
-	overdue    uint64        // calls under way that are slow already
-	armed      bool          // the next success may open the breaker
-	wait       time.Duration
+	fresh      bool                     // window was made for limits
+	opened     time.Duration            // when the page was published
+	collected  uint32                   // successes on the page that are in its slice
+	flying     []former                 // pages of this generation before that one, oldest first
+	overdue    uint64                   // calls under way that are slow already
+	armed      bool                     // the next success may open the breaker
+	failed     int                      // times in a row that probing has failed
+	tripped    time.Duration            // since start; when it opened last
 	nextProbe  time.Duration            // since start
-	probes     map[uint64]time.Duration // outstanding probes by id, with their deadlines
+	probes     map[uint64]time.Duration // outstanding probes by id, with when they began
 	probeID    uint64
 	passed     int // probes that succeeded in a row
 	lastError  string
@@ -131,6 +133,7 @@ type Breaker struct {
 	wouldOpen  bool   // metrics-only has reported
 	history    []Transition
 	pending    []Transition
+	reporting  bool // one goroutine reports what is pending
 
 	// The clock; see tick and beat.
 	read    time.Duration // what the clock said last
@@ -196,7 +199,7 @@ func (b *Breaker) Trip(reason string) {
 func (b *Breaker) Reset(reason string) {
 	b.lock()
 	defer b.unlock()
-	b.wait, b.lastError = 0, ""
+	b.failed, b.lastError = 0, ""
 	b.forget()
 	if b.state != Closed {
 		b.move(Closed, reason)

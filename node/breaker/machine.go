@@ -25,6 +25,11 @@ const (
 	flyingSteps = 64
 	// maxFlying bounds the pages that are kept for their calls under way.
 	maxFlying = 1024
+	// lookEvery is how often a breaker that waits looks whether what it waits for was
+	// set anew.
+	lookEvery = time.Second
+	// maxPending bounds the transitions that wait for a callback that is slow.
+	maxPending = 1024
 	// grace is how long a page without calls under way is kept for one who has
 	// just read it and has not been let through yet.
 	grace = 100 * time.Millisecond
@@ -36,14 +41,32 @@ func (b *Breaker) lock() {
 	b.tick()
 }
 
-// unlock publishes what has changed, unlocks, and reports the transitions that
-// were made under the lock.
+// unlock publishes what has changed, unlocks, and reports the transitions that were
+// made under the lock. One goroutine at a time reports, so that they are heard in the
+// order in which they were made: who comes meanwhile leaves his to it.
 func (b *Breaker) unlock() {
 	b.publish()
 	b.arm()
+	if b.reporting || len(b.pending) == 0 {
+		b.mu.Unlock()
+		return
+	}
+	b.reporting = true
+	defer func() { // also when a callback panics
+		b.reporting = false
+		b.mu.Unlock()
+	}()
+	for len(b.pending) > 0 {
+		b.report()
+	}
+}
+
+// report reports what is pending, without the lock, which is held before and after.
+func (b *Breaker) report() {
 	pending := b.pending
 	b.pending = nil
 	b.mu.Unlock()
+	defer b.mu.Lock()
 	for _, t := range pending {
 		for _, f := range b.onTransition {
 			f(t)
@@ -71,6 +94,9 @@ func (b *Breaker) tick() {
 	}
 	b.limits = l
 	b.window.advance(b.elapsed)
+	if b.state == Open {
+		b.nextProbe = b.tripped + b.wait()
+	}
 
 	if pg := b.page.Load(); pg != nil && b.elapsed-b.opened >= b.pageFor() {
 		b.publish()
@@ -118,7 +144,7 @@ func (b *Breaker) publish() {
 		state: uint8(slices.Index(States, b.state)), allows: allows,
 		exact: l.slowAfter < exactBelow, asleep: b.asleep && allows, armed: b.armed,
 		due: !b.prober && (b.state == Open && b.elapsed >= b.nextProbe ||
-			b.state == HalfOpen && len(b.probes)+b.passed < l.probes),
+			b.state == HalfOpen && (len(b.probes)+b.passed < l.probes || b.passed >= l.probes)),
 	}
 	v.enter = allows && !v.asleep && !v.exact && !b.manual
 	v.leave = v.enter && !v.armed
@@ -155,11 +181,11 @@ func (b *Breaker) arm() {
 		}
 	case b.state == Open:
 		if !b.prober && b.elapsed < b.nextProbe {
-			at = b.nextProbe
+			at = min(b.nextProbe, b.elapsed+lookEvery)
 		}
 	case b.state == HalfOpen:
-		for _, deadline := range b.probes {
-			at = min(at, deadline+1)
+		for _, began := range b.probes {
+			at = min(at, began+b.limits.probeTimeout+1, b.elapsed+lookEvery)
 		}
 	}
 	if at == math.MaxInt64 || b.due != 0 && b.due <= at {
@@ -199,9 +225,9 @@ func (b *Breaker) beat() {
 
 // settle draws the consequences of what time has brought.
 func (b *Breaker) settle() {
-	if b.state == HalfOpen {
-		for _, deadline := range b.probes {
-			if b.elapsed > deadline {
+	if b.state == HalfOpen && !b.closes() {
+		for _, began := range b.probes {
+			if b.elapsed > began+b.limits.probeTimeout {
 				b.open("a probe was not answered in time")
 				return
 			}
@@ -214,14 +240,14 @@ func (b *Breaker) settle() {
 func (b *Breaker) probe() Permit {
 	b.settle()
 	if b.state == Open && b.elapsed >= b.nextProbe {
-		b.move(HalfOpen, "probing after "+b.wait.String())
+		b.move(HalfOpen, "probing after "+b.wait().String())
 		b.passed = 0
 	}
 	if b.state != HalfOpen || len(b.probes)+b.passed >= b.limits.probes {
 		return Permit{}
 	}
 	b.probeID++
-	b.probes[b.probeID] = b.elapsed + b.limits.probeTimeout
+	b.probes[b.probeID] = b.elapsed
 	b.publish()
 	return Permit{page: b.page.Load(), began: b.elapsed, probe: b.probeID}
 }
@@ -232,28 +258,47 @@ func (b *Breaker) finishProbe(id uint64, r result) {
 	}
 	delete(b.probes, id)
 	switch {
-	case r.ignored:
 	case r.failed:
 		b.open("probe failed: " + b.lastError)
-	default:
-		if b.passed++; b.passed >= b.limits.probes {
-			b.forget()
-			b.wait = 0
-			b.move(Closed, fmt.Sprintf("%d probes in a row succeeded", b.passed))
+		return
+	case !r.ignored:
+		b.passed++
+	}
+	b.closes()
+}
+
+// closes closes a half-open breaker of which enough probes have passed: as many as are
+// asked for now, which may be fewer than when it opened.
+func (b *Breaker) closes() bool {
+	if b.passed < b.limits.probes {
+		return false
+	}
+	b.forget()
+	b.failed = 0
+	b.move(Closed, fmt.Sprintf("%d probes in a row succeeded", b.passed))
+	return true
+}
+
+// wait is the time from opening to the first probe: open_for, doubled each time in a row
+// that a probe has failed. It follows the settings while it runs.
+func (b *Breaker) wait() time.Duration {
+	wait, longest := b.limits.openFor, max(b.limits.openForMax, b.limits.openFor)
+	for range b.failed {
+		if wait *= 2; wait >= longest {
+			return longest
 		}
 	}
+	return wait
 }
 
 // open moves to open with a wait that doubles each time in a row. Slow calls
 // under way stay in the window, which shows why; their ends count no more.
 func (b *Breaker) open(reason string) {
-	longest := max(b.limits.openForMax, b.limits.openFor)
-	if b.wait == 0 {
-		b.wait = b.limits.openFor
-	} else {
-		b.wait = min(b.wait*2, longest)
+	if b.state == HalfOpen {
+		b.failed++
 	}
-	b.nextProbe = b.elapsed + b.wait
+	b.tripped = b.elapsed
+	b.nextProbe = b.elapsed + b.wait()
 	if b.state == Closed {
 		b.trips++
 		for range min(b.overdue, MaxWindowCalls) {
@@ -333,6 +378,12 @@ func (b *Breaker) tell(t Transition) {
 		b.history = slices.Delete(b.history, 0, 1)
 	}
 	b.history = append(b.history, t)
+	if len(b.onTransition) == 0 {
+		return
+	}
+	if len(b.pending) == maxPending {
+		b.pending = slices.Delete(b.pending, 0, 1)
+	}
 	b.pending = append(b.pending, t)
 }
 

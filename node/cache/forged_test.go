@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
-	"github.com/alicebob/miniredis/v2/server"
+	miniserver "github.com/alicebob/miniredis/v2/server"
 
 	"github.com/bizra/bizra-top/node/cache"
 	"github.com/bizra/bizra-top/node/settings"
@@ -127,7 +127,7 @@ func TestAFullRedisIsStillRead(t *testing.T) {
 	c := build(t, true)
 	get(t, c.Cache, "before", body("v"))
 	eventually(t, "the value is in Redis", func() bool { return written(c) == 1 })
-	c.server.Server().SetPreHook(func(p *server.Peer, cmd string, _ ...string) bool {
+	c.server.Server().SetPreHook(func(p *miniserver.Peer, cmd string, _ ...string) bool {
 		if cmd == "SET" {
 			p.WriteError("OOM command not allowed when used memory > 'maxmemory'.")
 			return true

@@ -254,7 +254,7 @@ func call[T any](ctx context.Context, c *Client, method, path string, body any) 
 		if errors.As(err, &ue) {
 			err = ue.Err
 		}
-		return out, fmt.Errorf("%w at %s: %w", ErrNoAnswer, c.socket, err)
+		return out, c.unreached(err)
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))

@@ -207,14 +207,14 @@ func withCertificate(r *http.Request) *http.Request {
 		return r
 	}
 	subject := r.TLS.VerifiedChains[0][0].Subject
-	p := peer{uid: -1, role: Viewer, name: printable.Clean(subject.CommonName, 60)}
+	p := peer{uid: -1, role: Viewer, name: byCertificate + printable.Clean(subject.CommonName, 60)}
 	for _, unit := range subject.OrganizationalUnit {
 		p.role = max(p.role, roleUnits[unit])
 	}
-	if p.name == "" || p.name == node.name {
-		p.name = "certificate " + r.TLS.VerifiedChains[0][0].SerialNumber.Text(16)
+	if p.name == byCertificate {
+		p.name += "serial " + r.TLS.VerifiedChains[0][0].SerialNumber.Text(16)
 	}
-	p.command = "TLS from " + r.RemoteAddr
+	p.process.command = "TLS from " + r.RemoteAddr
 	return r.WithContext(context.WithValue(r.Context(), peerKey{}, p))
 }
 

@@ -170,7 +170,7 @@ func TestTheDoorOverTLSKnowsRoles(t *testing.T) {
 	}
 	found := false
 	for _, e := range entries {
-		found = found || e.By == "ada" && e.UID == -1 && e.Outcome == "done" && e.Subject == "pool.limit" && strings.HasPrefix(e.Command, "TLS from 127.0.0.1:")
+		found = found || e.By == "cert:ada" && e.UID == -1 && e.Outcome == "done" && e.Subject == "pool.limit" && strings.HasPrefix(e.Command, "TLS from 127.0.0.1:")
 	}
 	if !found {
 		t.Errorf("the trail does not say who: %+v", entries)
@@ -356,5 +356,36 @@ func TestPeerNamesAreCleaned(t *testing.T) {
 		if _, err := c.Revert(t.Context(), "last"); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// Whoever comes with a certificate named after a user, or after the node itself, is told
+// apart from them, in the trail and in the events.
+func TestACertificateNamedRootIsNotRoot(t *testing.T) {
+	r, a := serve(t), newAuthority(t)
+	address := a.door(r, make(chan error, 1))
+	for _, name := range []string{"root", "node", "uid:root", ""} {
+		a.sign("imposter", &x509.Certificate{Subject: pkix.Name{CommonName: name, OrganizationalUnit: []string{"bizra-admin"}},
+			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+		c := a.client(address, "imposter")
+		if _, err := c.Change(t.Context(), change("pool.limit", "9")); err != nil {
+			t.Fatal(err)
+		}
+		entries, err := c.Audit(t.Context(), 1)
+		look, err2 := c.Look(t.Context(), 0)
+		if err != nil || err2 != nil || len(entries) != 1 || len(look.Events) == 0 {
+			t.Fatal(entries, err, err2)
+		}
+		by, actor := entries[0].By, look.Events[len(look.Events)-1].Actor
+		if !strings.HasPrefix(by, "cert:"+name) || actor != by || entries[0].UID != -1 || name == "" && !strings.HasPrefix(by, "cert:serial ") {
+			t.Errorf("%q appears as %q, in the events as %q", name, by, actor)
+		}
+	}
+	if _, err := r.Change(t.Context(), change("pool.limit", "10")); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := r.Audit(t.Context(), 1)
+	if err != nil || !strings.HasPrefix(entries[0].By, "uid:") {
+		t.Errorf("%+v %v", entries, err)
 	}
 }

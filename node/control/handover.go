@@ -11,11 +11,7 @@ import (
 // returns the live values that are kept, for the process that takes over. The server
 // must have been closed.
 func (s *Server) HandOver(pid int) []settings.Change {
-	s.changes.mu.Lock()
-	defer s.changes.mu.Unlock()
-	for _, t := range s.changes.trials() {
-		s.revert(t, "the node is handed over to another process")
-	}
+	s.changes.RevertAll("the node is handed over to another process")
 	live := s.host.Registry.Live()
 	s.record(node, audit.Entry{Verb: "handover", Outcome: "done", New: fmt.Sprintf("process %d", pid),
 		Reason: fmt.Sprintf("%d live values go along", len(live))})

@@ -49,7 +49,7 @@ func (s *Server) act(_ http.ResponseWriter, r *http.Request) (any, error) {
 	}
 	i := slices.IndexFunc(s.host.Operations, func(o Operation) bool { return o.ID == req.ID })
 	if i < 0 {
-		return nil, &Problem{http.StatusNotFound, fmt.Sprintf("there is no action %q; GET /v1/actions lists them", req.ID)}
+		return nil, &Problem{http.StatusNotFound, fmt.Sprintf("there is no action %q; `bizra-top actions`, or GET /v1/actions, lists them", req.ID)}
 	}
 	o := s.host.Operations[i]
 	if targets := o.describe().Targets; o.TargetsNow != nil && !slices.Contains(targets, req.Target) {

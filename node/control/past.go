@@ -22,6 +22,9 @@ type Past interface {
 	// Comparison returns what the condition of a rule compares, over a span that ends
 	// at a moment.
 	Comparison(ctx context.Context, condition string, end time.Time, span, step time.Duration) (Comparison, error)
+	// AlertsBetween returns when alerts began and ended to fire between two moments,
+	// oldest first, and how far back it goes.
+	AlertsBetween(ctx context.Context, from, to time.Time) (list []Event, since time.Time, err error)
 	// SettingsAt returns the numbers of the settings in force at a moment, by key.
 	SettingsAt(ctx context.Context, at time.Time) (map[string]float64, error)
 }
@@ -58,7 +61,7 @@ func (s *Server) comparison(_ http.ResponseWriter, r *http.Request) (any, error)
 			return s.host.Observer.Comparison(r.Context(), a.Expr, end, span, step)
 		}
 	}
-	return nil, &Problem{http.StatusNotFound, fmt.Sprintf("there is no alert %q; GET /v1/alerts lists them", r.PathValue("name"))}
+	return nil, &Problem{http.StatusNotFound, fmt.Sprintf("there is no alert %q; `bizra-top alerts --all`, or GET /v1/alerts, lists them", r.PathValue("name"))}
 }
 
 // Comparison returns both sides of an alert's condition over a span that ends at a

@@ -8,13 +8,11 @@ import (
 	"net/http"
 	"os"
 	"os/user"
-	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
-	"github.com/bizra/bizra-top/node/printable"
+	"github.com/bizra/bizra-top/node/control/trial"
 	"github.com/bizra/bizra-top/node/settings"
 )
 
@@ -33,13 +31,17 @@ func (r Role) String() string { return [...]string{"nobody", "viewer", "operator
 
 // peer is who is at the other end.
 type peer struct {
-	name     string
-	uid      int64 // -1 for the node itself
-	pid      int
-	command  string
-	terminal string
-	role     Role
+	name    string // uid:alice, cert:alice, or node
+	uid     int64  // -1 for the node itself and for a certificate
+	pid     int
+	process process
+	role    Role
 }
+
+// node is who acts when nobody does.
+var node = peer{name: "node", uid: -1}
+
+func (p peer) owner() trial.Owner { return trial.Owner{Name: p.name, UID: p.uid, Asker: p} }
 
 type peerKey struct{}
 
@@ -63,33 +65,16 @@ func (s *Server) withPeer(ctx context.Context, conn net.Conn) context.Context {
 	if raw.Control(func(fd uintptr) { uid, gid, pid, err = credentials(int(fd)) }) != nil || err != nil {
 		return ctx
 	}
-	p := peer{uid: int64(uid), pid: pid, name: "uid " + strconv.Itoa(int(uid))}
+	p := peer{uid: int64(uid), pid: pid, name: userName(strconv.Itoa(int(uid)))}
 	groups := []string{strconv.Itoa(int(gid))}
 	if u, err := user.LookupId(strconv.Itoa(int(uid))); err == nil {
-		p.name = printable.Clean(u.Username, 60)
 		if more, err := u.GroupIds(); err == nil {
 			groups = append(groups, more...)
 		}
 	}
 	p.role = s.roleOf(uid, groups)
-	p.command, p.terminal = ofProcess(p.pid)
+	p.process = processOf(p.pid, uid)
 	return context.WithValue(ctx, peerKey{}, p)
-}
-
-// ofProcess returns the command and the terminal of a process as far as they can be
-// seen. They are what the process says of itself: for the trail, not for a decision.
-func ofProcess(pid int) (command, terminal string) {
-	proc := filepath.Join("/proc", strconv.Itoa(pid))
-	name, err := os.ReadFile(filepath.Join(proc, "comm"))
-	if err == nil {
-		command = printable.Clean(strings.TrimSpace(string(name)), 40)
-	}
-	for _, fd := range []string{"0", "1", "2"} {
-		if at, err := os.Readlink(filepath.Join(proc, "fd", fd)); err == nil && (strings.HasPrefix(at, "/dev/pts/") || strings.HasPrefix(at, "/dev/tty")) {
-			return command, printable.Clean(strings.TrimPrefix(at, "/dev/"), 40)
-		}
-	}
-	return command, ""
 }
 
 // Access says which groups may use the socket beside the node's own user and root.

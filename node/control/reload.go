@@ -52,9 +52,7 @@ func (s *Server) refusedReload(path string, err error) error {
 
 // reasons says of each key why a reload did not move it.
 func (s *Server) reasons(keys []string) []string {
-	s.changes.mu.Lock()
-	trial := s.changes.onTrial()
-	s.changes.mu.Unlock()
+	held := s.changes.OnTrial()
 	out := make([]string, len(keys))
 	for i, key := range keys {
 		out[i] = key
@@ -63,7 +61,7 @@ func (s *Server) reasons(keys []string) []string {
 		case err != nil:
 		case found.Restart:
 			out[i] += " (read at start only)"
-		case slices.Contains(trial, key):
+		case slices.Contains(held, key):
 			out[i] += " (on trial)"
 		default:
 			out[i] += " (decided by " + string(found.Source) + ")"

@@ -1,8 +1,7 @@
 package control
 
 import (
-	"time"
-
+	"github.com/bizra/bizra-top/node/control/trial"
 	"github.com/bizra/bizra-top/node/settings"
 )
 
@@ -47,15 +46,10 @@ type ChangeRequest struct {
 }
 
 // Trial is a change that was made. While it is on trial it has a deadline.
-type Trial struct {
-	ID       uint64    `json:"id"`
-	Changes  []Changed `json:"changes"`
-	By       string    `json:"by"`
-	Since    time.Time `json:"since"`
-	Deadline time.Time `json:"deadline"` // zero when it is kept
-	Guard    string    `json:"guard,omitempty"`
-	Reason   string    `json:"reason,omitempty"`
-}
+type Trial = trial.Trial
+
+// Changed is one tunable's old and new value.
+type Changed = trial.Changed
 
 // SaveRequest asks to write what is kept to the overrides file.
 type SaveRequest struct {
@@ -85,14 +79,6 @@ type ChangeResult struct {
 	Changes  []Changed `json:"changes"`
 	Warnings []string  `json:"warnings,omitempty"`
 	Trial    *Trial    `json:"trial,omitempty"` // when it is on trial
-}
-
-// Changed is one tunable's old and new value.
-type Changed struct {
-	Key  string `json:"key"`
-	Old  string `json:"old"`
-	New  string `json:"new"`
-	Risk string `json:"risk"`
 }
 
 // Action is something an operator can do by hand.

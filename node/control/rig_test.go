@@ -40,6 +40,9 @@ func (observer) HistoryUntil(_ context.Context, end time.Time, _, _ time.Duratio
 func (observer) Comparison(_ context.Context, condition string, end time.Time, _, _ time.Duration) (control.Comparison, error) {
 	return control.Comparison{Values: []control.Series{{Label: condition, Points: []control.Point{{T: end.UnixMilli(), V: 1}}}}}, nil
 }
+func (observer) AlertsBetween(_ context.Context, from, to time.Time) ([]control.Event, time.Time, error) {
+	return []control.Event{{Time: to.Add(-time.Hour), Kind: "alert", Severity: "bad", Subject: "A", Text: "firing"}}, from, nil
+}
 func (observer) SettingsAt(_ context.Context, at time.Time) (map[string]float64, error) {
 	return map[string]float64{"pool.limit": float64(at.UnixMilli())}, nil
 }
@@ -47,14 +50,16 @@ func (observer) ServeHTTP(w http.ResponseWriter, _ *http.Request) { w.WriteHeade
 
 type rig struct {
 	*control.Client
-	server *control.Server
-	trail  *audit.Log
-	dir    string
-	guard  atomic.Pointer[string] // the guard that holds
-	limit  *settings.Value[int]
-	events *control.Events
-	forced map[string]string
-	socket string
+	server  *control.Server
+	trail   *audit.Log
+	dir     string
+	guard   atomic.Pointer[string]                                      // the guard that holds
+	ask     atomic.Pointer[func(context.Context, string) (bool, error)] // answers for guards, where it is set
+	limit   *settings.Value[int]
+	started atomic.Pointer[time.Time]
+	events  *control.Events
+	forced  map[string]string
+	socket  string
 }
 
 func serve(t *testing.T) *rig {
@@ -86,7 +91,13 @@ func serveIn(t *testing.T, dir string) *rig {
 	}
 	r.server = control.NewServer(l, control.Host{
 		Registry: reg, Gatherer: prometheus.NewRegistry(), Events: r.events, Observer: observer{}, Prometheus: observer{},
-		Node:     func() control.Node { return control.Node{Name: "n"} },
+		Node: func() control.Node {
+			n := control.Node{Name: "n"}
+			if at := r.started.Load(); at != nil {
+				n.Started = *at
+			}
+			return n
+		},
 		Breakers: func() []control.Breaker { return nil }, Upstreams: func() []control.Upstream { return nil },
 		Pool: func() control.Pool { return control.Pool{} }, Tiers: func() []control.Tier { return nil }, Warming: func() control.Warming { return control.Warming{} },
 		HotKeys: func(n int) []control.HotKey { return make([]control.HotKey, n) },
@@ -98,7 +109,10 @@ func serveIn(t *testing.T, dir string) *rig {
 		},
 		Alerts: func() []control.Alert { return []control.Alert{{Name: "A", Expr: "g > 2"}} }, Silencer: silencer{}, Changed: func() {},
 		Audit: trail, Overrides: filepath.Join(dir, "overrides.yaml"),
-		Condition: func(_ context.Context, guard string) (bool, error) {
+		Condition: func(ctx context.Context, guard string) (bool, error) {
+			if ask := r.ask.Load(); ask != nil {
+				return (*ask)(ctx, guard)
+			}
 			if guard == "(" {
 				return false, errors.New("unclosed left parenthesis")
 			}

@@ -36,7 +36,11 @@ func (noDrill) Lift(string) (what []string, e error) { return nil, nil }
 
 type blind struct{ Past }
 
-func (blind) Panels() []Panel                        { return nil }
+func (blind) Panels() []Panel   { return nil }
+func (blind) Latest() time.Time { return time.Now() }
+func (blind) AlertsBetween(context.Context, time.Time, time.Time) ([]Event, time.Time, error) {
+	return nil, time.Time{}, nil
+}
 func (blind) Now(context.Context) map[string][]Value { return nil }
 func (blind) History(context.Context, time.Duration, time.Duration) (map[string][]Series, error) {
 	return nil, nil

@@ -22,26 +22,28 @@ func (s *Server) save(_ http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, err
 	}
 	p := peerOf(r)
-	defer s.changes.hold()()
-	result := SaveResult{Path: s.host.Overrides, OnTrial: s.changes.onTrial(), Differences: []settings.Difference{}}
-	file, differences, err := s.host.Registry.Overrides(result.OnTrial)
+	// One after the other. Changes do not wait for the disk meanwhile, and neither does
+	// what reverts them.
+	s.saving.Lock()
+	defer s.saving.Unlock()
+	overrides, onTrial, err := s.changes.Overrides()
 	if err != nil {
 		return nil, err
 	}
-	result.Differences = append(result.Differences, differences...)
+	result := SaveResult{Path: s.host.Overrides, OnTrial: onTrial, Differences: append([]settings.Difference{}, overrides.Differences...)}
 	if req.DryRun {
 		return result, nil
 	}
-	if result.Backup, err = replaceFile(s.host.Overrides, file); err != nil {
+	if result.Backup, err = replaceFile(s.host.Overrides, overrides.File); err != nil {
 		return nil, s.refuse(p, audit.Entry{Verb: "save"}, fmt.Errorf("save the overrides: %w", err))
 	}
-	s.host.Registry.Saved(result.OnTrial)
+	s.changes.Saved(overrides)
 	result.Saved = true
-	for _, d := range differences {
+	for _, d := range overrides.Differences {
 		s.record(p, audit.Entry{Verb: "save", Outcome: "done", Subject: d.Key, Old: d.Old, New: d.New})
 	}
 	s.host.Events.Add(Event{Kind: "change", Severity: "info", Subject: "overrides",
-		Text: fmt.Sprintf("saved: %d differences, in %s", len(differences), s.host.Overrides), Actor: p.name})
+		Text: fmt.Sprintf("saved: %d differences, in %s", len(overrides.Differences), s.host.Overrides), Actor: p.name})
 	s.host.Changed()
 	return result, nil
 }
@@ -111,19 +113,13 @@ func (s *Server) audit(_ http.ResponseWriter, r *http.Request) (any, error) {
 // it or none. What a stronger source decides, what is on trial and what is read at
 // start only stays; those keys are told of and returned.
 func (s *Server) Reload(source settings.Source, batch []settings.Change, why string) (changed []Changed, unmoved []string, err error) {
-	defer s.changes.hold()()
-	applied, unmoved, err := s.host.Registry.Replace(source, batch)
+	changed, err = s.changes.Reload(why, func() (applied []settings.Applied, err error) {
+		applied, unmoved, err = s.host.Registry.Replace(source, batch)
+		return applied, err
+	})
 	if err != nil {
 		s.record(node, audit.Entry{Verb: "reload", Outcome: "refused", Reason: err.Error()})
 		return nil, nil, err
-	}
-	for _, c := range s.result(applied, true).Changes {
-		if c.Old != c.New {
-			changed = append(changed, c)
-		}
-	}
-	if len(changed) > 0 {
-		s.tell(node, "reload", why, 0, changed)
 	}
 	return changed, unmoved, nil
 }

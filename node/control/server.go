@@ -24,6 +24,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/bizra/bizra-top/node/audit"
+	"github.com/bizra/bizra-top/node/control/trial"
 	"github.com/bizra/bizra-top/node/settings"
 )
 
@@ -84,7 +85,8 @@ type Server struct {
 	host     Host
 	listener net.Listener
 	http     *http.Server
-	changes  changes
+	changes  *trial.Book
+	saving   sync.Mutex
 	refusals rate.Sometimes
 	fleet    atomic.Pointer[Certificates] // nil while the door is not open over TCP
 }
@@ -97,24 +99,24 @@ var ErrRunning = errors.New("a node already answers on this socket")
 // on is replaced; one that is alive is ErrRunning; anything else at path, symbolic
 // links included, is left alone.
 func Listen(path string, groups Groups) (net.Listener, error) {
-	if len(path) > 107 {
-		return nil, fmt.Errorf("the socket path %s is longer than the 107 bytes a unix socket may have; choose another with --socket", path)
+	if len(path) > maxSocketPath {
+		return nil, fmt.Errorf("the path of the control socket %s has %d bytes, a unix socket may have %d; choose a shorter --state-dir or --socket", path, len(path), maxSocketPath)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("create the folder of the control socket: %w", err)
+		return nil, Unfit("the folder of the control socket", filepath.Dir(path), "--socket", err)
 	}
 	if info, err := os.Lstat(path); err == nil {
 		if info.Mode()&os.ModeSocket == 0 {
-			return nil, fmt.Errorf("%s is in the way and is not a socket; choose another path with --socket", path)
+			return nil, fmt.Errorf("%s is in the way and is not a socket; move it away, or choose another path with --socket", path)
 		}
 		if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
 			_ = conn.Close()
 			return nil, fmt.Errorf("%w: %s", ErrRunning, path)
 		} else if !errors.Is(err, unix.ECONNREFUSED) {
-			return nil, fmt.Errorf("cannot tell whether a node answers on %s: %w", path, err)
+			return nil, fmt.Errorf("cannot tell whether a node answers on the control socket: %w", NewClient(path).unreached(err))
 		}
 		if err := os.Remove(path); err != nil {
-			return nil, fmt.Errorf("remove the stale control socket: %w", err)
+			return nil, Unfit("the control socket that is left over", path, "--socket", err)
 		}
 	}
 	mask := 0o177
@@ -128,7 +130,7 @@ func Listen(path string, groups Groups) (net.Listener, error) {
 	l, err := net.Listen("unix", path)
 	unix.Umask(old)
 	if err != nil {
-		return nil, fmt.Errorf("open the control socket: %w", err)
+		return nil, Unfit("the control socket", path, "--socket", err)
 	}
 	return l, nil
 }
@@ -146,9 +148,8 @@ func letThrough(dir string) error {
 
 // NewServer returns a server of host on a listener from Listen.
 func NewServer(l net.Listener, host Host) *Server {
-	s := &Server{host: host, listener: l, changes: changes{touched: map[string]touch{}, wake: make(chan struct{}, 1)},
-		refusals: rate.Sometimes{First: 10, Interval: time.Second}}
-	s.changes.shown.Store(&shown{})
+	s := &Server{host: host, listener: l, refusals: rate.Sometimes{First: 10, Interval: time.Second}}
+	s.changes = trial.New(trial.Options{Registry: host.Registry, Condition: host.Condition, Report: s.tell})
 	s.http = &http.Server{
 		Handler:           s.routes(),
 		ReadHeaderTimeout: 5 * time.Second,
@@ -166,7 +167,7 @@ func NewServer(l net.Listener, host Host) *Server {
 func (s *Server) Serve() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	var watching sync.WaitGroup
-	watching.Go(func() { s.watch(ctx) })
+	watching.Go(func() { s.changes.Run(ctx) })
 	defer watching.Wait()
 	defer cancel()
 	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
@@ -217,7 +218,7 @@ func (s *Server) verbs() []verb {
 		{"GET /v1/changes", Viewer, s.kept},
 		{"POST /v1/changes", Operator, s.change},
 		{"POST /v1/changes/{id}/keep", Operator, s.keep},
-		{"POST /v1/changes/{id}/revert", Operator, s.revertNow},
+		{"POST /v1/changes/{id}/revert", Operator, s.revert},
 		{"POST /v1/undo", Operator, s.undo},
 		{"POST /v1/redo", Operator, s.redo},
 		{"POST /v1/save", Admin, s.save},
@@ -227,6 +228,7 @@ func (s *Server) verbs() []verb {
 		{"GET /v1/outcomes", Viewer, s.outcomes},
 		{"GET /v1/hotkeys", Viewer, s.hotKeys},
 		{"GET /v1/events", Viewer, s.events},
+		{"GET /v1/events/until", Viewer, s.eventsUntil},
 		{"GET /v1/alerts", Viewer, func(http.ResponseWriter, *http.Request) (any, error) { return s.host.Alerts(), nil }},
 		{"GET /v1/alerts/{name}/history", Viewer, s.comparison},
 		{"GET /v1/silences", Viewer, s.silences},
@@ -339,12 +341,12 @@ func (s *Server) look(_ http.ResponseWriter, r *http.Request) (any, error) {
 	}
 	since, _ := strconv.ParseUint(r.URL.Query().Get("since"), 10, 64)
 	events, last := s.host.Events.Since(since)
-	changes := s.changes.shown.Load()
+	changes := s.changes.Shown()
 	return Look{
 		Time: time.Now(), Node: s.host.Node(), Revision: s.host.Registry.Revision(),
 		Panels: s.host.Observer.Now(r.Context()), Breakers: s.host.Breakers(), Upstreams: s.host.Upstreams(),
 		Pool: s.host.Pool(), Tiers: s.host.Tiers(), Warming: s.host.Warming(), Alerts: s.host.Alerts(),
-		Events: events, LastEvent: last, Undoable: changes.undo, Redoable: changes.redo, Trials: changes.trials,
+		Events: events, LastEvent: last, Undoable: changes.Undo, Redoable: changes.Redo, Trials: changes.Trials,
 		Unsaved: s.host.Registry.Unsaved(), Role: peerOf(r).role.String(),
 	}, nil
 }
@@ -373,15 +375,6 @@ func (s *Server) hotKeys(_ http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, &Problem{http.StatusBadRequest, fmt.Sprintf("limit must be from 1 to %d", MaxHotKeys)}
 	}
 	return s.host.HotKeys(limit), nil
-}
-
-func (s *Server) events(_ http.ResponseWriter, r *http.Request) (any, error) {
-	since, err := strconv.ParseUint(r.URL.Query().Get("since"), 10, 64)
-	if err != nil && r.URL.Query().Get("since") != "" {
-		return nil, &Problem{http.StatusBadRequest, "since must be the number of an event"}
-	}
-	events, _ := s.host.Events.Since(since)
-	return events, nil
 }
 
 // window reads the span and the step of a range.

@@ -58,14 +58,14 @@ func TestSilencesThroughTheDoor(t *testing.T) {
 		t.Errorf("%+v, %v", list, err)
 	}
 	s, err := r.AddSilence(t.Context(), control.SilenceRequest{Matchers: []string{`a="b"`}, For: "2h", Comment: "deploy"})
-	if err != nil || s.Author != me.Username {
+	if err != nil || s.Author != "uid:"+me.Username {
 		t.Errorf("%+v, %v", s, err)
 	}
 	if s, err = r.ExpireSilence(t.Context(), "s/2"); err != nil || s.ID != "s/2" {
 		t.Errorf("%+v, %v", s, err)
 	}
 	a, err := r.Acknowledge(t.Context(), control.AcknowledgeRequest{Alert: "A", Comment: "on it"})
-	if err != nil || a.Acknowledged.Author != me.Username {
+	if err != nil || a.Acknowledged.Author != "uid:"+me.Username {
 		t.Errorf("%+v, %v", a, err)
 	}
 	if a, err = r.Withdraw(t.Context(), "00ff"); err != nil || a.Fingerprint != "00ff" {
@@ -91,7 +91,7 @@ func TestSilencesThroughTheDoor(t *testing.T) {
 	}
 	var texts []string
 	for _, e := range events {
-		if e.Actor != me.Username || e.Kind != "alert" {
+		if e.Actor != "uid:"+me.Username || e.Kind != "alert" {
 			t.Errorf("%+v", e)
 		}
 		texts = append(texts, e.Subject+": "+e.Text)

@@ -26,6 +26,8 @@
 //	GET  /v1/outcomes?breaker=NAME     what is in a breaker's window, oldest first
 //	GET  /v1/hotkeys?limit=20     what most of the cache's hits are for, the hottest first
 //	GET  /v1/events?since=N       the event list
+//	GET  /v1/events/until?at=MS   what happened until then, with what the audit trail
+//	                              and the alert history know of it
 //	GET  /v1/alerts               rules and their state
 //	GET  /v1/alerts/{name}/history?span=15m&step=5s&end=MS
 //	GET  /v1/silences             what is silenced
@@ -53,6 +55,8 @@ package control
 
 import (
 	"time"
+
+	"github.com/bizra/bizra-top/node/control/events"
 )
 
 // Node says which node answers.
@@ -294,12 +298,25 @@ type Alert struct {
 }
 
 // Event is something that happened: a change, a transition, an alert, an error.
-type Event struct {
-	Seq      uint64    `json:"seq"`
-	Time     time.Time `json:"time"`
-	Kind     string    `json:"kind"`     // change, action, breaker, alert, drill, upstream, ledger, history, node
-	Severity string    `json:"severity"` // good, info, warn, bad
-	Subject  string    `json:"subject"`
-	Text     string    `json:"text"`
-	Actor    string    `json:"actor,omitempty"`
+type Event = events.Event
+
+// Events is the node's list of what happened.
+type Events = events.List
+
+// NewEvents returns an empty list; see [events.New].
+func NewEvents(hook func(Event)) *Events { return events.New(hook) }
+
+// Happened is what happened up to a moment, from memory and, before what memory has,
+// from what is on disk.
+type Happened struct {
+	Events  []Event  `json:"events"` // oldest first
+	Sources []Source `json:"sources"`
+}
+
+// Source says where some of the events were read.
+type Source struct {
+	Name    string    `json:"name"`              // memory, audit trail, alert history
+	What    string    `json:"what"`              // of it: everything, changes, alerts
+	Since   time.Time `json:"since"`             // how far back it goes; zero for nothing
+	Problem string    `json:"problem,omitempty"` // why it could not be read
 }

@@ -54,17 +54,33 @@ func (r *Registry) Apply(changes []Change) ([]Applied, error) {
 // had no live value, the other sources decide again. What it returns can be taken
 // back in its turn.
 func (r *Registry) TakeBack(applied []Applied) ([]Applied, error) {
-	return r.change(func() (map[string]layers, error) {
-		next := map[string]layers{}
-		for _, a := range applied {
-			e, ok := r.entries[a.Key]
-			if !ok {
-				return nil, r.unknown(a.Key)
-			}
-			next[a.Key] = e.with(SourceLive, a.before)
+	return r.change(func() (map[string]layers, error) { return r.before(applied) })
+}
+
+// PlanTakeBack says what TakeBack would do, and does nothing. Where the relations
+// between settings forbid it, it says what they forbid, with the error.
+func (r *Registry) PlanTakeBack(applied []Applied) ([]Applied, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	next, err := r.before(applied)
+	if err != nil {
+		return nil, err
+	}
+	_, out, err := r.plan(next)
+	return out, err
+}
+
+// before returns the layers that were before a change. The lock is held.
+func (r *Registry) before(applied []Applied) (map[string]layers, error) {
+	next := map[string]layers{}
+	for _, a := range applied {
+		e, ok := r.entries[a.Key]
+		if !ok {
+			return nil, r.unknown(a.Key)
 		}
-		return next, nil
-	})
+		next[a.Key] = e.with(SourceLive, a.before)
+	}
+	return next, nil
 }
 
 // Replace puts what a source now says in the place of what it said, all or none,

@@ -18,19 +18,28 @@ type Difference struct {
 	Note string `json:"note,omitempty"` // why saving will not decide the setting
 }
 
+// Overridden is an overrides file that is to be written.
+type Overridden struct {
+	File        []byte
+	Differences []Difference // from what was saved before
+
+	texts  map[string]string
+	except []string
+}
+
 // Overrides returns the overrides file that keeps the values in force over a
 // restart, and how it differs from what was saved before. A value that the
 // configuration has already needs no override. Live values of the keys in except
 // are left out: they are on trial.
-func (r *Registry) Overrides(except []string) (file []byte, differences []Difference, err error) {
+func (r *Registry) Overrides(except []string) (Overridden, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	save := map[string]string{}
+	o := Overridden{texts: map[string]string{}, except: except}
 	for _, key := range slices.Sorted(maps.Keys(r.entries)) {
 		e := r.entries[key]
 		text, ok := e.kept(slices.Contains(except, key))
 		if ok {
-			save[key] = text
+			o.texts[key] = text
 		}
 		was, had := e.layers[SourceOverrides]
 		if ok == had && text == was {
@@ -48,22 +57,24 @@ func (r *Registry) Overrides(except []string) (file []byte, differences []Differ
 				}
 			}
 		}
-		differences = append(differences, d)
+		o.Differences = append(o.Differences, d)
 	}
 	var b strings.Builder
 	b.WriteString("# Written by bizra-top: changes that were kept. They go before the configuration\n" +
 		"# file, and behind the environment and flags.\n")
+	texts := maps.Clone(o.texts)
 	for _, u := range r.unknownRows {
-		save[u.Key] = u.Value
+		texts[u.Key] = u.Value
 	}
-	for _, key := range slices.Sorted(maps.Keys(save)) {
-		line, err := yaml.Marshal(map[string]string{key: save[key]})
+	for _, key := range slices.Sorted(maps.Keys(texts)) {
+		line, err := yaml.Marshal(map[string]string{key: texts[key]})
 		if err != nil {
-			return nil, nil, fmt.Errorf("write %s: %w", key, err)
+			return Overridden{}, fmt.Errorf("write %s: %w", key, err)
 		}
 		b.Write(line)
 	}
-	return []byte(b.String()), differences, nil
+	o.File = []byte(b.String())
+	return o, nil
 }
 
 // KeepUnknown has Overrides write rows with settings that are unknown as they were, so that
@@ -82,26 +93,35 @@ func (r *Registry) Unknown() []Unknown {
 }
 
 // Saved says that what Overrides returned is on disk: live values have become
-// overrides.
-func (r *Registry) Saved(except []string) {
+// overrides. What was changed since then stays live. It returns, by key, what a
+// setting would have been without its live value until now, where that is different
+// now: [Pinned] takes it.
+func (r *Registry) Saved(o Overridden) (moved map[string]string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	moved = map[string]string{}
 	for key, e := range r.entries {
-		trial := slices.Contains(except, key)
-		text, ok := e.kept(trial)
-		next := maps.Clone(e.layers)
-		delete(next, SourceOverrides)
-		if ok {
+		before, _ := e.layers.without(SourceLive).strongest()
+		next := e.layers.without(SourceOverrides)
+		if text, ok := o.texts[key]; ok {
 			next[SourceOverrides] = text
 		}
 		// A value that would lose against environment or flag stays live.
-		if winner, _ := next.without(SourceLive).strongest(); !trial && winner == e.text {
+		winner, _ := next.without(SourceLive).strongest()
+		if winner == e.text && !slices.Contains(o.except, key) {
 			delete(next, SourceLive)
+		}
+		if text, _ := next.strongest(); text != e.text { // taken back since
+			next[SourceLive] = e.text
+		}
+		if winner != before {
+			moved[key] = before
 		}
 		e.layers = next
 		_, e.source = next.strongest()
 	}
 	r.revision++
+	return moved
 }
 
 // Unsaved returns how many settings have a value that a restart would lose.
@@ -153,6 +173,18 @@ func Joined(first, second []Applied) []Applied {
 			continue
 		}
 		out[i].New = a.New
+	}
+	return out
+}
+
+// Pinned is a change whose being taken back leads to where it would have led before
+// the sources of some settings moved; moved is what [Registry.Saved] returned.
+func Pinned(applied []Applied, moved map[string]string) []Applied {
+	out := slices.Clone(applied)
+	for i := range out {
+		if text, ok := moved[out[i].Key]; ok && out[i].before == nil {
+			out[i].before = &text
+		}
 	}
 	return out
 }

@@ -25,7 +25,6 @@ type Registry struct {
 
 type entry struct {
 	spec    Spec
-	def     string
 	text    string
 	started string
 	source  Source
@@ -97,7 +96,7 @@ func declare[T any](r *Registry, s Spec, def T, c codec[T]) *Value[T] {
 		panic("settings: " + s.Key + " has no doc")
 	}
 	p.store()
-	e.def, e.text, e.started, e.number = p.text, p.text, p.text, p.number
+	e.text, e.started, e.number = p.text, p.text, p.number
 	e.layers[SourceDefault] = p.text
 
 	r.mu.Lock()
@@ -206,7 +205,7 @@ func (r *Registry) Revision() uint64 {
 
 func (e *entry) snapshot() Setting {
 	return Setting{
-		Spec: e.spec, Default: e.show(e.def), Text: e.show(e.text), Started: e.show(e.started),
+		Spec: e.spec, Default: e.show(e.layers[SourceDefault]), Text: e.show(e.text), Started: e.show(e.started),
 		Number: e.number, Numeric: e.isNum, Source: e.source,
 	}
 }

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -46,6 +47,9 @@ func (r *Registry) ParseEnvironment(environ []string) ([]Change, error) {
 	return changes, errors.Join(problems...)
 }
 
+// byteOrderMark is what some editors put before UTF-8.
+const byteOrderMark = "\ufeff"
+
 // Bounds of a configuration file; the reference of all settings has 30 KiB.
 const (
 	maxYAMLDepth = 8
@@ -77,7 +81,12 @@ func (r *Registry) parseYAML(name string, data []byte, keep bool) ([]Change, []U
 	if len(data) > maxYAML {
 		return nil, nil, fmt.Errorf("%s: %d bytes are more than the %d of a configuration file", name, len(data), maxYAML)
 	}
-	file, err := parser.ParseBytes(data, 0)
+	for _, mark := range []string{"\xff\xfe", "\xfe\xff"} {
+		if bytes.HasPrefix(data, []byte(mark)) {
+			return nil, nil, fmt.Errorf("%s: is written in UTF-16; save it as UTF-8", name)
+		}
+	}
+	file, err := parser.ParseBytes(bytes.TrimPrefix(data, []byte(byteOrderMark)), 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %s", name, strings.TrimSpace(err.Error()))
 	}
@@ -149,7 +158,7 @@ func (p *yamlReader) member(prefix string, v *ast.MappingValueNode, depth int) {
 			}
 			parts = append(parts, text)
 		}
-		p.value(key, v.Key, strings.Join(parts, ","))
+		p.value(key, v.Key, strings.Join(parts, ","), value.Values...)
 	default:
 		text, ok := scalar(value)
 		if !ok {
@@ -184,7 +193,9 @@ func scalar(n ast.Node) (string, bool) {
 	return "", false
 }
 
-func (p *yamlReader) value(key string, at ast.Node, text string) {
+// value takes the value of a key; items are those of a list, so that a mistake is told
+// where it is.
+func (p *yamlReader) value(key string, at ast.Node, text string, items ...ast.Node) {
 	if line, ok := p.seen[key]; ok {
 		p.fail(at, &Error{key, "is already set in line " + strconv.Itoa(line)})
 		return
@@ -195,7 +206,9 @@ func (p *yamlReader) value(key string, at ast.Node, text string) {
 		return
 	}
 	if err := p.registry.Check(key, text); err != nil {
-		p.fail(at, err)
+		if !p.itemsFail(key, text, items) {
+			p.fail(at, err)
+		}
 		return
 	}
 	p.changes = append(p.changes, Change{key, text})
@@ -205,6 +218,28 @@ func (r *Registry) has(key string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.entries[key] != nil
+}
+
+// itemsFail tells of the first item of a list with which the list is wrong, and of those
+// behind it that are wrong by themselves; it says whether there are such.
+func (p *yamlReader) itemsFail(key, text string, items []ast.Node) bool {
+	if _, unknown := p.registry.Get(key); unknown != nil || len(items) == 0 {
+		return false
+	}
+	parts := strings.Split(text, ",")
+	first := 0
+	for err := p.registry.Check(key, parts[0]); err == nil; err = p.registry.Check(key, strings.Join(parts[:first+1], ",")) {
+		if first++; first == len(items) {
+			return false
+		}
+	}
+	p.fail(items[first], p.registry.Check(key, strings.Join(parts[:first+1], ",")))
+	for i := first + 1; i < len(items); i++ {
+		if p.registry.Check(key, parts[i]) != nil {
+			p.fail(items[i], &Error{key, strconv.Quote(parts[i]) + " is wrong too"})
+		}
+	}
+	return true
 }
 
 // Check says what is wrong with a value alone, whatever the other settings are.

@@ -34,10 +34,11 @@ func TestRowsOfAnotherVersionAreKept(t *testing.T) {
 	if _, err := r.Apply([]settings.Change{{Key: "pool.limit", Value: "13"}}); err != nil {
 		t.Fatal(err)
 	}
-	file, differences, err := r.Overrides(nil)
-	if err != nil || len(differences) != 1 {
-		t.Fatalf("%+v %v", differences, err)
+	saved, err := r.Overrides(nil)
+	if err != nil || len(saved.Differences) != 1 {
+		t.Fatalf("%+v %v", saved.Differences, err)
 	}
+	file := saved.File
 	// What was written reads the same, by this version and by one that knows the settings.
 	again, _ := declare()
 	settings.Int(again, settings.Spec{Key: "future.bound", Max: 10, Doc: "Bound."}, 1)

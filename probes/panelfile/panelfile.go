@@ -14,6 +14,7 @@
 package panelfile
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -61,7 +62,7 @@ func Parse(file string, data []byte) ([]View, error) {
 	if len(data) > MaxFile {
 		return nil, r.at(1, 1, "%d bytes are more than the %d of a panel file", len(data), MaxFile)
 	}
-	doc, err := yamlparser.ParseBytes(data, 0)
+	doc, err := yamlparser.ParseBytes(bytes.TrimPrefix(data, []byte("\ufeff")), 0) // some editors put it before UTF-8
 	if err != nil {
 		var ye yaml.Error
 		if errors.As(err, &ye) && ye.GetToken() != nil {

@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/settings"
@@ -48,6 +49,11 @@ func (readOnly) Save(context.Context, control.SaveRequest) (control.SaveResult, 
 // Transitions is refused: a Prometheus knows the states, not why.
 func (readOnly) Transitions(context.Context, string) ([]control.Transition, error) {
 	return nil, errors.New("a Prometheus does not know why a breaker moved")
+}
+
+// EventsUntil is refused: events are no metrics.
+func (readOnly) EventsUntil(context.Context, time.Time) (control.Happened, error) {
+	return control.Happened{}, errors.New("a Prometheus keeps no events")
 }
 
 // Outcomes is refused: a Prometheus knows their ratios only.
