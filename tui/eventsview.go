@@ -26,9 +26,9 @@ func (m *model) eventPanels(r rect) []panel {
 
 func (m *model) eventTable(w, h int) []line {
 	cols := []column{
-		{title: "at " + m.nodeNow().Local().Format("MST"), w: 8}, {title: "", w: 6, drop: 2}, {title: "times", w: 7, right: true, drop: 4}, {title: "rate", w: 6, right: true, drop: 5},
-		{title: "kind", w: 8, drop: 3}, {title: "subject", w: 14, grow: 1}, {title: "what happened last", w: 24, grow: 4},
-		{title: "who", w: 10, drop: 1},
+		{title: "at " + m.nodeNow().Local().Format("MST"), w: 8}, {title: "", w: 6, drop: 2}, {title: "times", w: 6, right: true, drop: 1}, {title: "rate", w: 6, right: true, drop: 5},
+		{title: "kind", w: 8, drop: 4}, {title: "subject", w: 14, grow: 1}, {title: "what happened last", w: 24, grow: 4},
+		{title: "who", w: 10, drop: 3},
 	}
 	var rows []row
 	for _, r := range m.eventList() {

@@ -168,7 +168,7 @@ func TestUnconfirmedChangesGoBackWithoutTheirTerminal(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := shell.Start(); err != nil {
+			if err := diesWithTests(shell).Start(); err != nil {
 				t.Fatal(err)
 			}
 			if n, err := out.Read(make([]byte, 500)); n == 0 {

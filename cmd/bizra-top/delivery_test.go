@@ -165,7 +165,7 @@ func TestARealAlertmanagerIsToldOfAlerts(t *testing.T) {
 	var said bytes.Buffer
 	am := exec.Command(program, "--config.file="+conf, "--storage.path="+dir, "--web.listen-address="+address, "--cluster.listen-address=")
 	am.Stdout, am.Stderr = &said, &said
-	if err := am.Start(); err != nil {
+	if err := diesWithTests(am).Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

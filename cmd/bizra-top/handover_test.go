@@ -61,7 +61,7 @@ func open(t *testing.T, program string, args ...string) *site {
 	s.first = exec.Command(program, append([]string{"--headless", "--state-dir", state, "--listen", "127.0.0.1:0",
 		"--upstream.providers", strings.Join(providers, ","), "--validation.confirmations_final", "8"}, args...)...)
 	s.first.Stderr = f
-	if err := s.first.Start(); err != nil {
+	if err := diesWithTests(s.first).Start(); err != nil {
 		t.Fatal(err)
 	}
 	go func() { s.ended <- s.first.Wait() }()

@@ -97,7 +97,7 @@ var announced = regexp.MustCompile(`API on (http://\S+), control socket (\S+)`)
 // start runs the program headless and waits until it answers.
 func start(t *testing.T, program string, args ...string) *process {
 	t.Helper()
-	p := &process{Cmd: exec.Command(program, args...), output: &transcript{up: make(chan []string, 1)}, ended: make(chan error, 1)}
+	p := &process{Cmd: diesWithTests(exec.Command(program, args...)), output: &transcript{up: make(chan []string, 1)}, ended: make(chan error, 1)}
 	p.Stderr = p.output
 	if err := p.Start(); err != nil {
 		t.Fatal(err)

@@ -62,7 +62,7 @@ func startPrometheus(t *testing.T, config string) *server {
 
 func (s *server) start(t *testing.T) {
 	t.Helper()
-	s.cmd = exec.Command(tool(t, "prometheus"), s.args...)
+	s.cmd = diesWithTests(exec.Command(tool(t, "prometheus"), s.args...))
 	s.cmd.Stderr = os.Stderr
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -130,7 +130,7 @@ func TestUnderAServiceManager(t *testing.T) {
 		"--state-dir", filepath.Join(dir, "state"), "--upstream.providers", "p="+chain.URLs()[0], "--listen", "192.0.2.1:1", "--socket", filepath.Join(dir, "unused.sock"))
 	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+m.path, "WATCHDOG_USEC=1000000", "LISTEN_FDS=2", "LISTEN_FDNAMES=api:control")
 	cmd.ExtraFiles, cmd.Stderr = []*os.File{apiFile, doorFile}, output
-	if err := cmd.Start(); err != nil {
+	if err := diesWithTests(cmd).Start(); err != nil {
 		t.Fatal(err)
 	}
 	s := &site{t: t, log: log, first: cmd, ended: make(chan error, 1), url: "http://" + api.Addr().String(), Client: control.NewClient(door.Addr().String())}

@@ -36,7 +36,7 @@ type terminal struct {
 // onTerminal runs the program on a terminal of w by h cells, in an empty folder.
 func onTerminal(t *testing.T, w, h int, program string, args ...string) *terminal {
 	t.Helper()
-	cmd := exec.Command(program, args...)
+	cmd := diesWithTests(exec.Command(program, args...))
 	cmd.Env = append(os.Environ(), "TERM=xterm-256color", "COLORTERM=truecolor", "NO_COLOR=", "XDG_STATE_HOME="+t.TempDir())
 	cmd.Dir = t.TempDir()
 	master, err := pty.StartWithSize(cmd, &pty.Winsize{Cols: uint16(w), Rows: uint16(h)})

@@ -7,6 +7,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(parent) != "" {
+		runAsParent()
+	}
 	code := m.Run()
 	tidy()
 	os.Exit(code)

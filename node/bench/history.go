@@ -54,11 +54,11 @@ var backlogs = []backlog{
 
 // history backfills and prints what it costs to keep and to read.
 func history() error {
-	dir, err := os.MkdirTemp("", "bizra-bench")
+	dir, remove, err := temporary()
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer remove()
 	recorded, err := record(dir)
 	if err != nil {
 		return err

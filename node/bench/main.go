@@ -52,6 +52,7 @@ func main() {
 		if *server != "" {
 			return serve(*server)
 		}
+		endBySignal()
 		for _, m := range []struct {
 			name    string
 			measure func() error

@@ -28,11 +28,11 @@ const observedWarmUp = time.Minute
 // and how fast it is just then, is the same for both. Two processes of one program
 // differ too, so each comparison is of two new ones.
 func observation(rounds int, span time.Duration) error {
-	dir, err := os.MkdirTemp("", "bizra-bench")
+	dir, remove, err := temporary()
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer remove()
 	binary, err := buildNode(dir)
 	if err != nil {
 		return err

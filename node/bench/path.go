@@ -36,7 +36,7 @@ type process struct {
 
 // launch starts a server and waits for the line in which it says where it is.
 func launch(cmd *exec.Cmd, said io.Reader, read func(line string) []string) (*process, error) {
-	if err := cmd.Start(); err != nil {
+	if err := begin(cmd, nil); err != nil {
 		return nil, err
 	}
 	lines := make(chan []string, 1)
@@ -79,7 +79,7 @@ func buildNode(dir string) (string, error) {
 	binary := filepath.Join(dir, "bizra-top")
 	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "./cmd/bizra-top")
 	build.Dir, build.Env = "../..", append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
+	if out, err := output(build); err != nil {
 		return "", fmt.Errorf("build the node: %w\n%s", err, out)
 	}
 	return binary, nil
@@ -116,7 +116,9 @@ func (p *process) address() string { return strings.TrimPrefix(p.urls[0], "http:
 
 func (p *process) end() {
 	_ = p.Process.Signal(syscall.SIGTERM)
-	_ = p.Wait() // how it ended does not matter
+	kill := time.AfterFunc(endWithin, func() { _ = p.Process.Kill() })
+	defer kill.Stop()
+	_ = reap(p.Cmd) // how it ended does not matter
 }
 
 // cpu is the processor time a process has used so far.
@@ -179,11 +181,11 @@ func measure(name string, p *process, l load) (measured, error) {
 
 // path measures the whole path and prints a table.
 func path(rounds int, span time.Duration) error {
-	dir, err := os.MkdirTemp("", "bizra-bench")
+	dir, remove, err := temporary()
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer remove()
 	binary, err := buildNode(dir)
 	if err != nil {
 		return err

@@ -228,9 +228,9 @@ func tidy() {
 }
 
 var folder = sync.OnceValue(func() string {
-	dir, err := os.MkdirTemp("", "bizra-bench")
+	dir, remove, err := temporary()
 	must(err)
-	ends = append(ends, func() { _ = os.RemoveAll(dir) }) // the system cleans its temporary folder too
+	ends = append(ends, remove)
 	return dir
 })
 

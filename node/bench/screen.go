@@ -43,11 +43,11 @@ type cost struct {
 }
 
 func screens() error {
-	dir, err := os.MkdirTemp("", "bizra-bench")
+	dir, remove, err := temporary()
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer remove()
 	binary, err := buildNode(dir)
 	if err != nil {
 		return err
@@ -107,8 +107,8 @@ func (m monitor) measure(size pty.Winsize) (c cost, err error) {
 	cmd := exec.Command(m.args[0], m.args[1:]...)
 	cmd.Env = append(os.Environ(), "TERM=xterm-256color", "COLORTERM=truecolor", "LC_ALL=C.UTF-8", "TMUX=", "SSH_TTY=/dev/pts/0")
 	began := time.Now()
-	tty, err := pty.StartWithSize(cmd, &size)
-	if err != nil {
+	var tty *os.File
+	if err := begin(cmd, func() (err error) { tty, err = pty.StartWithSize(cmd, &size); return err }); err != nil {
 		return c, err
 	}
 	var got drawing
@@ -138,7 +138,7 @@ func (m monitor) measure(size pty.Winsize) (c cost, err error) {
 		case <-time.After(3 * time.Second):
 			err = errors.Join(err, cmd.Process.Kill())
 		}
-		_ = cmd.Wait() // killed or not, it has been measured
+		_ = reap(cmd) // killed or not, it has been measured
 		_ = tty.Close()
 	}()
 
