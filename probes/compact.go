@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/tsdb"
 	"golang.org/x/sys/unix"
 
@@ -28,6 +31,15 @@ const (
 	// a block: four blocks. Sampling stops then.
 	maxHead = 4 * headSpan
 )
+
+// blocks is the making of blocks.
+type blocks struct {
+	failed  atomic.Pointer[error] // why none could be made of the newest samples the last time
+	errors  prometheus.Counter
+	rounds  atomic.Int64 // of keepUp
+	running sync.WaitGroup
+	stop    context.CancelFunc
+}
 
 // canCreate says whether files can be created in the history's folder: the process has
 // descriptors, the disk has inodes and more room than minFree.
@@ -89,7 +101,7 @@ func (h *History) ready() error {
 		return err
 	}
 	head := h.raw().db.Head()
-	if why := h.uncompacted.Load(); why != nil && head.MaxTime()-head.MinTime() > maxHead.Milliseconds() {
+	if why := h.blocks.failed.Load(); why != nil && head.MaxTime()-head.MinTime() > maxHead.Milliseconds() {
 		return fmt.Errorf("the newest samples cannot be written to a block: %w", *why)
 	}
 	return nil
@@ -110,13 +122,13 @@ func (h *History) keepUp(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		h.roundsDone.Add(1)
+		h.blocks.rounds.Add(1)
 		if err == nil {
-			h.uncompacted.Store(nil)
+			h.blocks.failed.Store(nil)
 			continue
 		}
-		h.blockErrors.Inc()
-		if h.uncompacted.Swap(&err) == nil {
+		h.blocks.errors.Inc()
+		if h.blocks.failed.Swap(&err) == nil {
 			h.log.Warn("the newest samples stay in memory: no block can be written", "error", err)
 		}
 	}

@@ -102,8 +102,8 @@ func fillChunks(t *testing.T, h *History) {
 // rounds waits for some rounds of what a history does beside sampling.
 func rounds(t *testing.T, h *History) {
 	t.Helper()
-	seen := h.roundsDone.Load()
-	waitFor(t, "rounds go on", func() bool { return h.roundsDone.Load() >= seen+3 })
+	seen := h.blocks.rounds.Load()
+	waitFor(t, "rounds go on", func() bool { return h.blocks.rounds.Load() >= seen+3 })
 }
 
 // The process died of "next sequence file: too many open files" when its descriptors were
@@ -209,7 +209,7 @@ func TestSamplesThatCannotBecomeBlocksStopSampling(t *testing.T) {
 		t.Errorf("before: %v", err)
 	}
 	why := errors.New("the disk says no")
-	h.uncompacted.Store(&why)
+	h.blocks.failed.Store(&why)
 	head := h.raw().db.Head()
 	if err := h.ready(); (head.MaxTime()-head.MinTime() > maxHead.Milliseconds()) != errors.Is(err, why) {
 		t.Errorf("%v in memory: %v", time.Duration(head.MaxTime()-head.MinTime())*time.Millisecond, err)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -75,15 +74,10 @@ type History struct {
 	// either: each would fail, and say so, at every evaluation.
 	stopped atomic.Bool
 	opened  atomic.Bool
-	// uncompacted is why no block could be made of the newest samples the last time.
-	uncompacted atomic.Pointer[error]
-	blockErrors prometheus.Counter
-	keeping     sync.WaitGroup // keepUp runs
-	stopKeeping context.CancelFunc
-	roundsDone  atomic.Int64 // of keepUp
-	opens       []files.Identity
-	why         atomic.Pointer[string] // why sampling has stopped; nil while it has not
-	newest      atomic.Pointer[anchor] // the newest sample
+	blocks  blocks
+	opens   []files.Identity       // what it has open, of remembered
+	why     atomic.Pointer[string] // why sampling has stopped; nil while it has not
+	newest  atomic.Pointer[anchor] // the newest sample
 	// How often rules write, in nanoseconds: [History.RulesEvery].
 	alertsEvery, recordsEvery atomic.Int64
 }
@@ -93,8 +87,8 @@ type History struct {
 // error if another process has the history open.
 func OpenHistory(dir string, s Settings, log *slog.Logger) (_ *History, err error) {
 	p := boundedParser{parser.NewParser(parser.Options{}), &parsed{}}
-	h := &History{settings: s, dir: dir, log: log, parser: p, blockErrors: prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "bizra_history_block_errors_total", Help: "Times the newest samples could not be written to a block of the history, and stayed in memory."})}
+	h := &History{settings: s, dir: dir, log: log, parser: p, blocks: blocks{errors: prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "bizra_history_block_errors_total", Help: "Times the newest samples could not be written to a block of the history, and stayed in memory."})}}
 	h.engine = &engine{history: h, Engine: promql.NewEngine(promql.EngineOpts{
 		Logger: log, MaxSamples: maxSamples, Timeout: queryTimeout, LookbackDelta: minLookback,
 		EnableAtModifier: true, EnableNegativeOffset: true, Parser: p,
@@ -142,8 +136,8 @@ func OpenHistory(dir string, s Settings, log *slog.Logger) (_ *History, err erro
 	h.opened.Store(true)
 	h.measure()
 	keep, stop := context.WithCancel(context.Background())
-	h.stopKeeping = stop
-	h.keeping.Go(func() { h.keepUp(keep) })
+	h.blocks.stop = stop
+	h.blocks.running.Go(func() { h.keepUp(keep) })
 	return h, nil
 }
 
@@ -190,9 +184,9 @@ func (dropping) Rollback() error                   { return nil }
 // Close ends queries and writes what is in memory to disk.
 func (h *History) Close() error {
 	err := h.engine.Close()
-	if h.stopKeeping != nil {
-		h.stopKeeping()
-		h.keeping.Wait()
+	if h.blocks.stop != nil {
+		h.blocks.stop()
+		h.blocks.running.Wait()
 	}
 	for _, t := range h.tiers {
 		if t.db != nil {
@@ -245,7 +239,7 @@ func (h *History) Range(ctx context.Context, expr string, start, end time.Time, 
 
 // register exports how the history itself does.
 func (h *History) register(reg prometheus.Registerer) {
-	reg.MustRegister(h.blockErrors, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_history_series",
+	reg.MustRegister(h.blocks.errors, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_history_series",
 		Help: "Time series in the newest part of the history."}, func() float64 { return float64(h.raw().db.Head().NumSeries()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_history_set_aside_parts",
 			Help: "Damaged parts of the history that were set aside when the node started."}, func() float64 { return float64(len(h.setAside)) }))

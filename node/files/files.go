@@ -27,7 +27,7 @@ var ErrNotRegular = errors.New("not a regular file")
 var ErrOwner = errors.New("it belongs to another user")
 
 // ErrTooLarge says that a file is larger than it may be.
-var ErrTooLarge = errors.New("too large")
+var ErrTooLarge = errors.New("larger than it may be")
 
 // stateMode is the mode of every state file, folderMode of every state folder.
 const (
@@ -77,7 +77,7 @@ func readAll(f *os.File, most int64) ([]byte, error) {
 		return nil, err
 	}
 	if int64(len(data)) > most {
-		return nil, fmt.Errorf("%s is %w: it has more than %d bytes", f.Name(), ErrTooLarge, most)
+		return nil, fmt.Errorf("%s is %w: more than %d bytes", f.Name(), ErrTooLarge, most)
 	}
 	return data, nil
 }
