@@ -67,7 +67,9 @@ func BenchmarkL2Reads(b *testing.B) {
 			})
 		})
 	}
-	many("shared round trips", func(key string) bool { return l2.get(b.Context(), key, func(Class) time.Duration { return time.Hour }) != nil })
+	many("shared round trips", func(key string) bool {
+		return l2.get(b.Context(), key, func(Class) time.Duration { return time.Hour }) != nil
+	})
 	many("one by one", func(key string) bool {
 		value, err := plain.Get(b.Context(), l2.key(key)).Bytes()
 		if err != nil {
