@@ -27,6 +27,7 @@ import (
 	"github.com/bizra/bizra-top/alerts/silence"
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/printable"
+	"github.com/bizra/bizra-top/node/supervise"
 	"github.com/bizra/bizra-top/probes"
 )
 
@@ -159,7 +160,7 @@ func (e *Evaluator) Run(ctx context.Context) {
 	e.began = time.Now()
 	e.mu.Unlock()
 	var wg sync.WaitGroup
-	wg.Go(e.manager.Run)
+	supervise.Essential(&wg, "alert rules", e.manager.Run)
 	tick := time.NewTicker(min(e.every/2, time.Second))
 	defer tick.Stop()
 	look := time.NewTicker(lookEvery)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/bizra/bizra-top/node/files"
 	"github.com/bizra/bizra-top/node/settings"
+	"github.com/bizra/bizra-top/node/supervise"
 )
 
 // Settings are the tunables of sampling and history.
@@ -137,7 +138,7 @@ func OpenHistory(dir string, s Settings, log *slog.Logger) (_ *History, err erro
 	h.measure()
 	keep, stop := context.WithCancel(context.Background())
 	h.blocks.stop = stop
-	h.blocks.running.Go(func() { h.keepUp(keep) })
+	supervise.Loop(keep, &h.blocks.running, "blocks of the history", h.keepUp)
 	return h, nil
 }
 

@@ -11,10 +11,10 @@ import (
 	"time"
 
 	"github.com/prometheus/prometheus/promql"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/printable"
+	"github.com/bizra/bizra-top/node/supervise"
 )
 
 // Evaluator evaluates PromQL at one moment. [*History] does over the node's own
@@ -84,12 +84,15 @@ func panelsAt(ctx context.Context, e Evaluator, panels []control.Panel, at time.
 // one fails. They are as few as that because an evaluation needs a deep stack: each
 // grows its own but once.
 func eachPanel(ctx context.Context, panels []control.Panel, parallel int, do func(context.Context, control.Panel) error) error {
-	g, ctx := errgroup.WithContext(ctx)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var g supervise.Group
 	var next atomic.Int64
 	for range min(max(parallel, 1), len(panels)) {
 		g.Go(func() error {
 			for i := next.Add(1) - 1; i < int64(len(panels)); i = next.Add(1) - 1 {
 				if err := do(ctx, panels[i]); err != nil {
+					cancel()
 					return err
 				}
 			}

@@ -42,6 +42,7 @@ import (
 	"github.com/bizra/bizra-top/alerts/silence"
 	"github.com/bizra/bizra-top/alerts/statefile"
 	"github.com/bizra/bizra-top/node/control"
+	"github.com/bizra/bizra-top/node/supervise"
 )
 
 // ResendEvery is how often what fires is handed to [Dispatcher.Send] again:
@@ -216,7 +217,7 @@ func (d *Dispatcher) reconcile(ctx context.Context, wg *sync.WaitGroup) {
 			var own context.Context
 			own, r.stop = context.WithCancel(ctx)
 			d.receivers[id] = r
-			wg.Go(func() { r.run(own) })
+			supervise.Loop(own, wg, "receiver of alerts", r.run)
 		}
 	}
 	for id, r := range d.receivers {

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bizra/bizra-top/node/settings"
+	"github.com/bizra/bizra-top/node/supervise"
 	"github.com/bizra/bizra-top/probes/promises"
 )
 
@@ -154,7 +155,7 @@ func startForBench(ctx context.Context, d declared, dir string) (promises.Runnin
 	var ended sync.WaitGroup
 	var failed error
 	serving := make(chan struct{})
-	ended.Go(func() {
+	supervise.Essential(&ended, "node", func() {
 		failed = errors.Join(s.run(ctx, func() { close(serving) }, func(context.Context) {}), sockets.Close(false))
 	})
 	<-serving

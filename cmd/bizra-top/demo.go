@@ -18,6 +18,7 @@ import (
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/devchain"
 	"github.com/bizra/bizra-top/node/settings"
+	"github.com/bizra/bizra-top/node/supervise"
 	"github.com/bizra/bizra-top/probes/load"
 )
 
@@ -109,12 +110,12 @@ func runDemo(cmd *cobra.Command, o *options) error {
 	}
 	return o.serve(ctx, cmd, d, p, func(ctx context.Context, address string) {
 		var wg sync.WaitGroup
-		wg.Go(func() { demoLoad(ctx, "http://"+address) })
-		wg.Go(func() {
+		supervise.Loop(ctx, &wg, "load of the demo", func(ctx context.Context) { demoLoad(ctx, "http://"+address) })
+		supervise.Loop(ctx, &wg, "faults of the demo", func(ctx context.Context) {
 			// It ends with the context, which is no error.
 			_ = chain.Providers[1].RunSchedule(ctx, demoSchedule)
 		})
-		wg.Go(func() { ageKeys(ctx, redis) })
+		supervise.Loop(ctx, &wg, "clock of the embedded Redis", func(ctx context.Context) { ageKeys(ctx, redis) })
 		wg.Wait()
 	})
 }
@@ -138,7 +139,7 @@ func demoLoad(ctx context.Context, address string) {
 	var wg sync.WaitGroup
 	for _, c := range demoLoads {
 		c.Target, c.Subjects = target, subjects
-		wg.Go(func() { _, _ = load.Run(ctx, c) }) // what came of it is the node's to count
+		supervise.Go(&wg, "load of the demo", func() { _, _ = load.Run(ctx, c) }, nil) // what came of it is the node's to count
 	}
 	wg.Wait()
 }

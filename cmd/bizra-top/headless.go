@@ -15,6 +15,7 @@ import (
 
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/handover"
+	"github.com/bizra/bizra-top/node/supervise"
 )
 
 // serveHeadless runs a node as a service: SIGHUP reloads its configuration, SIGUSR2
@@ -70,18 +71,18 @@ func (o *options) serveHeadless(ctx context.Context, cmd *cobra.Command, d decla
 			s.manager.tell(daemon.SdNotifyReady, s.status())
 		}, func(watch context.Context) {
 			var wg sync.WaitGroup
-			wg.Go(func() { o.watch(s, d, log).run(watch, hangups) })
-			wg.Go(func() { s.manager.watch(watch, s.live) })
-			wg.Go(func() {
+			supervise.Loop(watch, &wg, "configuration file", func(ctx context.Context) { o.watch(s, d, log).run(ctx, hangups) })
+			supervise.Loop(watch, &wg, "service manager", func(ctx context.Context) { s.manager.watch(ctx, s.live) })
+			supervise.Essential(&wg, "handover", func() {
 				defer stop()
 				h.wait(again, s, successions)
 			})
-			wg.Go(func() {
+			supervise.Go(&wg, "stopping", func() {
 				<-again.Done()
 				if ctx.Err() != nil {
 					s.manager.tell(daemon.SdNotifyStopping, status("stopping"))
 				}
-			})
+			}, nil)
 			wg.Wait()
 		})
 		stop()

@@ -92,7 +92,7 @@ func TestAConfigurationIsTakenUpOnceItStandsStill(t *testing.T) {
 	w.write("pool: [\n")
 	w.expect("half written", "conf.yaml")
 	w.write(strings.Repeat("#", maxConfig+1))
-	w.expect("too large", "too large")
+	w.expect("too large", "larger than")
 	w.write("pool.limit: 10\n")
 	w.expect("mended", "pool.limit=10")
 	if err := os.Remove(w.path); err != nil {

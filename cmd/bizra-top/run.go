@@ -19,6 +19,7 @@ import (
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/files"
 	"github.com/bizra/bizra-top/node/settings"
+	"github.com/bizra/bizra-top/node/supervise"
 	"github.com/bizra/bizra-top/tui"
 )
 
@@ -90,10 +91,12 @@ func (o *options) serve(ctx context.Context, cmd *cobra.Command, d declared, p p
 	defer stop()
 	besides := o.beside(ctx, s, alongside)
 	served := make(chan error, 1)
-	go func() {
+	var serving sync.WaitGroup
+	defer serving.Wait()
+	supervise.Essential(&serving, "node", func() {
 		err := s.run(ctx, nil, func(ctx context.Context) { o.watch(s, d, log).run(ctx, nil) })
 		served <- errors.Join(err, sockets.Close(false))
-	}()
+	})
 	client := control.NewClient(p.socket)
 	defer client.Close()
 	if o.once {
@@ -108,12 +111,13 @@ func (o *options) serve(ctx context.Context, cmd *cobra.Command, d declared, p p
 // beside runs what runs beside a node; the channel is closed when it has ended.
 func (o *options) beside(ctx context.Context, s *service, alongside func(ctx context.Context, address string)) <-chan struct{} {
 	ended := make(chan struct{})
-	go func() {
+	var running sync.WaitGroup // waited for by the channel
+	supervise.Go(&running, "beside the node", func() {
 		defer close(ended)
 		if alongside != nil {
 			alongside(ctx, s.node.Address())
 		}
-	}()
+	}, nil)
 	return ended
 }
 
@@ -193,7 +197,7 @@ func (o *options) show(ctx context.Context, out io.Writer, client tui.Door, how 
 		}
 		trimming, stop := context.WithCancel(ctx)
 		var trim sync.WaitGroup
-		trim.Go(func() { trimProgram(trimming) })
+		supervise.Go(&trim, "memory of the screen", func() { trimProgram(trimming) }, nil)
 		defer trim.Wait()
 		defer stop()
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/bizra/bizra-top/node/audit"
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/handover"
+	"github.com/bizra/bizra-top/node/supervise"
 	"github.com/bizra/bizra-top/probes"
 	"github.com/bizra/bizra-top/probes/drill"
 	"github.com/bizra/bizra-top/probes/promapi"
@@ -217,37 +218,37 @@ func (s *service) run(ctx context.Context, serving func(), beside func(ctx conte
 	var wg sync.WaitGroup
 	watch, stop := context.WithCancel(context.WithoutCancel(ctx))
 	told := func(severity, text string) { s.tell("history", severity, "history", text) }
-	wg.Go(func() { s.history.Run(watch, told) })
-	wg.Go(func() { s.sampler.Run(watch, told) })
-	wg.Go(func() { s.evaluator.Run(watch) })
-	wg.Go(func() { s.delivery.Run(watch) })
-	wg.Go(func() { s.state.run(watch) })
-	wg.Go(func() {
+	supervise.Loop(watch, &wg, "history", func(ctx context.Context) { s.history.Run(ctx, told) })
+	supervise.Loop(watch, &wg, "sampler", func(ctx context.Context) { s.sampler.Run(ctx, told) })
+	supervise.Loop(watch, &wg, "alerts", s.evaluator.Run)
+	supervise.Loop(watch, &wg, "delivery of alerts", s.delivery.Run)
+	supervise.Loop(watch, &wg, "watch of the state folder", s.state.run)
+	supervise.Essential(&wg, "control socket", func() {
 		if err := s.door.Serve(); err != nil {
 			s.log.Error("the control socket has stopped answering", "error", err)
 		}
 	})
 	if s.queries != nil {
 		s.log.Info("the history answers the Prometheus HTTP API", "address", s.queries.Address())
-		wg.Go(func() {
+		supervise.Essential(&wg, "Prometheus HTTP API", func() {
 			if err := s.queries.Serve(); err != nil {
 				s.log.Error("the Prometheus HTTP API has stopped answering", "error", err)
 			}
 		})
 	}
 	if s.fleet != nil {
-		wg.Go(func() {
+		supervise.Essential(&wg, "control socket over TLS", func() {
 			if err := s.door.ServeFleet(s.fleet, s.certs); err != nil {
 				s.log.Error("the control door has stopped answering over TLS", "error", err)
 			}
 		})
 	}
-	wg.Go(func() { beside(watch) })
+	supervise.Go(&wg, "beside the node", func() { beside(watch) }, nil)
 	practising, end := context.WithCancel(ctx)
-	wg.Go(func() {
+	supervise.Go(&wg, "end of drills", func() {
 		<-practising.Done()
 		s.drill.Close() // while the node drains, which would wait for a load
-	})
+	}, nil)
 	err := s.node.Run(ctx, serving)
 	end()
 	err = errors.Join(err, s.door.Close())

@@ -9,6 +9,7 @@ import (
 	"github.com/bizra/bizra-top/node/api"
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/files"
+	"github.com/bizra/bizra-top/node/supervise"
 )
 
 // watchStateEvery is how often the state folder is looked for at its path.
@@ -105,7 +106,7 @@ func (w *stateWatch) keepSocket(served *sync.WaitGroup) {
 	delete(w.failing, "control socket")
 	w.socket, _ = files.Identify(w.place.socket) // it was just made
 	w.service.tell("node", "bad", "control", w.place.socket+" was removed while the node runs: it is opened again")
-	served.Go(func() {
+	supervise.Essential(served, "control socket", func() {
 		if err := w.service.door.ServeAlso(l); err != nil {
 			w.service.log.Error("the control socket has stopped answering", "error", err)
 		}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/bizra/bizra-top/node/files"
 	"github.com/bizra/bizra-top/node/printable"
+	"github.com/bizra/bizra-top/node/supervise"
 )
 
 // Entry is one thing that was done, or asked for and refused.
@@ -124,7 +125,7 @@ func (l *Log) Add(e Entry) error {
 	err := l.failed
 	if err != nil {
 		l.retries = true
-		l.retrying.Go(l.retry)
+		supervise.Essential(&l.retrying, "audit trail", l.retry)
 	}
 	l.mu.Unlock()
 	l.tellLost()

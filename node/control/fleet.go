@@ -15,8 +15,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/net/netutil"
-
 	"github.com/bizra/bizra-top/node/audit"
 	"github.com/bizra/bizra-top/node/files"
 	"github.com/bizra/bizra-top/node/printable"
@@ -48,8 +46,6 @@ func declareFleet(r *settings.Registry) Fleet {
 }
 
 const (
-	// maxFleet bounds the connections over TCP.
-	maxFleet = 64
 	// maxPEM bounds a file with certificates or a key.
 	maxPEM = 1 << 20
 	// lookEvery is how often the files are looked at for a change.
@@ -175,7 +171,7 @@ func (c *Certificates) server() *tls.Config {
 // ServeFleet answers on l over mutual TLS until Close.
 func (s *Server) ServeFleet(l net.Listener, c *Certificates) error {
 	s.fleet.Store(c)
-	if err := s.http.Serve(tls.NewListener(netutil.LimitListener(l, maxFleet), c.server())); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.http.Serve(tls.NewListener(bounded(l), c.server())); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve the control door at %s: %w", l.Addr(), err)
 	}
 	return nil

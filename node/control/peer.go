@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/bizra/bizra-top/node/connections"
 	"github.com/bizra/bizra-top/node/control/trial"
 	"github.com/bizra/bizra-top/node/settings"
 )
@@ -52,7 +53,7 @@ func peerOf(r *http.Request) peer {
 
 // withPeer asks the kernel who is at the other end of a unix socket.
 func (s *Server) withPeer(ctx context.Context, conn net.Conn) context.Context {
-	c, ok := conn.(*net.UnixConn)
+	c, ok := connections.Accepted(conn).(*net.UnixConn)
 	if !ok {
 		return ctx
 	}

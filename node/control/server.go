@@ -24,8 +24,10 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/bizra/bizra-top/node/audit"
+	"github.com/bizra/bizra-top/node/connections"
 	"github.com/bizra/bizra-top/node/control/trial"
 	"github.com/bizra/bizra-top/node/settings"
+	"github.com/bizra/bizra-top/node/supervise"
 )
 
 // Observer answers what is measured: the panels, now and over time.
@@ -154,10 +156,10 @@ func NewServer(l net.Listener, host Host) *Server {
 		Handler:           s.routes(),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       2 * time.Minute,
+		IdleTimeout:       2 * time.Minute, // writing has a least rate instead of a time
 		MaxHeaderBytes:    16 << 10,
 		ConnContext:       s.withPeer,
+		ConnState:         func(c net.Conn, to http.ConnState) { connections.ConnState(c, to) },
 		ErrorLog:          log.New(complaints{s}, "", 0),
 	}
 	return s
@@ -167,10 +169,10 @@ func NewServer(l net.Listener, host Host) *Server {
 func (s *Server) Serve() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	var watching sync.WaitGroup
-	watching.Go(func() { s.changes.Run(ctx) })
+	supervise.Loop(ctx, &watching, "trials", s.changes.Run)
 	defer watching.Wait()
 	defer cancel()
-	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.http.Serve(bounded(s.listener)); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve the control socket: %w", err)
 	}
 	return nil
@@ -179,7 +181,7 @@ func (s *Server) Serve() error {
 // ServeAlso answers on one more listener until Close, such as on a socket that was made
 // anew because its file was removed.
 func (s *Server) ServeAlso(l net.Listener) error {
-	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.http.Serve(bounded(l)); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve the control socket: %w", err)
 	}
 	return nil
@@ -398,4 +400,17 @@ func (s *Server) panelHistory(_ http.ResponseWriter, r *http.Request) (any, erro
 		return s.host.Observer.HistoryUntil(r.Context(), end, span, step)
 	}
 	return s.host.Observer.History(r.Context(), span, step)
+}
+
+const (
+	// maxConnections is how many connections each way in may have: screens, commands and
+	// scripts of some people. One that does nothing gives way to a new one.
+	maxConnections = 128
+	leastRate      = 8 << 10 // bytes a second
+)
+
+// bounded bounds the connections of a way in.
+func bounded(l net.Listener) net.Listener {
+	return connections.NewListener(l, connections.Options{Name: "control", Max: func() int { return maxConnections },
+		Share: func() float64 { return 1 }, Rate: func() int64 { return leastRate }})
 }

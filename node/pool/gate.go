@@ -12,6 +12,7 @@ import (
 
 	"github.com/bizra/bizra-top/node/latency"
 	"github.com/bizra/bizra-top/node/settings"
+	"github.com/bizra/bizra-top/node/supervise"
 )
 
 // ErrSaturated is returned when no place became free before the deadline.
@@ -130,12 +131,12 @@ func (g *Gate) Do(ctx context.Context, use func(context.Context) error) error {
 func (g *Gate) Hold(ctx context.Context) {
 	var held sync.WaitGroup
 	for range g.settings.Limit.Get() {
-		held.Go(func() {
+		supervise.Go(&held, "held place of the pool", func() {
 			if began, err := g.enter(ctx); err == nil {
 				<-ctx.Done()
 				g.leave(began)
 			}
-		})
+		}, nil)
 	}
 	held.Wait()
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/bizra/bizra-top/node/pool"
 	"github.com/bizra/bizra-top/node/printable"
 	"github.com/bizra/bizra-top/node/settings"
+	"github.com/bizra/bizra-top/node/supervise"
 )
 
 // ErrClosed is returned by a ledger that is shutting down.
@@ -231,12 +232,12 @@ func (l *Ledger) Run() {
 	defer close(l.stopped)
 	var wg sync.WaitGroup
 	if l.outbox != nil {
-		wg.Go(func() { l.server.schema.keep(l.working, l.server.pool) })
-		wg.Go(l.ship)
+		supervise.Essential(&wg, "schema of the ledger", func() { l.server.schema.keep(l.working, l.server.pool) })
+		supervise.Essential(&wg, "outbox", l.ship)
 	}
-	wg.Go(l.pruneLoop)
-	wg.Go(l.check)
-	wg.Go(l.watchFile)
+	supervise.Essential(&wg, "pruning of the ledger", l.pruneLoop)
+	supervise.Essential(&wg, "check of the ledger", l.check)
+	supervise.Essential(&wg, "watch of the ledger's file", l.watchFile)
 	l.commitLoop()
 	wg.Wait()
 }

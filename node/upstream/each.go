@@ -6,6 +6,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/bizra/bizra-top/node/supervise"
 )
 
 // CallEach asks up to n different providers at once and returns what each said,
@@ -58,8 +60,12 @@ func (s *Set) CallEach(ctx context.Context, n int, method string, params json.Ra
 	for range n {
 		first = append(first, queue.next())
 	}
+	var workers sync.WaitGroup
+	defer workers.Wait()
 	for _, p := range first {
-		go worker(p) // sends until its last, which is waited for below
+		supervise.Go(&workers, "question to many providers", func() { worker(p) }, func(err error) {
+			heard <- said{by: p, Answer: Answer{p.name, nil, err}, last: true}
+		})
 	}
 
 	var answers []Answer

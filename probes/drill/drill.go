@@ -17,6 +17,7 @@ import (
 
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/printable"
+	"github.com/bizra/bizra-top/node/supervise"
 	"github.com/bizra/bizra-top/probes/load"
 )
 
@@ -167,12 +168,12 @@ func (r *Runner) StartLoad(req control.LoadRequest, by string) error {
 	ctx, r.end = context.WithTimeout(r.base, length+2*timeout)
 	r.load, r.done = state, make(chan struct{})
 	done, end := r.done, r.end
-	r.running.Go(func() {
+	supervise.Go(&r.running, "load of a drill", func() {
 		defer close(done)
 		defer end()
 		defer target.Close()
 		r.run(ctx, target, load.Pattern{Shape: load.Shape(req.Pattern), Rate: req.Rate, Duration: length, Poisson: true}, state)
-	})
+	}, nil)
 	return nil
 }
 
@@ -264,7 +265,7 @@ func (r *Runner) SetFault(id, by string) error {
 	var ctx context.Context
 	ctx, a.end = context.WithDeadline(r.base, a.until)
 	r.active[id] = a
-	r.running.Go(func() {
+	supervise.Go(&r.running, "fault of a drill", func() {
 		defer close(a.done)
 		defer a.end()
 		err := f.Do(ctx)
@@ -277,7 +278,7 @@ func (r *Runner) SetFault(id, by string) error {
 		case ctx.Err() == context.DeadlineExceeded:
 			r.options.Notify("good", "fault", f.Title+" has lifted itself")
 		}
-	})
+	}, nil)
 	return nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/bizra/bizra-top/node/supervise"
 )
 
 const (
@@ -61,9 +63,9 @@ func (b *Book) usable(ctx context.Context, expr string) error {
 // timers are here, in the node: a terminal that is gone cannot leave a bad value behind.
 func (b *Book) Run(ctx context.Context) {
 	var wg sync.WaitGroup
-	wg.Go(func() { b.watchDeadlines(ctx) })
-	wg.Go(func() { b.watchGuards(ctx) })
-	wg.Go(func() { b.tellAll(ctx) })
+	supervise.Loop(ctx, &wg, "deadlines of trials", b.watchDeadlines)
+	supervise.Loop(ctx, &wg, "guards of trials", b.watchGuards)
+	supervise.Loop(ctx, &wg, "reports of trials", b.tellAll)
 	wg.Wait()
 	b.flush()
 }
@@ -145,10 +147,10 @@ func (b *Book) watchGuards(ctx context.Context) {
 				<-places
 				break
 			}
-			running.Go(func() {
+			supervise.Go(&running, "guard of a trial", func() {
+				defer func() { <-places }()
 				b.evaluate(ctx, g)
-				<-places
-			})
+			}, nil)
 		}
 	}
 }
