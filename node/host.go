@@ -89,7 +89,7 @@ func (n *Node) upstreamList() []control.Upstream {
 	out := make([]control.Upstream, len(status))
 	for i, s := range status {
 		out[i] = control.Upstream{Name: s.Name, Host: s.Host, Breaker: s.Breaker, State: s.State, Healthy: s.Healthy,
-			Head: s.Head, Lag: s.Lag, P50: control.Number(s.P50.Seconds()), P95: control.Number(s.P95.Seconds()),
+			Head: s.Head, Lag: s.Lag, P50: control.Number(s.P50.Seconds()), P95: control.Number(s.P95.Seconds()), P99: control.Number(s.P99.Seconds()),
 			InFlight: s.InFlight, Calls: s.Calls, Failures: s.Failures, Lies: s.Lies, LastError: s.LastError, Preference: s.Preference}
 	}
 	return out

@@ -31,7 +31,7 @@ type RangeEvaluator interface {
 
 // expressions are all that a look evaluates.
 func expressions() []string {
-	all := []string{tablesExpr, alertsExpr, upstreamP50, upstreamP95}
+	all := []string{tablesExpr, alertsExpr, upstreamP50, upstreamP95, upstreamP99}
 	for _, p := range Panels() {
 		all = append(all, p.Expr)
 	}

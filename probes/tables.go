@@ -30,6 +30,7 @@ const alertsExpr = `{__name__=~"ALERTS|ALERTS_FOR_STATE"}`
 const (
 	upstreamP50 = `histogram_quantile(0.5, sum by (provider) (rate(bizra_upstream_request_seconds[1m])))`
 	upstreamP95 = `histogram_quantile(0.95, sum by (provider) (rate(bizra_upstream_request_seconds[1m])))`
+	upstreamP99 = `histogram_quantile(0.99, sum by (provider) (rate(bizra_upstream_request_seconds[1m])))`
 )
 
 // samples are the values of one moment by the names of their metrics.
@@ -93,15 +94,13 @@ func tablesAt(ctx context.Context, e Evaluator, at time.Time) (control.Look, err
 			s[name] = append(s[name], one)
 		}
 	}
-	p50, err := e.Instant(ctx, upstreamP50, at)
-	if err != nil {
-		return control.Look{}, err
+	for name, expr := range map[string]string{"p50": upstreamP50, "p95": upstreamP95, "p99": upstreamP99} {
+		v, err := e.Instant(ctx, expr, at)
+		if err != nil {
+			return control.Look{}, err
+		}
+		s[name] = v
 	}
-	p95, err := e.Instant(ctx, upstreamP95, at)
-	if err != nil {
-		return control.Look{}, err
-	}
-	s["p50"], s["p95"] = p50, p95
 	return control.Look{
 		Node: s.node(), Revision: s.count("bizra_setting_revision"), Breakers: s.breakers(), Upstreams: s.upstreams(),
 		Pool: s.pool(), Tiers: s.tiers(), Warming: s.warming(), Alerts: s.alerts(),
@@ -180,7 +179,8 @@ func (s samples) upstreams() []control.Upstream {
 			Failures:   s.count("bizra_upstream_requests_total", "provider", name, "outcome", "failure")}
 		p50, _ := s.where("p50", at...)
 		p95, _ := s.where("p95", at...)
-		u.P50, u.P95 = control.Number(p50), control.Number(p95)
+		p99, _ := s.where("p99", at...)
+		u.P50, u.P95, u.P99 = control.Number(p50), control.Number(p95), control.Number(p99)
 		for _, r := range s["bizra_upstream_requests_total"] {
 			if r.Metric.Get("provider") == name {
 				u.Calls += uint64(max(r.F, 0))

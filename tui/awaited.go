@@ -176,15 +176,6 @@ func (m *model) whyNoCharts() line {
 	return txt(inkMuted, "  no data yet")
 }
 
-// problem is why a call to read something failed, or "". What the node does not know
-// of is no failure: it lacks it.
-func problem(err error) string {
-	if notOffered(err) {
-		return ""
-	}
-	return cleanError(err)
-}
-
 // unsure tells whether a call that was to change something may have done so although it
 // failed: the node may have got it, and only the answer is missing.
 func unsure(err error) bool {

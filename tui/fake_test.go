@@ -225,7 +225,7 @@ func (d *fakeDoor) Look(_ context.Context, since uint64) (control.Look, error) {
 	for i, n := range []string{"alpha", "beta", "gamma"} {
 		f := control.Number(i + 1)
 		l.Upstreams = append(l.Upstreams, control.Upstream{Name: n, Host: fmt.Sprintf("%s.example.org:854%d", n, i+5), Breaker: "upstream/" + n, State: l.Breakers[i].State,
-			Healthy: i != 1, Head: 21_345_678 - uint64(i*i*2), Lag: uint64(i * i * 2), P50: 0.011 * f, P95: 0.04 * f, InFlight: int64(3 - i), Calls: uint64(4200 / (i + 1)),
+			Healthy: i != 1, Head: 21_345_678 - uint64(i*i*2), Lag: uint64(i * i * 2), P50: 0.011 * f, P95: 0.04 * f, P99: 0.06 * f, InFlight: int64(3 - i), Calls: uint64(4200 / (i + 1)),
 			Failures: uint64(i * 31), Lies: uint64(i / 2 * 2), Preference: i + 1})
 	}
 	l.Upstreams[1].LastError = beta.LastError

@@ -112,7 +112,7 @@ func (m *model) upstreamTable(w, h int) []line {
 			txt(failureInk(failed, 0.5), number(control.UnitRatio, failed)),
 			txt(inkText, number(control.UnitSeconds, float64(u.P50))),
 			txt(inkText, number(control.UnitSeconds, float64(u.P95))),
-			txt(inkStrong, number(control.UnitSeconds, m.value("upstream_p99", u.Name))),
+			txt(inkStrong, number(control.UnitSeconds, float64(u.P99))),
 			txt(inkMuted, strconv.FormatUint(u.Head, 10)), txt(lag, whole(u.Lag)),
 			txt(inkText, whole(u.InFlight)), txt(nonzero(float64(u.Lies), inkBad), whole(u.Lies)),
 			txt(inkMuted, whole(u.Failures)), txt(inkMuted, m.unmeasured(u.Host)),
@@ -130,7 +130,7 @@ func (m *model) upstreamLines(u control.Upstream, w int) []line {
 	out = append(out, fact("host", inkText, m.unmeasured(u.Host), w)...)
 	out = append(out, fact("asked", inkText, fmt.Sprintf("in place %s, %s in flight, %s calls, %s failed", place(u.Preference), whole(u.InFlight), whole(u.Calls), whole(u.Failures)), w)...)
 	out = append(out, fact("latency", inkText, fmt.Sprintf("p50 %s  p95 %s  p99 %s", number(control.UnitSeconds, float64(u.P50)),
-		number(control.UnitSeconds, float64(u.P95)), number(control.UnitSeconds, m.value("upstream_p99", u.Name))), w)...)
+		number(control.UnitSeconds, float64(u.P95)), number(control.UnitSeconds, float64(u.P99))), w)...)
 	out = append(out, fact("head", inkText, fmt.Sprintf("%d, %s behind the highest", u.Head, blocks(u.Lag)), w)...)
 	if u.Lies > 0 {
 		out = append(out, fact("lies", inkBad, whole(u.Lies)+" answers proved false", w)...)

@@ -22,14 +22,6 @@ type versions struct {
 // lackMsg is something that the node does not know of.
 type lackMsg struct{ what string }
 
-// lacks is the message of a call that failed: of what the node does not know, or none.
-func lacks(err error, what string) tea.Msg {
-	if notOffered(err) {
-		return lackMsg{what}
-	}
-	return nil
-}
-
 // notOffered tells whether a node does not know what was asked for.
 func notOffered(err error) bool { return errors.Is(err, control.ErrNotOffered) }
 

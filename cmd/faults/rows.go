@@ -85,4 +85,33 @@ var rows = []row{
 	{19, "a reorganisation of twelve blocks while serving", []tests{{"node/api", []string{"TestFaultDeepReorg"}}}},
 	{20, "broken files", []tests{{"cmd/bizra-top", []string{"TestFaultBrokenFiles"}}}},
 	{21, "handover under load", []tests{{"cmd/bizra-top", []string{"TestAHandoverLosesNoRequest"}}}},
+	{22, "silent connections, few descriptors", []tests{
+		{"node/connections", []string{"TestSilentConnectionsDriveOutEachOther", "TestAConnectionTooManyIsRefusedInWords", "TestAnAddressHasItsShare"}},
+		{"cmd/bizra-top", []string{"TestFaultSilentConnections"}}}},
+	{23, "no descriptors, no inodes", []tests{
+		{"probes", []string{"TestAHistoryWithoutDescriptorsStopsAndStartsAgain", "TestAHistoryWithoutInodesStopsAndStartsAgain"}},
+		{"node/files", []string{"TestAStateFileIsWrittenWithoutDescriptors"}},
+		{"cmd/bizra-top", []string{"TestFaultOutOfInodes"}}}},
+	{24, "large batches", []tests{
+		{"node/api", []string{"TestABatchOfLargeAnswersHasABound"}},
+		{"cmd/bizra-top", []string{"TestFaultLargeBatches"}}}},
+	{25, "readers that stand still", []tests{
+		{"node/connections", []string{"TestWritingHasALeastRate"}},
+		{"node/api", []string{"TestUnreadAnswersHaveABoundTogether", "TestClientsThatDoNotReadHoldNoPlace"}},
+		{"cmd/bizra-top", []string{"TestFaultReadersThatStandStill"}}}},
+	{26, "abandoned reads", []tests{
+		{"node/cache", []string{"TestAbandonedReadsLeaveNoLoad", "TestLoadsHaveABound"}},
+		{"cmd/bizra-top", []string{"TestFaultAbandonedReads"}}}},
+	{27, "the ledger is scanned", []tests{
+		{"node/store", []string{"TestSQLiteUsesItsIndexes", "TestPostgresUsesItsIndexes"}},
+		{"cmd/bizra-top", []string{"TestFaultLedgerScans"}}}},
+	{28, "forged values in Redis", []tests{
+		{"node/cache", []string{"TestForgedValuesInRedisAreNotTaken", "TestWithoutASecretOnlyProofCounts"}},
+		{"cmd/bizra-top", []string{"TestFaultForgedRedis"}}}},
+	{29, "the state folder is removed", []tests{
+		{"node/store", []string{"TestRemovedFilesAreNoticedWithoutWrites", "TestVerdictsAreRefusedWhileTheirFilesCannotBeMade"}},
+		{"cmd/bizra-top", []string{"TestFaultRemovedStateFolder"}}}},
+	{30, "the database turns read-only", []tests{
+		{"node/store", []string{"TestStatementsThatFailAreKnown"}},
+		{"cmd/bizra-top", []string{"TestFaultReadOnlyDatabase"}}}},
 }

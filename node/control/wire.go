@@ -222,6 +222,7 @@ type Upstream struct {
 	Lag        uint64 `json:"lag"` // blocks behind the highest head
 	P50        Number `json:"p50"` // seconds
 	P95        Number `json:"p95"`
+	P99        Number `json:"p99"`
 	InFlight   int64  `json:"in_flight"`
 	Calls      uint64 `json:"calls"`
 	Failures   uint64 `json:"failures"`

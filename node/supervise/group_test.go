@@ -47,7 +47,9 @@ func TestAPanicOfOnceReachesAll(t *testing.T) {
 		t.Errorf("%d calls", calls)
 	}
 	fine := supervise.Once(func() int { return 7 })
-	if fine() != 7 || fine() != 7 {
-		t.Error("no value")
+	for range 2 {
+		if fine() != 7 {
+			t.Error("no value")
+		}
 	}
 }

@@ -41,6 +41,7 @@ type provider struct {
 	expected  atomic.Uint64 // moving average in seconds, as float bits
 	p50       atomic.Int64
 	p95       atomic.Int64
+	p99       atomic.Int64
 	hedge     atomic.Int64 // nanoseconds after which a second one is asked
 	head      atomic.Uint64
 	chain     atomic.Uint64 // 0 until known

@@ -190,7 +190,7 @@ type Status struct {
 	State                 string // of its breaker, or why it is not asked
 	Healthy, Drained      bool
 	Head, Lag             uint64
-	P50, P95              time.Duration
+	P50, P95, P99         time.Duration
 	InFlight              int64
 	Calls, Failures, Lies uint64
 	LastError             string
@@ -207,7 +207,7 @@ func (s *Set) Status() []Status {
 	for _, p := range s.providers {
 		ok, why := p.usable(s.chain.Load())
 		st := Status{Name: p.name, Host: p.url.Host, State: why, Breaker: p.breaker.Name(), Healthy: ok, Drained: p.drained.Load(),
-			Head: p.head.Load(), P50: time.Duration(p.p50.Load()), P95: time.Duration(p.p95.Load()),
+			Head: p.head.Load(), P50: time.Duration(p.p50.Load()), P95: time.Duration(p.p95.Load()), P99: time.Duration(p.p99.Load()),
 			InFlight: p.inFlight.Load(), Calls: p.calls.Load(), Failures: p.failures.Load(), Lies: p.lies.Load(),
 			Preference: preference[p]}
 		switch {

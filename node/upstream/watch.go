@@ -197,10 +197,11 @@ func (w *watcher) poll(ctx context.Context, permit breaker.Permit, now time.Time
 // refresh computes the quantiles that the hot path reads, and lets mistrust
 // fade: it halves in a minute.
 func (s *Set) refresh(p *provider, since time.Duration) {
-	q := p.latency.quantiles(0.5, 0.95, s.settings.HedgeAfter.Get())
+	q := p.latency.quantiles(0.5, 0.95, 0.99, s.settings.HedgeAfter.Get())
 	p.p50.Store(int64(q[0]))
 	p.p95.Store(int64(q[1]))
-	p.hedge.Store(int64(q[2]))
+	p.p99.Store(int64(q[2]))
+	p.hedge.Store(int64(q[3]))
 	d := math.Float64frombits(p.distrust.Load()) * math.Exp2(-since.Minutes())
 	p.distrust.Store(math.Float64bits(d))
 }
