@@ -134,7 +134,7 @@ func TestNodesOfOtherVersions(t *testing.T) {
 			n["/v1/settings"] = append(n["/v1/settings"].([]any), object{"key": "shards.count", "kind": "tensor", "value": "3x3", "numeric": true, "risk": "cosmic", "source": "consensus"})
 			n["/v1/actions"] = append(n["/v1/actions"].([]any), object{"id": "shard.split", "title": "split", "risk": "cosmic", "targets": []any{"s1"}, "quorum": 2})
 		}, map[viewID][]string{
-			viewBreakers: {"? adaptive-open"}, viewUpstreams: {"? warming"}, viewAlerts: {"escalated"}, viewEvents: {"shard"},
+			viewBreakers: {"? adaptive-open"}, viewUpstreams: {"? warming"}, viewAlerts: {"escalated"}, viewEvents: {"timed out after 2s"},
 			viewCache: {"l3", "blob"}, viewSettings: {"of 14"}, viewOverview: {"adaptive-open", "? escalated"},
 		}, []string{"quantum_flux"}},
 		// A member that has another form takes nothing else away.
