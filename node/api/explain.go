@@ -150,3 +150,8 @@ func (s *Server) refuse(w http.ResponseWriter, err error) {
 	}
 	problemJSON(w, status, text)
 }
+
+// queryText is what is wrong with a query, as its client reads it: it wrote the query.
+func queryText(err error) string {
+	return printable.Clean(strings.ReplaceAll(err.Error(), "\n", "; "), 300)
+}

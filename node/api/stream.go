@@ -397,8 +397,3 @@ func (s *streams) evaluate(ctx context.Context, expr string) evaluated {
 	}
 	return evaluated{series: out}
 }
-
-// queryText is what is wrong with a query, as its client reads it: it wrote the query.
-func queryText(err error) string {
-	return printable.Clean(strings.ReplaceAll(err.Error(), "\n", "; "), 300)
-}
