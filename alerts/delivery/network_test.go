@@ -1,6 +1,7 @@
 package delivery_test
 
 import (
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
@@ -130,6 +131,23 @@ func TestAnswersAreBounded(t *testing.T) {
 	eventually(t, "nobody was told", func() bool { return r.told() != "" })
 	if told := r.told(); len(told) > 400 || strings.ContainsAny(told, "\x1b\a") {
 		t.Errorf("told %q", told)
+	}
+}
+
+// A receiver that refuses quotes the token, and the Authorization header, of its address.
+func TestAReceiverThatQuotesItsSecrets(t *testing.T) {
+	quoting := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = fmt.Fprintf(w, "%s may not use %s", r.Header.Get("Authorization"), r.URL.Query().Get("token"))
+	})
+	address := strings.Replace(quoting.URL, "://", "://operator:hunter2@", 1) + "/hook?token=t0ken-of-ours"
+	r := start(t, t.TempDir(), nil, "alerts.webhooks", address, "alerts.group_wait", "0s")
+	r.rule().fire("A")
+	eventually(t, "nobody was told", func() bool { return strings.Contains(r.told(), "403") })
+	for _, s := range []string{"hunter2", "t0ken", base64.RawStdEncoding.EncodeToString([]byte("operator:hunter2"))} {
+		if strings.Contains(r.told(), s) {
+			t.Errorf("%q is told: %s", s, r.told())
+		}
 	}
 }
 

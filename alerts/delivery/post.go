@@ -14,6 +14,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"github.com/bizra/bizra-top/node/printable"
+	"github.com/bizra/bizra-top/node/secret"
 )
 
 // maxAnswer bounds what is read of an answer.
@@ -61,13 +62,15 @@ func post(ctx context.Context, client *http.Client, address string, body []byte)
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "bizra-top")
+	// Receivers quote the token or the Authorization header that they refuse.
+	shown := func(text string) string { return printable.Clean(secret.InURL(req.URL).Text(text), 200) }
 	resp, err := client.Do(req)
 	if err != nil {
 		var ue *url.Error
 		if errors.As(err, &ue) {
 			err = ue.Err
 		}
-		return fmt.Errorf("no answer: %s", printable.Clean(err.Error(), 200))
+		return fmt.Errorf("no answer: %s", shown(err.Error()))
 	}
 	defer resp.Body.Close()
 	// The rest is read so that the connection can be used again; a receiver that
@@ -76,7 +79,7 @@ func post(ctx context.Context, client *http.Client, address string, body []byte)
 	if resp.StatusCode/100 == 2 {
 		return nil
 	}
-	err = fmt.Errorf("answered %d: %s", resp.StatusCode, printable.Clean(string(answer), 200))
+	err = fmt.Errorf("answered %d: %s", resp.StatusCode, shown(string(answer)))
 	switch {
 	case resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode == http.StatusRequestTimeout, resp.StatusCode/100 == 5:
 		if wait, ok := retryAfter(resp.Header.Get("Retry-After")); ok {

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/bizra/bizra-top/node/breaker"
+	"github.com/bizra/bizra-top/node/secret"
 )
 
 // DiskFull is the SQLSTATE of a server whose disk is full.
@@ -24,6 +25,7 @@ type Postgres struct {
 	gate    *Gate
 	breaker *breaker.Breaker
 	lastErr atomic.Pointer[string] // of the database, redacted
+	secrets *secret.Mask           // the password, in every form
 }
 
 // OpenPostgres prepares a pool; it does not connect, so a node starts while its
@@ -56,7 +58,7 @@ func OpenPostgres(dsn string, s Settings, gate *Gate, b *breaker.Breaker) (*Post
 	if err != nil {
 		return nil, fmt.Errorf("prepare PostgreSQL pool: %s", redact(err.Error()))
 	}
-	return &Postgres{pool: pool, gate: gate, breaker: b}, nil
+	return &Postgres{pool: pool, gate: gate, breaker: b, secrets: secret.Of(config.ConnConfig.Password)}, nil
 }
 
 // Do calls use with a connection, within the bounds of [Gate.Do]. It returns
@@ -72,7 +74,7 @@ func (p *Postgres) Do(ctx context.Context, use func(context.Context, *pgxpool.Co
 	}
 	if err != nil {
 		err = fmt.Errorf("PostgreSQL: %w", err)
-		return &publicError{redact(err.Error()), err}
+		return &publicError{p.redact(err.Error()), err}
 	}
 	return nil
 }
@@ -110,7 +112,7 @@ func (p *Postgres) report(caller context.Context, permit *breaker.Permit, err er
 	case errors.As(err, &statement) && !IsServerFault(statement.Code):
 		permit.Success()
 	default:
-		text := redact(err.Error())
+		text := p.redact(err.Error())
 		p.lastErr.Store(&text)
 		permit.Failure(errors.New(text))
 	}
@@ -151,7 +153,7 @@ func (p *Postgres) Run(ctx context.Context) {
 		err := p.pool.Ping(probe)
 		cancel()
 		if err != nil {
-			permit.Failure(errors.New(redact(err.Error())))
+			permit.Failure(errors.New(p.redact(err.Error())))
 		} else {
 			permit.Success()
 			p.lastErr.Store(nil)
@@ -191,7 +193,10 @@ func (e *publicError) Unwrap() error { return e.err }
 
 var secretInDSN = regexp.MustCompile(`(?i)(://[^:@/\s]*):[^@/\s]*@|(password=)(?:'[^']*'|\S+)`)
 
-// redact takes passwords out of texts that quote an address.
+// redact takes the password out of what the server or the driver says.
+func (p *Postgres) redact(s string) string { return redact(p.secrets.Text(s)) }
+
+// redact takes passwords out of texts that quote an address, of which nothing is known yet.
 func redact(s string) string {
 	return secretInDSN.ReplaceAllStringFunc(s, func(m string) string {
 		if i := len("password="); len(m) >= i && (m[0] == 'p' || m[0] == 'P') {
