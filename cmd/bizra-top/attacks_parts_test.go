@@ -125,10 +125,12 @@ func fill(t *testing.T, path string, n int) {
 	ended := make(chan struct{})
 	go func() { defer close(ended); l.Run() }()
 	var next atomic.Int64
-	again(t.Context(), 64, func(ctx context.Context, _ int) {
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	wait := again(ctx, 64, func(ctx context.Context, _ int) {
 		i := next.Add(1)
 		if i > int64(n) {
-			<-ended
+			<-ctx.Done()
 			return
 		}
 		kind := "transaction"
@@ -140,9 +142,11 @@ func fill(t *testing.T, path string, n int) {
 			t.Error(err)
 		}
 		if i == int64(n) {
-			l.Stop()
+			stop()
 		}
 	})
+	wait()
+	l.Stop()
 	<-ended
 	if err := l.Close(); err != nil {
 		t.Fatal(err)

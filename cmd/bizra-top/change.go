@@ -114,7 +114,7 @@ func printResult(out io.Writer, r control.ChangeResult) error {
 		case !r.Applied:
 			note = "  (not applied)"
 		case r.Trial != nil:
-			note = fmt.Sprintf("  (goes back at %s unless `bizra-top confirm %d`)", r.Trial.Deadline.Local().Format("15:04:05 MST"), r.Trial.ID)
+			note = fmt.Sprintf("  (goes back at %s unless `bizra-top confirm %d`)", r.Trial.Deadline.In(zone).Format("15:04:05 MST"), r.Trial.ID)
 		}
 		if _, err := fmt.Fprintf(out, "%s: %s -> %s%s\n", c.Key, c.Old, c.New, note); err != nil {
 			return err

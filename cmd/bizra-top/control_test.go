@@ -276,7 +276,7 @@ func TestUsersHaveTheRolesOfTheirGroups(t *testing.T) {
 	}
 	// Without groups the kernel lets nobody else in.
 	socket, _ = open()
-	if out, code := as(t, program, 54321, daemon, "get", "pool.limit", "--socket", socket); code != exitNoAnswer || !strings.Contains(out, "permission denied") {
+	if out, code := as(t, program, 54321, daemon, "get", "pool.limit", "--socket", socket); code != exitFailed || !strings.Contains(out, "permission denied") || !strings.Contains(out, "control.viewer_group") {
 		t.Errorf("a foreign user: exit code %d, %q", code, out)
 	}
 }

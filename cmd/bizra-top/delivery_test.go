@@ -289,7 +289,7 @@ func TestAlertsOnTheCommandLine(t *testing.T) {
 	added := run("silence", "add", "alertname=TooMany", `part=~"run.*"`, "--for", "2h", "--comment", "known")
 	expect(added, "silenced until ")
 	id := strings.Fields(added)[len(strings.Fields(added))-1]
-	expect(run("alerts"), "firing", "critical", "silenced by ", "acknowledged by ")
+	expect(run("alerts"), "silenced", "critical", "silenced by ", "acknowledged by ")
 	expect(run("alerts", "--json"), `"acknowledged": {`, `"silenced": {`, `"id": "`+id)
 	expect(run("silence", "list"), id[:8], "active", `alertname="TooMany", part=~"run.*"`, "known")
 	expect(run("silence", "list", "--json"), `"alerts": 1`)

@@ -13,9 +13,9 @@ import (
 // All times of one line are in one zone, which is named: also those within a text that
 // the node wrote.
 func TestTimesAreInOneZone(t *testing.T) {
-	before := time.Local
-	t.Cleanup(func() { time.Local = before })
-	time.Local = time.FixedZone("CET", 3600)
+	before := zone
+	t.Cleanup(func() { zone = before })
+	zone = time.FixedZone("CET", 3600)
 	at := time.Date(2026, 11, 28, 8, 39, 56, 0, time.UTC)
 	line := auditLine(audit.Entry{Time: at, By: "uid:root", Verb: "silence", Outcome: "done", Subject: "s", New: "until 2026-11-28T09:39:56Z: a"})
 	if !strings.HasPrefix(line, "2026-11-28 09:39:56 CET uid:root") || !strings.Contains(line, "until 2026-11-28 10:39:56 CET: a") || strings.Contains(line, "Z:") {

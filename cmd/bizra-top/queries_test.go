@@ -153,7 +153,7 @@ func sameTables(got, want control.Look) error {
 	for _, l := range []*control.Look{&got, &want} {
 		for i := range l.Upstreams {
 			u := &l.Upstreams[i]
-			u.Host, u.LastError, u.P50, u.P95 = "", "", 0, 0
+			u.Host, u.LastError, u.P50, u.P95, u.P99 = "", "", 0, 0, 0
 		}
 		l.Pool.LastError, l.Warming.Since = "", time.Time{}
 	}

@@ -9,7 +9,10 @@ import (
 // is named.
 const stampLayout = "2006-01-02 15:04:05 MST"
 
-func stamp(t time.Time) string { return t.Local().Format(stampLayout) }
+func stamp(t time.Time) string { return t.In(zone).Format(stampLayout) }
+
+// zone is the reader's. Tests alone set it.
+var zone = time.Local
 
 var inText = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)`)
 

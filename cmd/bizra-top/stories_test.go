@@ -172,8 +172,10 @@ func twoChanges(t *testing.T, n *operated) {
 }
 
 func lookBack(t *testing.T, x *terminal, n *operated) {
-	x.press("8j")
-	x.see(`(?m)pool\.limit +changed: 6 -> 9[\s\S]*pool\.limit +changed: 4 -> 6`)
+	x.press("8")
+	x.see(`(?m)×\d+.* pool\.limit +changed: 6 -> 9`)
+	x.press("/4 -> 6<enter>") // of the changes of one setting, this one
+	x.see(`(?m)pool\.limit +changed: 4 -> 6`)
 	x.press("E")
 	x.see(` PAST \d\d:\d\d:\d\d`)
 	x.press("2")
