@@ -10,6 +10,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/bizra/bizra-top/node/control"
+	"github.com/bizra/bizra-top/node/control/events"
 )
 
 // How far [ and ], and { and }, move in time.
@@ -243,8 +244,9 @@ func (m *model) whyNoEvent() string {
 // the newest before this moment that is worth a look.
 func (m *model) lastEvent() *control.Event {
 	if list := m.eventList(); m.view == viewEvents {
-		if i := m.cursor[viewEvents]; i >= 0 && i < len(list) {
-			return &list[i].Newest
+		// Without a row that is selected, it is the newest.
+		if i := max(m.cursor[viewEvents], 0); i < len(list) {
+			return m.nextBack(list[i])
 		}
 		return nil
 	}
@@ -256,6 +258,17 @@ func (m *model) lastEvent() *control.Event {
 		}
 	}
 	return nil
+}
+
+// nextBack is the newest event of a row, and in the past the one before that which is
+// looked at: pressed again, the key goes on through the members of the row.
+func (m *model) nextBack(r events.Row) *control.Event {
+	for _, e := range r.Members { // the newest first
+		if m.inPast() && justAfter(e).Before(m.past.at) {
+			return &e
+		}
+	}
+	return &r.Newest
 }
 
 // justAfter is the first full second at which metrics surely show an event: the sample

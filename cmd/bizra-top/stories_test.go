@@ -174,10 +174,11 @@ func twoChanges(t *testing.T, n *operated) {
 func lookBack(t *testing.T, x *terminal, n *operated) {
 	x.press("8")
 	x.see(`(?m)×\d+.* pool\.limit +changed: 6 -> 9`)
-	x.press("/4 -> 6<enter>") // of the changes of one setting, this one
-	x.see(`(?m)pool\.limit +changed: 4 -> 6`)
 	x.press("E")
 	x.see(` PAST \d\d:\d\d:\d\d`)
+	x.see(`pool\.limit: changed: 6 -> 9`)
+	x.press("E") // and the change before
+	x.see(`pool\.limit: changed: 4 -> 6`)
 	x.press("2")
 	x.see(`(?m)pool\.limit +6 `)
 	x.see(`PAST`)

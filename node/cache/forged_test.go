@@ -20,7 +20,7 @@ func shared(t *testing.T, secrets ...string) []rig {
 	redis := miniredis.RunT(t)
 	var out []rig
 	for _, s := range secrets {
-		r := buildOn(t, "single", "redis://"+redis.Addr(), nil, settings.Change{Key: "cache.l2.secret", Value: s})
+		r := buildOn(t, "single", "redis://"+redis.Addr(), nil, settings.Change{Key: "cache.l2.secret", Value: s}, settings.Change{Key: "cache.l2.timeout", Value: "5s"})
 		r.server = redis
 		out = append(out, r)
 	}

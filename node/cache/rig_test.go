@@ -59,8 +59,7 @@ func buildOn(t testing.TB, mode, url string, canonical cache.Canonical, more ...
 		if len(more) == 0 {
 			more = []settings.Change{{Key: "cache.l2.secret", Value: "a secret of the tests"}}
 		}
-		if err := reg.Load(settings.SourceFile, append([]settings.Change{{Key: "cache.l2.url", Value: url}, {Key: "cache.l2.mode", Value: mode},
-			{Key: "cache.l2.timeout", Value: "5s"}}, more...)); err != nil {
+		if err := reg.Load(settings.SourceFile, append([]settings.Change{{Key: "cache.l2.url", Value: url}, {Key: "cache.l2.mode", Value: mode}}, more...)); err != nil {
 			t.Fatal(err)
 		}
 		r.breaker = breaker.New("redis", "redis", bs, breaker.WithProber())
