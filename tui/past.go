@@ -260,11 +260,15 @@ func (m *model) lastEvent() *control.Event {
 	return nil
 }
 
-// nextBack is the newest event of a row, and in the past the one before that which is
-// looked at: pressed again, the key goes on through the members of the row.
+// nextBack is the newest event of a row that samples show already, and in the past the one
+// before that which is looked at: pressed again, the key goes on through the members.
 func (m *model) nextBack(r events.Row) *control.Event {
+	until := m.liveNow()
+	if m.inPast() {
+		until = m.past.at
+	}
 	for _, e := range r.Members { // the newest first
-		if m.inPast() && justAfter(e).Before(m.past.at) {
+		if justAfter(e).Before(until) {
 			return &e
 		}
 	}
