@@ -230,12 +230,12 @@ func undoAndRedo(t *testing.T, x *terminal, n *operated) {
 	x.press("y")
 	x.see(`Undo the last change[\s\S]*pool\.limit.*11`)
 	x.press("y")
-	x.see(`pool\.limit +undone: 11 -> 9`) // with the event, so that it can be redone
+	x.see(`pool\.limit +(×\d+ )?undone: 11 -> 9`) // with the event, so that it can be redone
 	n.setting(t, "pool.limit", "9")
 	x.press("U")
 	x.see(`Redo what was taken back[\s\S]*pool\.limit.*11`)
 	x.press("y")
-	x.see(`pool\.limit +redone: 9 -> 11`)
+	x.see(`pool\.limit +(×\d+ )?redone: 9 -> 11`)
 	n.setting(t, "pool.limit", "11")
 }
 
