@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
 
 	"github.com/bizra/bizra-top/node/pool"
 )
@@ -21,6 +23,9 @@ const (
 	migrateFor = time.Hour
 	// migratePause is the least between two attempts.
 	migratePause = 250 * time.Millisecond
+	// lockTries is how often one attempt asks for the right to migrate, with migratePause
+	// between: another node has it, or had it and died.
+	lockTries = 20
 )
 
 // schema is whether the database has the newest schema, and what brings it there: a
@@ -92,9 +97,10 @@ func (s *schema) ended(err error) {
 	s.attempt = make(chan struct{})
 }
 
-// bringUpToDate runs the migrations. Each is one transaction, with the note that it was
-// done: of several nodes on one database one does it and the others fail and look again.
-// A lock held by a session would not hold behind a pooler.
+// bringUpToDate runs the migrations. Of several nodes on one database one does it, and the
+// others wait for it: whoever migrates holds a row of the table goose_lock, with a lease
+// that others take over when its holder has died. A lock held by a session would not hold
+// behind a pooler.
 func bringUpToDate(ctx context.Context, db *pool.Postgres) error {
 	// What is wrong with the connection is for the breaker to know.
 	reached, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -106,7 +112,16 @@ func bringUpToDate(ctx context.Context, db *pool.Postgres) error {
 	defer stop()
 	over := stdlib.OpenDBFromPool(db.Pool())
 	defer over.Close()
-	if err := migrate(ctx, over, goose.DialectPostgres, "postgresql"); err != nil {
+	alone, err := lock.NewPostgresTableLocker(
+		lock.WithTableLockTimeout(migratePause, lockTries),
+		// A row that cannot be given back is given back by its lease.
+		lock.WithTableUnlockTimeout(migratePause, lockTries),
+		lock.WithTableLogger(slog.New(slog.DiscardHandler)),
+	)
+	if err != nil {
+		return err
+	}
+	if err := migrate(ctx, over, goose.DialectPostgres, "postgresql", goose.WithLocker(alone)); err != nil {
 		return fmt.Errorf("PostgreSQL: %w", err)
 	}
 	return nil

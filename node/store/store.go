@@ -90,7 +90,8 @@ type backend interface {
 //go:embed migrations
 var migrations embed.FS
 
-// migrate brings a database to the newest version of the schema.
+// migrate brings a database to the newest version of the schema. One that has it is only
+// read: whoever uses it may not be allowed to create tables, a locker's included.
 func migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, folder string, options ...goose.ProviderOption) error {
 	files, err := fs.Sub(migrations, "migrations/"+folder)
 	if err != nil {
@@ -99,6 +100,13 @@ func migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, folder stri
 	provider, err := goose.NewProvider(dialect, db, files, append(options, goose.WithDisableGlobalRegistry(true))...)
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
+	}
+	pending, err := provider.HasPending(ctx)
+	if err != nil {
+		return fmt.Errorf("read the version of the ledger's schema: %w", err)
+	}
+	if !pending {
+		return nil
 	}
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("migrate the ledger: %w", err)
