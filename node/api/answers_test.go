@@ -81,7 +81,7 @@ func TestLargeAnswersAreEncodedForWhoTakesThat(t *testing.T) {
 // After a reorganisation nothing of the replaced blocks is answered, and what
 // rests on other blocks is still known.
 func TestAReorgIsFollowed(t *testing.T) {
-	r := start(t, options{follow: true, with: map[string]string{"upstream.poll_every": "100ms", "validation.quorum": "1"}})
+	r := start(t, options{with: map[string]string{"upstream.poll_every": "100ms", "validation.quorum": "1"}})
 	head, _ := r.net.Chain.Head()
 	low, high := head-8, head-1
 	ask := func(n uint64) (hash string) {
@@ -103,8 +103,8 @@ func TestAReorgIsFollowed(t *testing.T) {
 		return b.Hash().Hex()
 	}
 	r.await("the newest blocks", func() bool {
-		first, known := r.canonical.Hash(low)
-		_, all := r.canonical.Hash(head)
+		first, known := r.set.Heads().Canonical(low)
+		_, all := r.set.Heads().Canonical(head)
 		return known && all && fmt.Sprintf("%#x", first) == canonical(low)
 	})
 	stays, goes := ask(low), ask(high)
@@ -123,7 +123,7 @@ func TestAReorgIsFollowed(t *testing.T) {
 		t.Fatal("the reorganisation is not as the test wants it")
 	}
 	r.await("the reorganisation is seen", func() bool {
-		hash, known := r.canonical.Hash(high)
+		hash, known := r.set.Heads().Canonical(high)
 		return known && fmt.Sprintf("%#x", hash) == canonical(high)
 	})
 	if got := ask(high); got != canonical(high) {

@@ -55,7 +55,7 @@ func failure(err error) (status, code int) {
 		return http.StatusOK, 0
 	case errors.Is(err, upstream.ErrOverload), errors.Is(err, cache.ErrBusy):
 		return http.StatusServiceUnavailable, codeLimit
-	case errors.Is(err, upstream.ErrUnavailable), errors.Is(err, cache.ErrClosed):
+	case errors.Is(err, errNoHead), errors.Is(err, upstream.ErrUnavailable), errors.Is(err, cache.ErrClosed):
 		return http.StatusServiceUnavailable, codeUnavailable
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, upstream.ErrDeadline):
 		return http.StatusGatewayTimeout, codeUnavailable
@@ -83,6 +83,10 @@ func told(err error) (text string, known bool) {
 		away   *upstream.Unavailable
 	)
 	switch {
+	case errors.Is(err, errNoHead):
+		return errNoHead.Error(), true
+	case errors.Is(err, errContradicts):
+		return errContradicts.Error(), true
 	case errors.As(err, &own):
 		return own.Error(), true
 	case errors.As(err, &input):

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fastjson"
@@ -23,8 +24,7 @@ type gateway struct {
 	bodies    *memory.Budget
 	cache     *cache.Cache
 	upstreams *upstream.Set
-	finalised func(block uint64) bool
-	canonical cache.Canonical
+	plain     sync.Map           // method -> until when it is asked by number, monotonic
 	tell      func(error) string // Server.tell
 	methods   map[string]*method
 	other     *method // counts what is not in the table
@@ -40,7 +40,7 @@ func newGateway(s Settings, p Parts, m *metrics, tell func(error) string) *gatew
 	row := func(name string, p policy) *method {
 		return &method{p, m.rpc.WithLabelValues(name, "success"), m.rpc.WithLabelValues(name, "error")}
 	}
-	g := &gateway{settings: s, tell: tell, bodies: p.Bodies, cache: p.Cache, upstreams: p.Upstreams, finalised: p.Finalised, canonical: p.Canonical,
+	g := &gateway{settings: s, tell: tell, bodies: p.Bodies, cache: p.Cache, upstreams: p.Upstreams,
 		methods: map[string]*method{}, other: row("other", unknown)}
 	for name, p := range policies {
 		g.methods[name] = row(name, p)
@@ -111,6 +111,10 @@ func (g *gateway) hit(x *exchange, req request) (cache.Answer, *method, bool) {
 		x.key = x.key[:0]
 		return cache.Answer{}, m, false
 	}
+	if m.local != notLocal {
+		body := g.knownNow(m)
+		return cache.Answer{Body: body}, m, body != nil
+	}
 	if m.once || !m.keep {
 		return cache.Answer{}, m, false
 	}
@@ -160,6 +164,11 @@ func (g *gateway) call(ctx context.Context, m *method, name, key string) (a cach
 		status, code := failure(ctx.Err())
 		return a, status, code, ctx.Err()
 	}
+	if m.local != notLocal {
+		body, err := g.known(ctx, m)
+		status, code := failure(err)
+		return cache.Answer{Body: body}, status, code, err
+	}
 	params := json.RawMessage(key[len(name):])
 	if m.once {
 		share := g.bodies.Share(answerFactor)
@@ -171,55 +180,6 @@ func (g *gateway) call(ctx context.Context, m *method, name, key string) (a cach
 	a, err = g.cache.Get(ctx, m.class, key, g.loader(m, name, params))
 	status, code = failure(err)
 	return a, status, code, err
-}
-
-// loader returns what asks the providers, and says what is known of the answer.
-func (g *gateway) loader(m *method, name string, params json.RawMessage) cache.Loader {
-	return counted(g.bodies, answerFactor, func(ctx context.Context) (cache.Loaded, error) {
-		b := m.blockParam(params)
-		// What stands at the height now is what the answer will rest on; if it
-		// changes meanwhile the answer is not used again.
-		hash, known := g.canonical(b.number)
-		a, err := g.upstreams.Call(ctx, name, params)
-		if err != nil {
-			return cache.Loaded{}, err
-		}
-		l := cache.Loaded{Body: a.Result, NoStore: !b.keep}
-		if m.tellsHead(b, string(params)) {
-			l.Head = headIn(a.Result)
-		}
-		switch {
-		case string(a.Result) == "null":
-			l.Class, l.WithHead = cache.NotFound, true
-		case m.constant, b.byHash:
-			l.Immutable = true
-		case m.subject:
-			block, mined := restsOn(a.Result, "blockHash", "blockNumber")
-			if !mined {
-				l.Class, l.WithHead = cache.RPC, true // the next block may hold it
-			}
-			l.Immutable, l.Block = mined && g.finalised(block.Number), block
-		case b.number == 0: // "latest" and its like, or what names no block at all
-			if m.block >= 0 {
-				l.Class = cache.RPC
-			}
-			l.WithHead = true
-		case g.finalised(b.number):
-			l.Immutable = true
-		default:
-			l.Block = cache.BlockRef{Number: b.number, Hash: hash}
-			if m.whole {
-				l.Block, known = restsOn(a.Result, "hash", "number")
-			}
-			if !known {
-				l.Class = cache.RPC
-			}
-		}
-		if l.Immutable {
-			l.Block = cache.BlockRef{}
-		}
-		return l, nil
-	})
 }
 
 // rpcRoute is the pattern of the gateway's route.

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,15 +47,14 @@ const (
 // an embedded ledger, the validator.
 type rig struct {
 	testing.TB
-	url       string
-	net       *devchain.Net
-	set       *upstream.Set
-	server    *api.Server
-	registry  *settings.Registry
-	breakers  map[string]*breaker.Breaker
-	canonical *upstream.Canonical
-	client    *http.Client
-	observer  *observer
+	url      string
+	net      *devchain.Net
+	set      *upstream.Set
+	server   *api.Server
+	registry *settings.Registry
+	breakers map[string]*breaker.Breaker
+	client   *http.Client
+	observer *observer
 }
 
 // options say what differs from an honest chain of three providers.
@@ -62,7 +62,6 @@ type options struct {
 	with   map[string]string                   // settings
 	faults func(provider int) devchain.Fault   // from the first request on
 	url    func(provider int, u string) string // puts something in between
-	follow bool                                // the newest blocks are followed, which makes requests on the side
 }
 
 func start(t testing.TB, o options) *rig {
@@ -124,10 +123,18 @@ func (r *rig) build(o options) {
 
 	metrics := prometheus.NewRegistry()
 	var err error
+	var l1 atomic.Pointer[cache.Cache]
 	r.set, err = upstream.New(upstreamSettings, func(name string) *breaker.Breaker {
 		r.breakers[name] = breaker.New("upstream/"+name, "upstream", breakerSettings, breaker.WithProber())
 		return r.breakers[name]
-	}, metrics, nil)
+	}, metrics, nil, upstream.Chain{
+		Quorum: verdictSettings.Quorum.Get, Depth: verdictSettings.ConfirmationsFinal.Get,
+		Moved: func() {
+			if c := l1.Load(); c != nil {
+				c.Moved()
+			}
+		},
+	})
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -150,23 +157,15 @@ func (r *rig) build(o options) {
 			r.Error(err)
 		}
 	})
-	var l1 *cache.Cache
-	r.canonical = upstream.NewCanonical(r.set, verdictSettings.ConfirmationsFinal.Get, func(head uint64) { l1.SawHead(head) }, metrics)
-	l1, err = cache.New(cacheSettings, nil, r.canonical.Hash, metrics)
+	kept, err := cache.New(cacheSettings, nil, r.set.Heads().Canonical, metrics)
 	if err != nil {
 		r.Fatal(err)
 	}
-	r.Cleanup(l1.Close)
-	if o.follow {
-		running.Go(func() { r.canonical.Run(ctx) })
-	}
+	r.Cleanup(kept.Close)
+	l1.Store(kept)
 	server, err := api.New(apiSettings, api.Parts{
 		Validator: validation.New(source{r.set}, r.net.Chain.ChainID(), verdictSettings, metrics),
-		Cache:     l1, Upstreams: r.set, Ledger: ledger, Registry: metrics, Bodies: memory.NewBudget(apiSettings.MaxBodies.Get, metrics),
-		Canonical: r.canonical.Hash,
-		Finalised: func(block uint64) bool {
-			return r.set.Head() >= block+uint64(verdictSettings.ConfirmationsFinal.Get())
-		},
+		Cache:     kept, Upstreams: r.set, Ledger: ledger, Registry: metrics, Bodies: memory.NewBudget(apiSettings.MaxBodies.Get, metrics),
 		Health:   r.health,
 		Observer: r.observer,
 	})
@@ -187,6 +186,7 @@ func (r *rig) build(o options) {
 		r.await("the providers", func() bool {
 			return !slices.ContainsFunc(r.set.Status(), func(s upstream.Status) bool { return !s.Healthy })
 		})
+		r.await("a head", func() bool { return r.set.Moment() != nil })
 	}
 }
 

@@ -39,11 +39,6 @@ type Parts struct {
 	Cache     *cache.Cache
 	Upstreams *upstream.Set
 	Ledger    *store.Ledger
-	// Finalised says whether a block is deep enough that no reorganisation is
-	// expected to change it.
-	Finalised func(block uint64) bool
-	// Canonical says which block stands at a height.
-	Canonical cache.Canonical
 	// Health says how the node is, in the checks that are named here; Ready is
 	// false while it should get no traffic.
 	Health   func() Health

@@ -32,7 +32,15 @@ type Settings struct {
 	Hosts         *settings.Value[[]string]
 	DrainAfter    *settings.Value[time.Duration]
 	DrainFor      *settings.Value[time.Duration]
+	Pin           *settings.Value[string]
 }
+
+// The choices of gateway.pin.
+const (
+	pinHash   = "hash"
+	pinNumber = "number"
+	pinOff    = "off"
+)
 
 // Declare declares the tunables of the API.
 func Declare(r *settings.Registry) Settings {
@@ -75,6 +83,8 @@ func Declare(r *settings.Registry) Settings {
 			Doc: "On shutdown, /health/ready says no for this long before connections are refused, so that load balancers can look elsewhere."}, 0),
 		DrainFor: settings.Duration(r, settings.Spec{Key: "api.drain_timeout", Min: 0, Max: 300, Step: 1,
 			Doc: "On shutdown, requests under way have this long to finish."}, 10*time.Second),
+		Pin: settings.Enum(r, settings.Spec{Key: "gateway.pin", Choices: []string{pinHash, pinNumber, pinOff}, Risk: settings.RiskMedium,
+			Doc: "How latest, safe, finalized and an absent block are put to providers: as the trusted block's hash, as its number, or as they came."}, pinHash),
 	}
 }
 

@@ -34,8 +34,7 @@ type Cache struct {
 	seed      maphash.Seed
 	l2        *Redis // nil without Redis
 	canonical Canonical
-	head      atomic.Uint64 // the highest block number seen
-	heads     atomic.Uint64 // how often that moved, from 1 on
+	heads     atomic.Uint64 // how often the head moved, from 1 on
 	flights   flights
 	metrics   *metrics
 	hot       *hotKeys
@@ -107,23 +106,9 @@ func (c *Cache) find(slot uint64, key string) *entry {
 	return e
 }
 
-// farthest is how far a head may be ahead of the last one to be remembered: a
-// provider that makes one up must not end the counting of true ones.
-const farthest = 1 << 20
-
-// SawHead tells the cache of the chain's head. When it is higher than any before,
-// what moves with the head is not used again: who has seen a block must not be told
-// what was true before it.
-func (c *Cache) SawHead(number uint64) {
-	last := c.head.Load()
-	if number <= last {
-		return
-	}
-	if last == 0 || number-last < farthest {
-		c.head.CompareAndSwap(last, number)
-	}
-	c.heads.Add(1)
-}
+// Moved tells the cache that the chain's head is another one. What moves with the head is
+// not used again: who has seen a block must not be told what was true before it.
+func (c *Cache) Moved() { c.heads.Add(1) }
 
 // stands says that no reorganisation has replaced the block an entry rests on, and
 // for what moves with the head, that there is no new one.
@@ -263,7 +248,7 @@ func (c *Cache) fill(ctx context.Context, class Class, key string, load Loader) 
 		}
 	}
 	a, err := c.loadAndKeep(ctx, class, key, load)
-	if err != nil && old != nil && old.immutable && monotonic.Now() < old.until {
+	if err != nil && old != nil && old.immutable && monotonic.Now() < old.until && c.stands(old) {
 		c.metrics.stale.Inc()
 		return old.answer(L1, true), nil
 	}
@@ -277,12 +262,6 @@ func (c *Cache) loadAndKeep(ctx context.Context, class Class, key string, load L
 	c.metrics.load.Observe(now.Sub(began))
 	if err != nil {
 		return Answer{}, err
-	}
-	if loaded.Head > 0 {
-		c.SawHead(loaded.Head)
-		if seen := c.heads.Load(); loaded.Head >= c.head.Load() {
-			heads = seen
-		}
 	}
 	e := c.newEntry(class, key, loaded, heads, now)
 	if !loaded.NoStore && e.fresh(e.stored) {

@@ -25,15 +25,14 @@ type Loaded struct {
 	// Immutable says that nothing can change the answer any more. It may then be
 	// served after its time when it cannot be had anew.
 	Immutable bool
-	// Block, when its hash is set, is the block the answer rests on while a
-	// reorganisation could still replace it. The answer is kept for
-	// cache.ttl.unfinalised at most, and only while that block stands.
+	// Block, when its hash is set, is the block the answer rests on. The answer is used
+	// only while that block is canonical, as far as is known, and kept for
+	// cache.ttl.unfinalised at most unless it is Immutable.
 	Block BlockRef
 	// WithHead says that the answer moves with the head of the chain. It is kept in
 	// L1 only, until its time is over or a new head is seen, whichever is first.
 	WithHead bool
-	Head     uint64 // the number of the newest block, where the answer tells it
-	NoStore  bool   // for the callers waiting now only
+	NoStore  bool // for the callers waiting now only
 }
 
 // Loader brings what no tier has.
@@ -149,7 +148,7 @@ func (c *Cache) newEntry(class Class, key string, l Loaded, heads uint64, now ti
 		class = l.Class
 	}
 	ttl := c.TTL(class)
-	if l.Block.Hash != [32]byte{} {
+	if !l.Immutable && l.Block.Hash != [32]byte{} {
 		ttl = min(ttl, c.settings.Unfinalised.Get())
 	}
 	e := &entry{key: key, class: class, immutable: l.Immutable, block: l.Block, body: l.Body,

@@ -118,7 +118,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // pick returns whom to ask and whom to hedge with, untried ones first. It runs
 // with every call, and allocates nothing.
 func (s *Set) pick(tried *providerSet) (first, second *provider) {
-	chain, head, lag := s.chain.Load(), s.head.Load(), s.settings.MaxLag.Get()
+	chain, head, lag := s.chain.Load(), s.Head(), s.settings.MaxLag.Get()
 	var least, next float64
 	for _, p := range s.providers {
 		if ok, _ := p.usable(chain); !ok || p.full() {

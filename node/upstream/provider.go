@@ -55,6 +55,8 @@ type provider struct {
 	drained   atomic.Bool
 	badCount  atomic.Int32 // failures in a row
 	badSince  atomic.Int64 // of the first of them, monotonic
+	hashless  atomic.Int64 // monotonic; until when it is asked for its height alone
+	pollNow   chan struct{}
 	ids       atomic.Uint64
 	lastErr   atomic.Pointer[string]
 }

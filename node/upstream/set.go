@@ -21,6 +21,7 @@ import (
 	"github.com/bizra/bizra-top/node/monotonic"
 	"github.com/bizra/bizra-top/node/secret"
 	"github.com/bizra/bizra-top/node/supervise"
+	"github.com/bizra/bizra-top/node/upstream/head"
 )
 
 // ErrUnavailable is returned, at once, when no provider can be asked.
@@ -53,18 +54,28 @@ type Set struct {
 	settings  Settings
 	providers []*provider
 	chain     atomic.Uint64 // 0 until known
-	head      atomic.Uint64
+	heads     *head.Tracker
 	active    atomic.Int64 // calls under way
 	budget    budget
 	pace      pace
+	polledNow atomic.Int64 // monotonic, when all were asked for their heads out of turn
 	metrics   *metrics
 	notify    func(Event)
+}
+
+// Chain is what the set needs to follow the chain, and who is told of it. Any of it may be
+// nil.
+type Chain struct {
+	Quorum   func() int // providers that must agree on a block; 2
+	Depth    func() int // confirmations that make a block final where the tag is not known; 64
+	Moved    func()     // the trusted head, the safe or the final block has changed
+	Replaced func()     // more of the chain was replaced than is kept
 }
 
 // New returns the set of configured providers. newBreaker makes the breaker of
 // one; notify, which may be nil, is told of what operators care for. Run must be
 // running for heads and recovery to be found.
-func New(s Settings, newBreaker func(provider string) *breaker.Breaker, reg prometheus.Registerer, notify func(Event)) (*Set, error) {
+func New(s Settings, newBreaker func(provider string) *breaker.Breaker, reg prometheus.Registerer, notify func(Event), chain Chain) (*Set, error) {
 	if notify == nil {
 		notify = func(Event) {}
 	}
@@ -80,6 +91,7 @@ func New(s Settings, newBreaker func(provider string) *breaker.Breaker, reg prom
 			name: a.name, url: a.url, secrets: secret.InURL(a.url), header: headerOf(a.url), transport: newTransport(perProvider),
 			index: i, counters: set.metrics.of(a.name), breaker: newBreaker(a.name), maxBody: s.MaxBody.Get,
 			maxCalls: func() int { return min(s.MaxCalls.Get(), max(1, perProvider-perProvider/8)) },
+			pollNow:  make(chan struct{}, 1),
 		})
 	}
 	if len(set.providers) == 0 {
@@ -87,6 +99,7 @@ func New(s Settings, newBreaker func(provider string) *breaker.Breaker, reg prom
 			"such as upstream.providers: [\"name=https://host/path\"]; `bizra-top demo` runs without any")
 	}
 	reg.MustRegister(set.metrics.collectors(set)...)
+	set.heads = set.follow(chain, reg)
 	return set, nil
 }
 
@@ -117,8 +130,8 @@ func (s *Set) Len() int { return len(s.providers) }
 // ChainID returns the chain the providers serve; 0 until one has said.
 func (s *Set) ChainID() uint64 { return s.chain.Load() }
 
-// Head returns the highest block number seen; it never goes back.
-func (s *Set) Head() uint64 { return s.head.Load() }
+// Head returns the height of the trusted head; 0 until it is known.
+func (s *Set) Head() uint64 { return s.heads.Number() }
 
 // candidates returns the providers that can be asked, best first.
 func (s *Set) candidates() []*provider {
@@ -126,7 +139,7 @@ func (s *Set) candidates() []*provider {
 		*provider
 		cost float64 // read once: it moves while calls end
 	}
-	chain, head, lag := s.chain.Load(), s.head.Load(), s.settings.MaxLag.Get()
+	chain, head, lag := s.chain.Load(), s.Head(), s.settings.MaxLag.Get()
 	list := make([]ranked, 0, len(s.providers))
 	for _, p := range s.providers {
 		if ok, _ := p.usable(chain); ok && !p.full() {
@@ -139,6 +152,14 @@ func (s *Set) candidates() []*provider {
 		out[i] = r.provider
 	}
 	return out
+}
+
+// Available returns why no provider can be asked, nil where one can.
+func (s *Set) Available() error {
+	if p, _ := s.pick(&providerSet{}); p != nil {
+		return nil
+	}
+	return s.unavailable()
 }
 
 // unavailable names each provider with the reason why it cannot be asked, or is
@@ -216,7 +237,7 @@ func (s *Set) Status() []Status {
 		case ok:
 			st.State = string(p.breaker.State())
 		}
-		if h := s.head.Load(); st.Head != 0 && h > st.Head {
+		if h := s.Head(); st.Head != 0 && h > st.Head {
 			st.Lag = h - st.Head
 		}
 		if e := p.lastErr.Load(); e != nil {
@@ -230,6 +251,7 @@ func (s *Set) Status() []Status {
 // Run polls heads and probes open breakers until ctx ends.
 func (s *Set) Run(ctx context.Context) {
 	var wg sync.WaitGroup
+	supervise.Loop(ctx, &wg, "trusted head", s.heads.Run)
 	for _, p := range s.providers {
 		supervise.Loop(ctx, &wg, "watch of a provider", func(ctx context.Context) { s.watch(ctx, p) })
 	}

@@ -64,7 +64,7 @@ func set(t *testing.T, urls []string, with map[string]string) rig {
 	r.Set, err = upstream.New(s, func(name string) *breaker.Breaker {
 		r.breakers[name] = breaker.New("upstream/"+name, "upstream", bs, breaker.WithProber())
 		return r.breakers[name]
-	}, r.metrics, nil)
+	}, r.metrics, nil, upstream.Chain{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -387,7 +387,7 @@ func TestALiarIsToldOfOnceInAWhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	u, err := upstream.New(s, func(name string) *breaker.Breaker { return breaker.New(name, "upstream", bs) }, prometheus.NewRegistry(),
-		func(upstream.Event) { told.Add(1) })
+		func(upstream.Event) { told.Add(1) }, upstream.Chain{})
 	if err != nil {
 		t.Fatal(err)
 	}

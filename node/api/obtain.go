@@ -1,0 +1,304 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/valyala/fastjson"
+
+	"github.com/bizra/bizra-top/node/cache"
+	"github.com/bizra/bizra-top/node/monotonic"
+	"github.com/bizra/bizra-top/node/upstream"
+	"github.com/bizra/bizra-top/node/upstream/head"
+)
+
+const (
+	// tries bounds how many providers are asked until their answers fit together.
+	tries = 4
+	// hashlessFor is how long a method is asked by number after the providers did not
+	// understand a hash.
+	hashlessFor = 10 * time.Minute
+)
+
+// obtained is an answer that fits what is known of the chain.
+type obtained struct {
+	upstream.Answer
+	rests head.Block // the block that it names itself
+	mined bool       // it names one
+	// confirmed says that a second provider gave the same null or [].
+	confirmed bool
+}
+
+// fit is how an answer goes together with what is known of the chain.
+type fit uint8
+
+const (
+	fits        fit = iota
+	absent          // null, or no logs: another provider may know more
+	contradicts     // it rests on a block that is not canonical
+	early           // it rests on a block that a quorum has not reached
+)
+
+// errContradicts is returned where every provider that could be asked answers from a chain
+// that a quorum does not have.
+var errContradicts = errors.New("no provider's answer fits the blocks that a quorum has")
+
+// obtain asks for what a call means, until an answer fits.
+func (g *gateway) obtain(ctx context.Context, m *method, a *asked) (obtained, error) {
+	var nothing *obtained // what was absent at the first
+	var last error
+	for range tries {
+		answer, err := g.ask(ctx, a)
+		if err != nil && a.plain != nil && notUnderstood(err) {
+			g.plain.Store(a.plainMethod(), monotonic.Now()+int64(hashlessFor))
+			a.Method, a.Params, a.plain = a.plainMethod(), a.plain, nil
+			continue
+		}
+		if err != nil {
+			if last == nil || len(a.Except) == 0 {
+				last = err
+			}
+			break
+		}
+		o := obtained{Answer: answer}
+		switch g.fit(ctx, m, a, &o) {
+		case fits:
+			return o, nil
+		case early:
+			o.Result, o.mined = unmined(m, o.Result), false
+			return o, nil
+		case absent:
+			if nothing != nil || len(a.Except) > 0 {
+				o.confirmed = true
+				return o, nil
+			}
+			nothing = &o
+		case contradicts:
+			last = errContradicts
+		}
+		a.Except = append(a.Except, answer.Provider)
+	}
+	if nothing != nil {
+		return *nothing, nil
+	}
+	return obtained{}, last
+}
+
+// plainMethod is the method that goes with the parameters without a hash.
+func (a *asked) plainMethod() string {
+	if a.method != "" {
+		return a.method
+	}
+	return a.Method
+}
+
+func (g *gateway) ask(ctx context.Context, a *asked) (upstream.Answer, error) {
+	return g.upstreams.Ask(ctx, a.Question)
+}
+
+// hashless says whether a method is asked by number, since hashes were not understood.
+func (g *gateway) hashless(method string) bool {
+	until, ok := g.plain.Load(method)
+	return ok && monotonic.Now() < until.(int64)
+}
+
+// notUnderstood says whether a provider may have been asked in a form it does not know.
+func notUnderstood(err error) bool {
+	var rpc *upstream.RPCError
+	return errors.As(err, &rpc) && rpc.Code == codeParams
+}
+
+// fit compares an answer with the moment.
+func (g *gateway) fit(ctx context.Context, m *method, a *asked, o *obtained) fit {
+	heads := g.upstreams.Heads()
+	switch {
+	case m.exists && nothingIn(o.Result):
+		if a.pending {
+			return fits
+		}
+		return absent
+	case m.subject:
+		o.rests, o.mined = blockIn(o.Result, "blockHash", "blockNumber")
+	case m.whole || m.names == hashOnly && a.byHash:
+		o.rests, o.mined = blockIn(o.Result, "hash", "number")
+		if !o.mined {
+			o.rests, o.mined = blockIn(o.Result, "blockHash", "blockNumber")
+		}
+		if o.mined && (a.block.Hash != head.Hash{}) && o.rests.Hash != a.block.Hash || m.whole && a.names && (!o.mined || o.rests.Number != a.block.Number) {
+			return contradicts
+		}
+		if a.byHash {
+			return fits
+		}
+	case m.names == byFilter && a.names:
+		return g.fitLogs(o.Result, a)
+	default:
+		return fits
+	}
+	if !o.mined {
+		return fits
+	}
+	if o.rests.Number > heads.Number() && !g.upstreams.Reach(ctx, o.rests.Number) {
+		return early
+	}
+	if hash, known := heads.Canonical(o.rests.Number); known && hash != o.rests.Hash {
+		return contradicts
+	}
+	return fits
+}
+
+// fitLogs says whether logs are from canonical blocks of the range that was asked for.
+func (g *gateway) fitLogs(result json.RawMessage, a *asked) fit {
+	parser := answers.Get()
+	defer answers.Put(parser)
+	v, err := parser.ParseBytes(result)
+	if err != nil {
+		return contradicts
+	}
+	heads := g.upstreams.Heads()
+	for _, log := range v.GetArray() {
+		b, ok := blockOf(log, "blockHash", "blockNumber")
+		if !ok || b.Number > a.block.Number || b.Number+a.Span <= a.block.Number {
+			return contradicts
+		}
+		if hash, known := heads.Canonical(b.Number); known && hash != b.Hash {
+			return contradicts
+		}
+	}
+	return fits
+}
+
+// nothingIn says whether an answer is null or an empty list.
+func nothingIn(result json.RawMessage) bool {
+	text := strings.TrimSpace(string(result[:min(len(result), 8)]))
+	return text == "null" || strings.ReplaceAll(text, " ", "") == "[]"
+}
+
+// unmined is what is said of a transaction whose block a quorum has not reached: its
+// receipt is not there yet, and it is in no block.
+func unmined(m *method, result json.RawMessage) json.RawMessage {
+	null := json.RawMessage("null")
+	parser := answers.Get()
+	defer answers.Put(parser)
+	v, err := parser.ParseBytes(result)
+	if err != nil || v.Get("input") == nil { // a receipt has none
+		return null
+	}
+	var arena fastjson.Arena
+	for _, name := range []string{"blockHash", "blockNumber", "transactionIndex", "blockTimestamp"} {
+		if v.Get(name) != nil {
+			v.Set(name, arena.NewNull())
+		}
+	}
+	return v.MarshalTo(nil)
+}
+
+// blockIn reads which block an answer names in two of its members.
+func blockIn(result json.RawMessage, hash, number string) (head.Block, bool) {
+	parser := answers.Get()
+	defer answers.Put(parser)
+	v, err := parser.ParseBytes(result)
+	if err != nil {
+		return head.Block{}, false
+	}
+	return blockOf(v, hash, number)
+}
+
+func blockOf(v *fastjson.Value, hash, number string) (b head.Block, ok bool) {
+	if b.Hash, ok = hashOf(string(v.GetStringBytes(hash))); !ok {
+		return head.Block{}, false
+	}
+	digits, ok := strings.CutPrefix(string(v.GetStringBytes(number)), "0x")
+	var err error
+	b.Number, err = strconv.ParseUint(digits, 16, 64)
+	return b, ok && err == nil
+}
+
+// loader returns what asks the providers, and says what is known of the answer.
+func (g *gateway) loader(m *method, name string, params json.RawMessage) cache.Loader {
+	return counted(g.bodies, answerFactor, func(ctx context.Context) (cache.Loaded, error) {
+		a, done, err := g.at(ctx, m, name, params)
+		if err != nil {
+			return cache.Loaded{}, err
+		}
+		if done != nil {
+			return cache.Loaded{Body: done, Class: cache.NotFound, WithHead: true}, nil
+		}
+		o, err := g.obtain(ctx, m, &a)
+		if err != nil {
+			return cache.Loaded{}, err
+		}
+		return g.kept(m, &a, o), nil
+	})
+}
+
+// kept says how long an answer is true.
+func (g *gateway) kept(m *method, a *asked, o obtained) cache.Loaded {
+	heads := g.upstreams.Heads()
+	l := cache.Loaded{Body: o.Result, NoStore: !m.keep || a.pending}
+	block := a.block
+	if o.mined {
+		block = o.rests
+	}
+	switch {
+	case m.exists && nothingIn(o.Result):
+		l.WithHead = true
+		if string(o.Result) == "null" {
+			l.Class = cache.NotFound
+		}
+	case m.constant:
+		l.Immutable = true
+	case m.subject && !o.mined:
+		l.Class, l.WithHead = cache.RPC, true // the next block may hold it
+	case a.byHash:
+		l.Immutable = true // by the hash it is asked by
+	case m.block == none && !m.subject, a.moving, !a.names && !o.mined:
+		if m.block != none {
+			l.Class = cache.RPC
+		}
+		l.WithHead = true
+	default:
+		if (block.Hash == head.Hash{}) {
+			block.Hash, _ = heads.Canonical(block.Number)
+		}
+		l.Block = cache.BlockRef{Number: block.Number, Hash: block.Hash}
+		l.Immutable = heads.Final(block.Number)
+		if (block.Hash == head.Hash{}) && !l.Immutable {
+			l.Class, l.WithHead = cache.RPC, true
+		}
+	}
+	return l
+}
+
+// knownNow is what the node knows itself, if it does at once.
+func (g *gateway) knownNow(m *method) json.RawMessage {
+	if m.local == localHead {
+		if now := g.upstreams.Moment(); now != nil {
+			return now.Quantity
+		}
+		return nil
+	}
+	if id := g.upstreams.ChainID(); id != 0 {
+		return head.Quantity(id)
+	}
+	return nil
+}
+
+// known is knownNow, after a wait where that is needed.
+func (g *gateway) known(ctx context.Context, m *method) (json.RawMessage, error) {
+	if m.local == localHead {
+		now, err := g.moment(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return now.Quantity, nil
+	}
+	if body := g.knownNow(m); body != nil {
+		return body, nil
+	}
+	return nil, errNoHead
+}
