@@ -21,7 +21,7 @@ func rootOf(list types.DerivableList) common.Hash {
 
 // checkListing compares the uncles and withdrawals that a header is sent with
 // with the header.
-func (q *inquiry) checkListing(h headerAnswer) error {
+func (j Judge) checkListing(h headerAnswer) error {
 	switch {
 	case slices.Contains(h.sent.Withdrawals, nil):
 		return flawed("withdrawals_root", "a withdrawal is null")
@@ -33,24 +33,38 @@ func (q *inquiry) checkListing(h headerAnswer) error {
 		return nil
 	}
 	root := rootOf(types.Withdrawals(h.sent.Withdrawals))
-	if root != *h.WithdrawalsHash && !(q.lenient() && len(h.sent.Withdrawals) == 0) {
+	if root != *h.WithdrawalsHash && !(j.lenient() && len(h.sent.Withdrawals) == 0) {
 		return flawed("withdrawals_root", "%d withdrawals give the root %s, the header has %s", len(h.sent.Withdrawals), root, h.WithdrawalsHash)
 	}
 	return nil
 }
 
-// checkBody rebuilds the transactions root, and notes where the chain keeps
-// something else than withdrawals under their root.
-func (q *inquiry) checkBody(b *blockAnswer) error {
-	if b.bodyForeign == "" {
-		if root := rootOf(b.txs); root != b.TxHash {
-			return flawed("transactions_root", "%d transactions give the root %s, the header has %s", b.count, root, b.TxHash)
-		}
+// checkBody rebuilds the transactions root, and notes what follows the transactions
+// under it, and where the chain keeps something else than withdrawals under theirs.
+func (j Judge) checkBody(b *blockAnswer, claims []txClaims) error {
+	if b.bodyForeign == "" && !j.splitBody(b, claims) {
+		return flawed("transactions_root", "%d transactions give the root %s, the header has %s", b.count, rootOf(b.txs), b.TxHash)
 	}
 	if b.WithdrawalsHash != nil && len(b.withdrawals) == 0 && *b.WithdrawalsHash != types.EmptyWithdrawalsHash {
 		b.tailForeign = fmt.Sprintf("the chain keeps something else than withdrawals in %s", b.WithdrawalsHash)
 	}
 	return nil
+}
+
+// splitBody says whether the transactions give the transactions root, on a chain with
+// rules of its own also without the last one, if nobody signed that: Polygon appends
+// one to a block in which it moves deposits.
+func (j Judge) splitBody(b *blockAnswer, claims []txClaims) bool {
+	if rootOf(b.txs) == b.TxHash {
+		return true
+	}
+	last := len(b.txs) - 1
+	if !j.lenient() || last < 0 || !unsigned(b.txs[last]) || claims[last].Hash == nil || rootOf(b.txs[:last]) != b.TxHash {
+		return false
+	}
+	b.appended = []common.Hash{*claims[last].Hash}
+	b.txs, b.count = b.txs[:last], last
+	return true
 }
 
 // receiptsAnswer is the receipts of a block, proved by its receiptsRoot.
@@ -66,6 +80,9 @@ func judgeReceipts(raw json.RawMessage, b blockAnswer) (receiptsAnswer, error) {
 	}
 	if err != nil {
 		return receiptsAnswer{}, flawed("receipts_root", "the answer is not a list of receipts: %v", err)
+	}
+	if len(receipts) == b.count+len(b.appended) {
+		receipts, claims = receipts[:b.count], claims[:b.count]
 	}
 	root := rootOf(receipts)
 	if root != b.ReceiptHash || len(receipts) != b.count {
