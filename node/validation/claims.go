@@ -327,9 +327,14 @@ func (l listing) sized(b blockAnswer) string {
 	if b.uncles > 0 {
 		return "" // their headers were not sent
 	}
-	size := types.NewBlockWithHeader(b.Header).WithBody(types.Body{Transactions: b.txs, Withdrawals: b.withdrawals}).Size()
+	size := sizeOf(b)
 	if l.Size == nil || uint64(*l.Size) != size && (len(b.withdrawals) > 0 || uint64(*l.Size)+1 != size) {
 		return fmt.Sprintf("claims a size of %s bytes, not %d", l.Size, size)
 	}
 	return ""
+}
+
+// sizeOf is the size of a block without uncles in bytes of RLP.
+func sizeOf(b blockAnswer) uint64 {
+	return types.NewBlockWithHeader(b.Header).WithBody(types.Body{Transactions: b.txs, Withdrawals: b.withdrawals}).Size()
 }

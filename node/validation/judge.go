@@ -163,16 +163,26 @@ func (b blockAnswer) unproved() string {
 // over what it carries, and what no root covers; of the senders, those of the
 // transactions that whose chooses.
 func (j Judge) block(raw json.RawMessage, want common.Hash, whose func(*types.Transaction) bool) (blockAnswer, error) {
+	b, claims, err := j.roots(raw, want)
+	if err != nil {
+		return b, err
+	}
+	return b, j.checkClaims(&b, claims, whose)
+}
+
+// roots decodes a block with full transactions, and checks its hash and the roots over
+// what it carries. The claims of its transactions are not looked at.
+func (j Judge) roots(raw json.RawMessage, want common.Hash) (blockAnswer, []txClaims, error) {
 	header, err := j.header(raw, want)
 	b := blockAnswer{headerAnswer: header}
 	var other *foreign
 	if errors.As(err, &other) {
 		b.headForeign = other.text
 	} else if err != nil {
-		return b, err
+		return b, nil, err
 	}
 	if b.sent.Transactions == nil {
-		return b, flawed("transactions_root", "the block comes without its transactions")
+		return b, nil, flawed("transactions_root", "the block comes without its transactions")
 	}
 	b.count, b.uncles, b.withdrawals = len(b.sent.Transactions), len(b.sent.Uncles), b.sent.Withdrawals
 	claims := make([]txClaims, b.count)
@@ -187,13 +197,13 @@ func (j Judge) block(raw json.RawMessage, want common.Hash, whose func(*types.Tr
 			break
 		}
 		if err != nil {
-			return b, flawed("transactions_root", "transaction %d cannot be read: %v", i, err)
+			return b, nil, flawed("transactions_root", "transaction %d cannot be read: %v", i, err)
 		}
 		b.txs, claims[i] = append(b.txs, tx), claim
 	}
 	if b.headForeign == "" {
 		if err := j.checkBody(&b, claims); err != nil {
-			return b, err
+			return b, nil, err
 		}
 	}
 	check := "block_hash"
@@ -201,9 +211,9 @@ func (j Judge) block(raw json.RawMessage, want common.Hash, whose func(*types.Tr
 		check = "transactions_root"
 	}
 	if why := cmp.Or(b.headForeign, b.bodyForeign, b.tailForeign); why != "" {
-		return b, &foreign{check, why}
+		return b, nil, &foreign{check, why}
 	}
-	return b, j.checkClaims(&b, claims, whose)
+	return b, claims, nil
 }
 
 // checkClaims compares what no root covers with what is proved.
