@@ -299,6 +299,7 @@ type listing struct {
 	Hash         *common.Hash        `json:"hash"`
 	Miner        *common.Address     `json:"miner"`   // this and the next are
 	MixHash      *common.Hash        `json:"mixHash"` // taken to be zero when missing
+	Nonce        *types.BlockNonce   `json:"nonce"`
 	Size         *number             `json:"size"`
 	Transactions []json.RawMessage   `json:"transactions"`
 	Uncles       []common.Hash       `json:"uncles"`

@@ -104,10 +104,10 @@ func (b *Block) Whole(raw json.RawMessage) error {
 			return err
 		}
 	}
-	if err := b.exactSize(b.sent); err != nil {
+	if err := b.exactListing(b.sent); err != nil {
 		return err
 	}
-	return strict(raw, headerShape, func(i int) shape { return txShapes[b.txs[i].Type()] })
+	return strict(raw, b.shape(), func(i int) *shape { return txShapes[b.txs[i].Type()] })
 }
 
 // Light proves an answer that lists the hashes of the block's transactions only.
@@ -119,14 +119,24 @@ func (b *Block) Light(raw json.RawMessage) error {
 	if text := h.sent.against(b.blockAnswer); text != "" {
 		return flawed("block_fields", "%s", text)
 	}
-	if err := b.exactSize(h.sent); err != nil {
+	if err := b.exactListing(h.sent); err != nil {
 		return err
 	}
-	return strict(raw, headerShape, nil)
+	return strict(raw, b.shape(), nil)
 }
 
-// exactSize refuses a size that sized lets pass.
-func (b *Block) exactSize(l listing) error {
+func (b *Block) shape() *shape {
+	if b.WithdrawalsHash != nil {
+		return withdrawnShape
+	}
+	return headerShape
+}
+
+// exactListing refuses what sized and the decoders let pass.
+func (b *Block) exactListing(l listing) error {
+	if l.Nonce == nil {
+		return &foreign{"", "the nonce is missing, which is taken to be zero"}
+	}
 	if b.uncles > 0 {
 		return &foreign{"", "the size and the uncles are proved by the uncles' headers, which are not sent with the block"}
 	}

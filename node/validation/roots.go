@@ -231,8 +231,12 @@ func proveLeaf(proof []hexutil.Bytes, key []byte, root common.Hash) ([]byte, err
 		return nil, fmt.Errorf("a proof of %d nodes is longer than any can be", len(proof))
 	}
 	nodes := proofNodes{}
-	for _, node := range proof {
-		nodes[crypto.Keccak256Hash(node)] = node
+	for i, node := range proof {
+		hash := crypto.Keccak256Hash(node)
+		if i == 0 && hash != root || i > 0 && !bytes.Contains(proof[i-1], hash[:]) {
+			return nil, fmt.Errorf("node %d is not on the way from the root to the leaf", i)
+		}
+		nodes[hash] = node
 	}
 	twice := len(nodes) != len(proof)
 	value, err := trie.VerifyProof(root, crypto.Keccak256(key), nodes)
