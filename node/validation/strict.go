@@ -19,6 +19,7 @@ import (
 type shape struct {
 	members map[string]*shape // the shape of a member that is an object or a list of them, else nil
 	lists   []string          // members that must be there
+	apart   bool              // looked at apart from this
 }
 
 // shapeOf returns a shape with the members of another, which may be nil, and more, of which
@@ -40,7 +41,7 @@ func shapeOf(s *shape, lists map[string]*shape, names ...string) *shape {
 }
 
 var (
-	headerShape = shapeOf(nil, map[string]*shape{"uncles": nil, "transactions": nil},
+	headerShape = shapeOf(nil, map[string]*shape{"uncles": nil, "transactions": {apart: true}},
 		"hash", "parentHash", "sha3Uncles", "miner", "stateRoot", "transactionsRoot", "receiptsRoot", "logsBloom", "difficulty", "number",
 		"gasLimit", "gasUsed", "timestamp", "extraData", "mixHash", "nonce", "baseFeePerGas", "withdrawalsRoot", "blobGasUsed",
 		"excessBlobGas", "parentBeaconBlockRoot", "requestsHash", "blockAccessListHash", "slotNumber", "size")
@@ -78,10 +79,12 @@ func strict(raw json.RawMessage, s *shape, txs func(i int) *shape) error {
 		return &foreign{"", fmt.Sprintf("the answer is not JSON: %v", err)}
 	}
 	why := stray(v, s, "")
-	if txs != nil {
-		for i, tx := range v.GetArray("transactions") {
-			why = cmp.Or(why, stray(tx, txs(i), "transactions."))
+	for i, tx := range v.GetArray("transactions") {
+		var of *shape // a hash
+		if txs != nil {
+			of = txs(i)
 		}
+		why = cmp.Or(why, stray(tx, of, "transactions."))
 	}
 	if why != "" {
 		return &foreign{"", why}
@@ -92,7 +95,14 @@ func strict(raw json.RawMessage, s *shape, txs func(i int) *shape) error {
 // stray says which member is not in a shape, comes twice, or is missing. A member that is
 // null says nothing.
 func stray(v *fastjson.Value, s *shape, in string) (why string) {
+	if s != nil && s.apart {
+		return ""
+	}
 	switch v.Type() {
+	case fastjson.TypeString:
+		if len(v.GetStringBytes()) == 0 { // which go-ethereum reads as zero
+			return fmt.Sprintf("a string in %q is empty", in)
+		}
 	case fastjson.TypeArray:
 		for _, item := range v.GetArray() {
 			if why = stray(item, s, in); why != "" {
@@ -107,19 +117,26 @@ func stray(v *fastjson.Value, s *shape, in string) (why string) {
 				return
 			}
 			name := string(key)
-			inner, known := s.members[name]
+			var (
+				inner *shape
+				known bool
+			)
+			if s != nil {
+				inner, known = s.members[name]
+			}
 			null := member.Type() == fastjson.TypeNull
 			switch {
 			case seen[name]:
 				why = fmt.Sprintf("the member %q comes twice", in+name)
 			case !known && !null:
 				why = fmt.Sprintf("nothing proves the member %q", in+name)
-			case known && inner != nil:
+			default:
 				why = stray(member, inner, in+name+".")
 			}
 			seen[name] = true
 		})
-		for _, name := range s.lists {
+		for i := 0; s != nil && i < len(s.lists); i++ {
+			name := s.lists[i]
 			if list := v.Get(name); why == "" && (list == nil || list.Type() != fastjson.TypeArray) {
 				why = fmt.Sprintf("the member %q is missing", in+name)
 			}

@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -152,10 +151,19 @@ func (w *proof) uncleCount() error {
 	return w.number(0)
 }
 
+// hex reads an answer that is one hexadecimal string. An empty string, which go-ethereum
+// takes for zero, is none.
+func (w *proof) hex(into any) error {
+	if trim(w.answer.Result) == `""` {
+		return errors.New("it is empty")
+	}
+	return json.Unmarshal(w.answer.Result, into)
+}
+
 // number proves the answer to be a number.
 func (w *proof) number(want uint64) error {
 	var got hexutil.Uint64
-	if err := json.Unmarshal(w.answer.Result, &got); err != nil {
+	if err := w.hex(&got); err != nil {
 		return validation.NewLie("number", "the answer is not a number: %v", err)
 	}
 	if uint64(got) != want {
@@ -260,7 +268,7 @@ func (w *proof) blockReceipts() error {
 func (w *proof) constant() error {
 	votes := map[string]map[string]bool{}
 	vote := func(provider string, raw json.RawMessage) {
-		text := string(bytes.TrimSpace(raw))
+		text := trim(raw)
 		if votes[text] == nil {
 			votes[text] = map[string]bool{}
 		}
@@ -272,7 +280,7 @@ func (w *proof) constant() error {
 			vote(a.Provider, a.Result)
 		}
 	}
-	claimed := string(bytes.TrimSpace(w.answer.Result))
+	claimed := trim(w.answer.Result)
 	for text, providers := range votes {
 		switch {
 		case text == claimed:

@@ -35,9 +35,12 @@ func (w *proof) read() error {
 	return nil
 }
 
+// trim takes the white space of JSON away, and no other.
+func trim(raw json.RawMessage) string { return string(bytes.Trim(raw, " \t\r\n")) }
+
 func isNull(raw json.RawMessage) bool {
-	raw = bytes.TrimSpace(raw)
-	return len(raw) == 0 || string(raw) == "null"
+	text := trim(raw)
+	return text == "" || text == "null"
 }
 
 // param reads a parameter, which must be there.

@@ -59,7 +59,7 @@ func (w *proof) balance() error {
 		return err
 	}
 	var got hexutil.Big
-	if err := json.Unmarshal(w.answer.Result, &got); err != nil {
+	if err := w.hex(&got); err != nil {
 		return validation.NewLie("balance", "the answer is not a number: %v", err)
 	}
 	if (*big.Int)(&got).Cmp(a.Balance.ToBig()) != 0 {
@@ -82,7 +82,7 @@ func (w *proof) code() error {
 		return err
 	}
 	var got hexutil.Bytes
-	if err := json.Unmarshal(w.answer.Result, &got); err != nil {
+	if err := w.hex(&got); err != nil {
 		return validation.NewLie("code", "the answer is not code: %v", err)
 	}
 	if !a.HasCode(got) {
@@ -105,7 +105,7 @@ func (w *proof) storage() error {
 		return err
 	}
 	var got hexutil.Bytes
-	if err := json.Unmarshal(w.answer.Result, &got); err != nil || len(got) != common.HashLength {
+	if err := w.hex(&got); err != nil || len(got) != common.HashLength {
 		return validation.NewLie("storage", "the answer is not the value of a slot: %v", err)
 	}
 	if common.BytesToHash(got) != a.Slots[0] {
