@@ -54,7 +54,11 @@ func (j Judge) header(raw json.RawMessage, want common.Hash) (headerAnswer, erro
 		h types.Header
 		l listing
 	)
-	if err := json.Unmarshal(raw, &h); err != nil {
+	head, txs, err := apart(raw)
+	if err == nil {
+		err = json.Unmarshal(head, &h)
+	}
+	if err != nil {
 		return headerAnswer{}, flawed("block_hash", "the answer is not a block header: %v", err)
 	}
 	if err := h.SanityCheck(); err != nil {
@@ -64,7 +68,11 @@ func (j Judge) header(raw json.RawMessage, want common.Hash) (headerAnswer, erro
 	if h.ParentBeaconRoot != nil && (h.BlobGasUsed == nil || h.ExcessBlobGas == nil) {
 		return headerAnswer{}, flawed("block_hash", "the header comes without its blob gas")
 	}
-	if err := json.Unmarshal(raw, &l); err != nil || l.Hash == nil || l.Miner == nil || l.MixHash == nil && !j.lenient() {
+	err = json.Unmarshal(head, &l)
+	if err == nil && txs != nil {
+		err = json.Unmarshal(txs, &l.Transactions)
+	}
+	if err != nil || l.Hash == nil || l.Miner == nil || l.MixHash == nil && !j.lenient() {
 		return headerAnswer{}, flawed("block_hash", "the answer is not a block with its hash, fee recipient and mix hash: %v", err)
 	}
 	answer := headerAnswer{&h, h.Hash(), l}
@@ -75,7 +83,7 @@ func (j Judge) header(raw json.RawMessage, want common.Hash) (headerAnswer, erro
 		return answer, j.checkListing(answer)
 	}
 	if *l.Hash == want {
-		if why := j.otherHeader(raw, answer); why != "" {
+		if why := j.otherHeader(head, answer); why != "" {
 			// The claimed hash is all there is to go by.
 			answer.hash = want
 			return answer, &foreign{"block_hash", why + ", so its hash cannot be recomputed"}
@@ -85,6 +93,19 @@ func (j Judge) header(raw json.RawMessage, want common.Hash) (headerAnswer, erro
 		return answer, flawed("block_hash", "claims the hash %s, but the header hashes to %s", l.Hash, answer.hash)
 	}
 	return answer, flawed("block_hash", "the header hashes to %s, not to %s", answer.hash, want)
+}
+
+// apart takes the transactions, which are nearly all of a block, out of it, so that they
+// are parsed once and the rest is small.
+func apart(raw json.RawMessage) (head, txs json.RawMessage, err error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &members); err != nil {
+		return nil, nil, err
+	}
+	txs = members["transactions"]
+	delete(members, "transactions")
+	head, err = json.Marshal(members)
+	return head, txs, err
 }
 
 // otherHeader says why a header is not one of Ethereum's.

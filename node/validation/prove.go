@@ -74,6 +74,13 @@ func (j Judge) Block(raw json.RawMessage, want common.Hash) (*Block, error) {
 	return &Block{b, j, claims}, nil
 }
 
+// Adopt takes over which senders were recovered of the same block, proved before.
+func (b *Block) Adopt(before *Block) {
+	if b.hash == before.hash {
+		b.txs = before.txs
+	}
+}
+
 // Hash returns the block's hash.
 func (b *Block) Hash() common.Hash { return b.hash }
 
@@ -82,12 +89,6 @@ func (b *Block) Number() uint64 { return b.number() }
 
 // Count returns how many transactions there are.
 func (b *Block) Count() int { return len(b.txs) }
-
-// Uncles returns how many uncles were listed; none is proved, some are not.
-func (b *Block) Uncles() int { return b.uncles }
-
-// Root returns the root of the state after the block.
-func (b *Block) Root() common.Hash { return b.Header.Root }
 
 // Index returns the place of a transaction, or -1.
 func (b *Block) Index(tx common.Hash) int { return indexOf(b.txs, tx) }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
-	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/ethereum/go-ethereum/rlp"
 	"github.com/holiman/uint256"
@@ -99,9 +98,6 @@ func (c slotClaim) prove(key, root common.Hash) (common.Hash, error) {
 	}
 	return value, nil
 }
-
-// EmptyCode says that an account has no code: a proof of absence gives that hash.
-func (a Account) EmptyCode() bool { return a.CodeHash == types.EmptyCodeHash }
 
 // HasCode says whether code is the account's.
 func (a Account) HasCode(code []byte) bool { return crypto.Keccak256Hash(code) == a.CodeHash }

@@ -68,18 +68,19 @@ func (w *proof) blockByNumber() error {
 	if err != nil {
 		return err
 	}
-	// Another block of that height is no lie: it may have been canonical then.
-	h, err := w.judge.Header(w.answer.Result, common.Hash{})
-	if err != nil {
+	err = w.proveBlock(where.Hash)
+	if _, lie := validation.Lie(err); !lie {
 		return err
 	}
-	if h.Number.Uint64() != where.Number {
+	// Another block of that height is no lie: it may have been canonical then.
+	h, other := w.judge.Header(w.answer.Result, common.Hash{})
+	switch {
+	case other != nil || h.Hash() == where.Hash:
+		return err
+	case h.Number.Uint64() != where.Number:
 		return validation.NewLie("canonical", "asked for block %d, answers with block %d", where.Number, h.Number)
 	}
-	if h.Hash() != where.Hash {
-		return fmt.Errorf("the block %s is not canonical, %s is", h.Hash(), where.Hash)
-	}
-	return w.proveBlock(where.Hash)
+	return fmt.Errorf("the block %s is not canonical, %s is", h.Hash(), where.Hash)
 }
 
 // proveBlock proves the answer to be the block with a hash.
@@ -101,7 +102,11 @@ func (w *proof) proveBlock(hash common.Hash) error {
 		return err
 	}
 	w.rest(b)
-	w.known.addBlock(b, len(w.answer.Result))
+	if before := w.known.block(hash); before != nil {
+		b.Adopt(before)
+	} else {
+		w.known.addBlock(b, len(w.answer.Result))
+	}
 	return b.Whole(w.answer.Result)
 }
 
