@@ -1,0 +1,215 @@
+package verify_test
+
+import (
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/core/types"
+
+	"github.com/bizra/bizra-top/node/devchain"
+	"github.com/bizra/bizra-top/node/gateway/verify"
+	"github.com/bizra/bizra-top/node/settings"
+	"github.com/bizra/bizra-top/node/validation"
+)
+
+func prove(t *testing.T, r *rig, a verify.Answer, want verify.Status, reason string) {
+	t.Helper()
+	if f := r.Prove(t.Context(), a); f.Status != want || !strings.Contains(f.Reason, reason) {
+		t.Errorf("%s %s: %s: %s", a.Method, a.Params, f.Status, f.Reason)
+	}
+}
+
+func TestWhatNothingProves(t *testing.T) {
+	r := newRig(t, busy)
+	unknown := common.Hash{0xab}
+	for _, q := range []question{
+		{"eth_getBlockByHash", []any{unknown, true}},
+		{"eth_getBlockByNumber", []any{"0xfffff", true}},
+		{"eth_getBlockByNumber", []any{"latest", true}},
+		{"eth_getBlockByNumber", []any{"finalized", false}},
+		{"eth_getTransactionByHash", []any{unknown}},
+		{"eth_getTransactionReceipt", []any{unknown}},
+		{"eth_getBlockReceipts", []any{"latest"}},
+		{"eth_getBalance", []any{r.net.Chain.Accounts()[0], "latest"}},
+		{"eth_getBalance", []any{r.net.Chain.Accounts()[0]}},
+		{"eth_getLogs", []any{map[string]any{}}},
+		{"eth_getLogs", []any{map[string]any{"fromBlock": "0x1", "toBlock": "latest"}}},
+		{"eth_call", []any{map[string]any{"to": devchain.TokenAddress}, "0x8"}},
+		{"eth_gasPrice", []any{}},
+	} {
+		a := verify.Answer{Method: q.method, Provider: "a", Result: r.post(t.Context(), 0, q.method, q.params).Result}
+		var err error
+		if a.Params, err = json.Marshal(q.params); err != nil {
+			t.Fatal(err)
+		}
+		prove(t, r, a, verify.Unproved, "")
+	}
+	prove(t, r, verify.Answer{Method: "eth_getBlockByHash", Params: json.RawMessage("{"), Result: json.RawMessage("{}")}, verify.Unproved, "parameters")
+}
+
+func TestLogsThatAreLeftOut(t *testing.T) {
+	r := newRig(t, busy)
+	ask := map[string]any{"fromBlock": "0x2", "toBlock": "0x14", "address": devchain.TokenAddress}
+	honest := r.answer(t, "eth_getLogs", ask)
+	var logs []json.RawMessage
+	var last, first struct{ BlockNumber string }
+	if err := json.Unmarshal(honest.Result, &logs); err != nil || len(logs) < 10 {
+		t.Fatal(err, len(logs))
+	}
+	with := func(list []json.RawMessage) verify.Answer {
+		raw, err := json.Marshal(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := honest
+		a.Result = raw
+		return a
+	}
+	prove(t, r, with(logs[1:]), verify.Refuted, "log 0")
+	prove(t, r, with(append([]json.RawMessage{logs[1], logs[0]}, logs[2:]...)), verify.Refuted, "log 0")
+	// All of the last blocks missing is what a provider answers that is late.
+	cut := len(logs) - 1
+	for _ = json.Unmarshal(logs[cut], &last); cut > 0; cut-- {
+		if _ = json.Unmarshal(logs[cut-1], &first); first.BlockNumber != last.BlockNumber {
+			break
+		}
+	}
+	prove(t, r, with(logs[:cut]), verify.Unproved, "not have had yet")
+	prove(t, r, with([]json.RawMessage{}), verify.Unproved, "not have had yet")
+	wide := r.answer(t, "eth_getLogs", map[string]any{"fromBlock": "0x0", "toBlock": "0x64"})
+	prove(t, r, wide, verify.Unproved, "more than 64 blocks")
+}
+
+func TestOfAReplacedBlockOnlyWhatIsAskedByItsHashIsProved(t *testing.T) {
+	r := newRig(t, busy)
+	b, _ := r.net.Chain.Block(38)
+	tx := b.Transactions()[0].Hash()
+	before := []verify.Answer{
+		r.answer(t, "eth_getBlockByNumber", "0x26", true), r.answer(t, "eth_getTransactionByHash", tx),
+		r.answer(t, "eth_getTransactionReceipt", tx), r.answer(t, "eth_getBlockReceipts", "0x26"),
+	}
+	byHash := r.answer(t, "eth_getBlockByHash", b.Hash(), true)
+	if err := r.net.Chain.Reorg(5); err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range before[:3] {
+		prove(t, r, a, verify.Unproved, "is not canonical")
+	}
+	// Receipts say which block they are of: these are not the named one's.
+	if f := r.Prove(t.Context(), before[3]); f.Status == verify.Proved {
+		t.Error("receipts of a replaced block are proved")
+	}
+	prove(t, r, byHash, verify.Proved, "")
+}
+
+func TestWhoLiesToTheProverIsNamedAndFoolsNobody(t *testing.T) {
+	r := newRig(t, busy)
+	b, _ := r.net.Chain.Block(8)
+	liar := r.net.Providers[0]
+	for _, c := range []struct {
+		lie devchain.Lie
+		q   question
+	}{
+		{devchain.LieTransaction, question{"eth_getBlockByHash", []any{b.Hash(), false}}},
+		{devchain.LieReceipt, question{"eth_getLogs", []any{map[string]any{"blockHash": b.Hash()}}}},
+		{devchain.LieBalance, question{"eth_getTransactionCount", []any{r.net.Chain.Accounts()[1], "0x8"}}},
+	} {
+		r.liars, r.Prover = nil, r.prover(t)
+		honest := r.answer(t, c.q.method, c.q.params...)
+		honest.Provider = "somebody"
+		liar.SetFault(devchain.Fault{Lie: c.lie})
+		prove(t, r, honest, verify.Proved, "")
+		liar.SetFault(devchain.Fault{})
+		if len(r.liars) != 1 || !strings.HasPrefix(r.liars[0], liar.Name()+": ") {
+			t.Errorf("%s: %q", c.q.method, r.liars)
+		}
+	}
+}
+
+func TestConstantsNeedAQuorum(t *testing.T) {
+	r := newRig(t, busy)
+	honest := r.answer(t, "eth_chainId")
+	lie := honest
+	lie.Result = json.RawMessage(`"0x1"`)
+	prove(t, r, lie, verify.Refuted, "2 providers say")
+	for _, p := range r.net.Providers[1:] {
+		p.SetFault(devchain.Fault{ErrorRate: 1})
+	}
+	prove(t, r, honest, verify.Unproved, "quorum")
+}
+
+// kept is a source and a chain of one block of the main net.
+type kept struct {
+	ChainID  uint64 `json:"chainId"`
+	Block    json.RawMessage
+	Receipts json.RawMessage
+	Header_  *types.Header `json:"-"`
+}
+
+func (k *kept) Call(_ context.Context, method string, _ ...any) (validation.Answer, error) {
+	if method == "eth_getBlockReceipts" {
+		return validation.Answer{Provider: "k", Result: k.Receipts}, nil
+	}
+	return validation.Answer{Provider: "k", Result: k.Block}, nil
+}
+
+func (k *kept) CallEach(context.Context, int, string, ...any) []validation.Answer { return nil }
+func (k *kept) Providers() int                                                    { return 1 }
+
+func (k *kept) Canonical(uint64) (common.Hash, bool) { return k.Header_.Hash(), true }
+func (k *kept) Header(context.Context, common.Hash) (*types.Header, error) {
+	return nil, errors.New("not known")
+}
+
+func TestBlocksOfTheMainNet(t *testing.T) {
+	for name, want := range map[string]verify.Status{
+		"mainnet-46147": verify.Proved, "mainnet-48711": verify.Proved, "mainnet-48712": verify.Proved,
+		"mainnet-19426586": verify.Proved, "mainnet-19426587": verify.Proved,
+		"mainnet-14764013": verify.Unproved, // uncles
+		"real-aura-52173":  verify.Unproved, "real-opstack-274": verify.Unproved,
+		"faithful-polygon-statesync": verify.Unproved, "faithful-zksync-type2": verify.Unproved,
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, err := os.Open(filepath.Join("..", "..", "validation", "testdata", "chains", name+".json.gz"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			z, err := gzip.NewReader(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			raw, err := io.ReadAll(io.LimitReader(z, 8<<20))
+			if err != nil {
+				t.Fatal(err)
+			}
+			k := &kept{Header_: new(types.Header)}
+			var named struct{ Hash common.Hash }
+			if err := errors.Join(json.Unmarshal(raw, k), json.Unmarshal(k.Block, &named), json.Unmarshal(k.Block, k.Header_)); err != nil {
+				t.Fatal(err)
+			}
+			reg := settings.NewRegistry()
+			p := verify.New(k, k, k.ChainID, verify.Declare(reg, validation.Declare(reg)), nil, func(_, reason string, _ verify.Answer) { t.Errorf("a lie: %s", reason) })
+			got := p.Prove(t.Context(), verify.Answer{Method: "eth_getBlockByHash", Params: json.RawMessage(`["` + named.Hash.Hex() + `",true]`), Result: k.Block})
+			if got.Status != want {
+				t.Errorf("block: %s: %s", got.Status, got.Reason)
+			}
+			t.Log(got.Reason)
+			if !strings.HasPrefix(name, "mainnet") {
+				return
+			}
+			got = p.Prove(t.Context(), verify.Answer{Method: "eth_getBlockReceipts", Params: json.RawMessage(`["` + named.Hash.Hex() + `"]`), Result: k.Receipts})
+			if got.Status != verify.Proved {
+				t.Errorf("receipts: %s: %s", got.Status, got.Reason)
+			}
+		})
+	}
+}
