@@ -24,6 +24,7 @@ import (
 	"github.com/bizra/bizra-top/node/cache"
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/files"
+	"github.com/bizra/bizra-top/node/gateway/verify"
 	"github.com/bizra/bizra-top/node/memory"
 	"github.com/bizra/bizra-top/node/pool"
 	"github.com/bizra/bizra-top/node/printable"
@@ -75,6 +76,7 @@ type Node struct {
 	told      *prometheus.CounterVec // events by kind and severity
 	upstreams *upstream.Set
 	cache     *cache.Cache
+	prover    *verify.Prover
 	cached    atomic.Pointer[cache.Cache] // the same, for who watches before it is open
 	redis     *cache.Redis                // nil without L2
 	warmer    *cache.Warmer
@@ -150,8 +152,9 @@ func (n *Node) Open(ctx context.Context, o Opening) (err error) {
 	n.besides = o.Health
 	bodies := memory.NewBudget(n.settings.API.MaxBodies.Get, n.metrics)
 	v := validation.New(NewSource(n.upstreams), n.chainID, n.settings.Validation, n.metrics)
+	n.prover = verify.New(NewSource(n.upstreams), trusted{n.upstreams.Heads()}, n.chainID, n.settings.Verify, n.metrics, n.lied)
 	n.server, err = api.New(n.settings.API, api.Parts{
-		Validator: v, Cache: n.cache, Upstreams: n.upstreams, Ledger: n.ledger,
+		Validator: v, Cache: n.cache, Upstreams: n.upstreams, Prover: n.prover, Ledger: n.ledger,
 		Health: n.health, Registry: n.metrics, Observer: o.Observer, Bodies: bodies,
 		Report: func(text string) {
 			n.log.Warn("a request failed", "error", text)
@@ -195,36 +198,6 @@ func newTold() *prometheus.CounterVec {
 		Help: "Events told to the operator, by kind and severity."}, []string{"kind", "severity"})
 	told.WithLabelValues("node", "info")
 	return told
-}
-
-func (n *Node) newBreaker(name, class string, s breaker.Settings) *breaker.Breaker {
-	b := breaker.New(name, class, s, breaker.WithProber(),
-		breaker.WithOverrides(n.settings.Overrides), breaker.OnTransition(n.transition))
-	n.breakers = append(n.breakers, b)
-	return b
-}
-
-// transition tells of a breaker's change of state. What the operator did by hand
-// is told by the door, with the operator's name; an open breaker whose probes fail
-// is told of once, not with each probe.
-func (n *Node) transition(t breaker.Transition) {
-	if t.To == breaker.ForcedOpen || t.To == breaker.ForcedClosed || t.From == breaker.ForcedOpen || t.From == breaker.ForcedClosed ||
-		t.From == breaker.HalfOpen && t.To == breaker.Open {
-		return
-	}
-	if t.To != breaker.HalfOpen {
-		n.probing.Delete(t.Name)
-	} else if _, told := n.probing.Swap(t.Name, true); told {
-		return
-	}
-	severity := "warn"
-	switch t.To {
-	case breaker.Closed:
-		severity = "good"
-	case breaker.Open:
-		severity = "bad"
-	}
-	n.event("breaker", severity, t.Name, string(t.From)+" -> "+string(t.To)+": "+t.Reason)
 }
 
 func (n *Node) event(kind, severity, subject, text string) {
@@ -333,6 +306,7 @@ func (n *Node) Run(ctx context.Context, serving func()) error {
 		supervise.Loop(work, &background, "watch of Redis", n.redis.Run)
 		supervise.Go(&background, "look at Redis", func() { n.warnAboutRedis(work) }, nil)
 	}
+	supervise.Loop(work, &background, "proofs of answers", n.prover.Run)
 	supervise.Go(&background, "warming", func() { n.warmer.Run(work) }, nil)
 	select {
 	case <-n.warmer.Restored():

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"maps"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -31,7 +32,7 @@ func (r *rig) costs(what func()) uint64 {
 }
 
 func TestWhatMeansTheSameIsAskedOnce(t *testing.T) {
-	r := start(t, options{})
+	r := start(t, options{with: unverified})
 	account := r.net.Chain.Accounts()[0]
 	for name, bodies := range map[string][]string{
 		"white space": {
@@ -44,8 +45,8 @@ func TestWhatMeansTheSameIsAskedOnce(t *testing.T) {
 			`{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[{"to":"` + devchain.TokenAddress.Hex() + `","data":"0x70A08231` + strings.Repeat("0", 24) + account[2:] + `"},"0x3"]}`,
 			`{"id":1,"jsonrpc":"2.0","params":[{"data":"0x70a08231` + strings.Repeat("0", 24) + strings.ToLower(account[2:]) + `","to":"` + strings.ToLower(devchain.TokenAddress.Hex()) + `"},"0x3"],"method":"eth_call"}`,
 		},
-		"absent and empty parameters": {`{"jsonrpc":"2.0","id":1,"method":"net_version"}`, `{"jsonrpc":"2.0","id":1,"method":"net_version","params":[]}`,
-			`{"jsonrpc":"2.0","id":1,"method":"net_version","params":null}`},
+		"absent and empty parameters": {`{"jsonrpc":"2.0","id":1,"method":"eth_gasPrice"}`, `{"jsonrpc":"2.0","id":1,"method":"eth_gasPrice","params":[]}`,
+			`{"jsonrpc":"2.0","id":1,"method":"eth_gasPrice","params":null}`},
 	} {
 		var first rpc
 		if n := r.costs(func() { first = r.call(bodies[0]) }); n != 1 || first.Error != nil {
@@ -64,7 +65,7 @@ func TestWhatMeansTheSameIsAskedOnce(t *testing.T) {
 }
 
 func TestWhatDiffersIsAskedEachTime(t *testing.T) {
-	r := start(t, options{})
+	r := start(t, options{with: unverified})
 	n := r.costs(func() {
 		for _, params := range [][]any{{"0x1", false}, {"0x1", true}, {"0x2", false}, {"0x3", false}} {
 			if got := r.call(request("eth_getBlockByNumber", params...)); got.Error != nil {
@@ -254,6 +255,7 @@ func TestMovingAnswersAreNotKept(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			maps.Copy(c.with, unverified)
 			r := start(t, options{with: c.with})
 			if n := r.costs(func() { r.call(c.body) }); n != c.cost {
 				t.Errorf("%d requests at first", n)

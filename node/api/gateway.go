@@ -12,6 +12,7 @@ import (
 
 	"github.com/bizra/bizra-top/node/cache"
 	"github.com/bizra/bizra-top/node/connections"
+	"github.com/bizra/bizra-top/node/gateway/verify"
 	"github.com/bizra/bizra-top/node/memory"
 	"github.com/bizra/bizra-top/node/printable"
 	"github.com/bizra/bizra-top/node/upstream"
@@ -24,6 +25,7 @@ type gateway struct {
 	bodies    *memory.Budget
 	cache     *cache.Cache
 	upstreams *upstream.Set
+	prover    *verify.Prover
 	plain     sync.Map           // method -> until when it is asked by number, monotonic
 	tell      func(error) string // Server.tell
 	methods   map[string]*method
@@ -40,7 +42,7 @@ func newGateway(s Settings, p Parts, m *metrics, tell func(error) string) *gatew
 	row := func(name string, p policy) *method {
 		return &method{p, m.rpc.WithLabelValues(name, "success"), m.rpc.WithLabelValues(name, "error")}
 	}
-	g := &gateway{settings: s, tell: tell, bodies: p.Bodies, cache: p.Cache, upstreams: p.Upstreams,
+	g := &gateway{settings: s, tell: tell, bodies: p.Bodies, cache: p.Cache, upstreams: p.Upstreams, prover: p.Prover,
 		methods: map[string]*method{}, other: row("other", unknown)}
 	for name, p := range policies {
 		g.methods[name] = row(name, p)
@@ -112,8 +114,8 @@ func (g *gateway) hit(x *exchange, req request) (cache.Answer, *method, bool) {
 		return cache.Answer{}, m, false
 	}
 	if m.local != notLocal {
-		body := g.knownNow(m)
-		return cache.Answer{Body: body}, m, body != nil
+		body, trust := g.knownNow(m)
+		return cache.Answer{Body: body, Trust: trust}, m, body != nil
 	}
 	if m.once || !m.keep {
 		return cache.Answer{}, m, false
@@ -165,9 +167,9 @@ func (g *gateway) call(ctx context.Context, m *method, name, key string) (a cach
 		return a, status, code, ctx.Err()
 	}
 	if m.local != notLocal {
-		body, err := g.known(ctx, m)
+		body, trust, err := g.known(ctx, m)
 		status, code := failure(err)
-		return cache.Answer{Body: body}, status, code, err
+		return cache.Answer{Body: body, Trust: trust}, status, code, err
 	}
 	params := json.RawMessage(key[len(name):])
 	if m.once {
@@ -175,7 +177,7 @@ func (g *gateway) call(ctx context.Context, m *method, name, key string) (a cach
 		defer share.Release()
 		once, err := g.upstreams.Once(memory.With(ctx, share), name, params)
 		status, code := failure(err)
-		return cache.Answer{Body: once.Result}, status, code, err
+		return cache.Answer{Body: once.Result, Trust: cache.Single}, status, code, err
 	}
 	a, err = g.cache.Get(ctx, m.class, key, g.loader(m, name, params))
 	status, code = failure(err)

@@ -11,6 +11,7 @@ import (
 	"github.com/valyala/fastjson"
 
 	"github.com/bizra/bizra-top/node/cache"
+	"github.com/bizra/bizra-top/node/gateway/verify"
 	"github.com/bizra/bizra-top/node/monotonic"
 	"github.com/bizra/bizra-top/node/upstream"
 	"github.com/bizra/bizra-top/node/upstream/head"
@@ -29,8 +30,8 @@ type obtained struct {
 	upstream.Answer
 	rests head.Block // the block that it names itself
 	mined bool       // it names one
-	// confirmed says that a second provider gave the same null or [].
-	confirmed bool
+	early bool       // a quorum has not reached its block: it is not what the provider sent
+	trust cache.Trust
 }
 
 // fit is how an answer goes together with what is known of the chain.
@@ -64,16 +65,20 @@ func (g *gateway) obtain(ctx context.Context, m *method, a *asked) (obtained, er
 			}
 			break
 		}
-		o := obtained{Answer: answer}
+		o := obtained{Answer: answer, trust: cache.Single}
 		switch g.fit(ctx, m, a, &o) {
 		case fits:
+			if !g.proveNow(ctx, a, &o) {
+				last = errContradicts
+				break
+			}
 			return o, nil
 		case early:
-			o.Result, o.mined = unmined(m, o.Result), false
+			o.Result, o.mined, o.early = unmined(o.Result), false, true
 			return o, nil
 		case absent:
 			if nothing != nil || len(a.Except) > 0 {
-				o.confirmed = true
+				o.trust = cache.Agreed
 				return o, nil
 			}
 			nothing = &o
@@ -86,6 +91,24 @@ func (g *gateway) obtain(ctx context.Context, m *method, a *asked) (obtained, er
 		return *nothing, nil
 	}
 	return obtained{}, last
+}
+
+// proveNow proves an answer where that is to be done before it goes out; false for one that
+// was found to be false.
+func (g *gateway) proveNow(ctx context.Context, a *asked, o *obtained) bool {
+	if g.prover == nil || g.prover.When(a.Method) != verify.Before {
+		return true
+	}
+	switch g.prover.Prove(ctx, g.answerOf(a, *o)).Status {
+	case verify.Proved:
+		o.trust = cache.Proof
+		if class, ok := verify.ClassOf(a.Method); ok && class == verify.Constants {
+			o.trust = cache.Agreed
+		}
+	case verify.Refuted:
+		return false
+	}
+	return true
 }
 
 // plainMethod is the method that goes with the parameters without a hash.
@@ -180,7 +203,7 @@ func nothingIn(result json.RawMessage) bool {
 
 // unmined is what is said of a transaction whose block a quorum has not reached: its
 // receipt is not there yet, and it is in no block.
-func unmined(m *method, result json.RawMessage) json.RawMessage {
+func unmined(result json.RawMessage) json.RawMessage {
 	null := json.RawMessage("null")
 	parser := answers.Get()
 	defer answers.Put(parser)
@@ -221,25 +244,51 @@ func blockOf(v *fastjson.Value, hash, number string) (b head.Block, ok bool) {
 // loader returns what asks the providers, and says what is known of the answer.
 func (g *gateway) loader(m *method, name string, params json.RawMessage) cache.Loader {
 	return counted(g.bodies, answerFactor, func(ctx context.Context) (cache.Loaded, error) {
+		epoch := g.cache.Epoch()
 		a, done, err := g.at(ctx, m, name, params)
 		if err != nil {
 			return cache.Loaded{}, err
 		}
 		if done != nil {
-			return cache.Loaded{Body: done, Class: cache.NotFound, WithHead: true}, nil
+			return cache.Loaded{Body: done, Class: cache.NotFound, WithHead: true, Trust: cache.Agreed}, nil
 		}
 		o, err := g.obtain(ctx, m, &a)
 		if err != nil {
 			return cache.Loaded{}, err
 		}
-		return g.kept(m, &a, o), nil
+		l := g.kept(m, &a, o)
+		if o.trust == cache.Single && !l.NoStore && g.prover != nil {
+			g.proveLater(m, name+string(params), &a, o, l, epoch)
+		}
+		return l, nil
 	})
+}
+
+// proveLater has an answer that went out on one provider's word proved. Proved, it is kept
+// for as long as it is true; found false, it is forgotten.
+func (g *gateway) proveLater(m *method, key string, a *asked, o obtained, l cache.Loaded, epoch uint64) {
+	if when := g.prover.When(a.Method); when != verify.After || o.early {
+		return
+	}
+	l.Trust = cache.Proof
+	g.prover.Later(g.answerOf(a, o), func(f verify.Finding) {
+		switch f.Status {
+		case verify.Proved:
+			g.cache.Keep(m.class, key, l, epoch)
+		case verify.Refuted:
+			g.cache.Drop(key)
+		}
+	})
+}
+
+func (g *gateway) answerOf(a *asked, o obtained) verify.Answer {
+	return verify.Answer{Method: a.Method, Params: a.Params, Result: o.Result, Provider: o.Provider}
 }
 
 // kept says how long an answer is true.
 func (g *gateway) kept(m *method, a *asked, o obtained) cache.Loaded {
 	heads := g.upstreams.Heads()
-	l := cache.Loaded{Body: o.Result, NoStore: !m.keep || a.pending}
+	l := cache.Loaded{Body: o.Result, NoStore: !m.keep || a.pending, Trust: o.trust}
 	block := a.block
 	if o.mined {
 		block = o.rests
@@ -275,30 +324,32 @@ func (g *gateway) kept(m *method, a *asked, o obtained) cache.Loaded {
 }
 
 // knownNow is what the node knows itself, if it does at once.
-func (g *gateway) knownNow(m *method) json.RawMessage {
-	if m.local == localHead {
-		if now := g.upstreams.Moment(); now != nil {
-			return now.Quantity
+func (g *gateway) knownNow(m *method) (json.RawMessage, cache.Trust) {
+	if m.local == localChain {
+		if id := g.upstreams.ChainID(); id != 0 {
+			return head.Quantity(id), cache.Agreed
 		}
-		return nil
+		return nil, cache.Single
 	}
-	if id := g.upstreams.ChainID(); id != 0 {
-		return head.Quantity(id)
+	now := g.upstreams.Moment()
+	switch {
+	case now == nil:
+		return nil, cache.Single
+	case now.Trust == head.Quorum:
+		return now.Quantity, cache.Agreed
 	}
-	return nil
+	return now.Quantity, cache.Single
 }
 
 // known is knownNow, after a wait where that is needed.
-func (g *gateway) known(ctx context.Context, m *method) (json.RawMessage, error) {
+func (g *gateway) known(ctx context.Context, m *method) (json.RawMessage, cache.Trust, error) {
 	if m.local == localHead {
-		now, err := g.moment(ctx)
-		if err != nil {
-			return nil, err
+		if _, err := g.moment(ctx); err != nil {
+			return nil, cache.Single, err
 		}
-		return now.Quantity, nil
 	}
-	if body := g.knownNow(m); body != nil {
-		return body, nil
+	if body, trust := g.knownNow(m); body != nil {
+		return body, trust, nil
 	}
-	return nil, errNoHead
+	return nil, cache.Single, errNoHead
 }

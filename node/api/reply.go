@@ -50,6 +50,7 @@ const copyBelow = 32 << 10
 var (
 	typeJSON = []string{"application/json"}
 	nosniff  = []string{"nosniff"}
+	verified = [][]string{cache.Proof: {"proof"}, cache.Agreed: {"quorum"}, cache.Single: {"single"}}
 )
 
 // countAbove is the least body that counts in api.max_bodies while it is sent: what is
@@ -67,7 +68,7 @@ func (x *exchange) sendAnswer(w http.ResponseWriter, r *http.Request, s Settings
 		defer a.Release(x.visit.drop)
 	}
 	h := w.Header()
-	h["Content-Type"], h["X-Content-Type-Options"] = typeJSON, nosniff
+	h["Content-Type"], h["X-Content-Type-Options"], h["X-Verified"] = typeJSON, nosniff, verified[a.Trust]
 	if a.Stale {
 		h.Set("X-Cache", "stale")
 	}

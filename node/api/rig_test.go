@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
@@ -24,11 +26,13 @@ import (
 	"github.com/bizra/bizra-top/node/breaker"
 	"github.com/bizra/bizra-top/node/cache"
 	"github.com/bizra/bizra-top/node/devchain"
+	"github.com/bizra/bizra-top/node/gateway/verify"
 	"github.com/bizra/bizra-top/node/memory"
 	"github.com/bizra/bizra-top/node/pool"
 	"github.com/bizra/bizra-top/node/settings"
 	"github.com/bizra/bizra-top/node/store"
 	"github.com/bizra/bizra-top/node/upstream"
+	"github.com/bizra/bizra-top/node/upstream/head"
 	"github.com/bizra/bizra-top/node/validation"
 )
 
@@ -88,6 +92,7 @@ func (r *rig) build(o options) {
 		apiSettings      = api.Declare(reg)
 		upstreamSettings = upstream.Declare(reg)
 		verdictSettings  = validation.Declare(reg)
+		verifySettings   = verify.Declare(reg, verdictSettings)
 		cacheSettings    = cache.Declare(reg)
 		poolSettings     = pool.Declare(reg, 2)
 		breakerSettings  = breaker.Declare(reg, "upstream")
@@ -163,7 +168,13 @@ func (r *rig) build(o options) {
 	}
 	r.Cleanup(kept.Close)
 	l1.Store(kept)
+	prover := verify.New(source{r.set}, chain{r.set.Heads()}, r.net.Chain.ChainID(), verifySettings, metrics, func(provider, reason string, a verify.Answer) {
+		r.set.Distrust(provider, reason)
+		kept.Moved()
+	})
+	running.Go(func() { prover.Run(ctx) })
 	server, err := api.New(apiSettings, api.Parts{
+		Prover:    prover,
 		Validator: validation.New(source{r.set}, r.net.Chain.ChainID(), verdictSettings, metrics),
 		Cache:     kept, Upstreams: r.set, Ledger: ledger, Registry: metrics, Bodies: memory.NewBudget(apiSettings.MaxBodies.Get, metrics),
 		Health:   r.health,
@@ -186,9 +197,25 @@ func (r *rig) build(o options) {
 		r.await("the providers", func() bool {
 			return !slices.ContainsFunc(r.set.Status(), func(s upstream.Status) bool { return !s.Healthy })
 		})
-		r.await("a head", func() bool { return r.set.Moment() != nil })
+		// What the watch asks at the start must not be counted as what requests cost.
+		r.await("a head, and what is final", func() bool {
+			before := r.requests()
+			time.Sleep(30 * time.Millisecond)
+			m := r.set.Moment()
+			return m != nil && m.Tagged && r.requests() == before
+		})
 	}
 }
+
+// proved makes a call until its answer is one that was proved.
+func (r *rig) proved(body string) {
+	r.Helper()
+	r.await("a proof of "+body, func() bool { return r.send("POST", "/", body).header.Get("X-Verified") == "proof" })
+}
+
+// unverified turns proofs off, for tests that count what providers are asked.
+var unverified = map[string]string{"gateway.verify.blocks": "off", "gateway.verify.transactions": "off", "gateway.verify.receipts": "off",
+	"gateway.verify.logs": "off", "gateway.verify.state": "off"}
 
 func (r *rig) health() api.Health {
 	h := api.Health{Status: api.Pass, Ready: true, Checks: map[string][]api.HealthPart{api.CheckDatabase: {{Component: "sqlite", Status: api.Pass}}}}
@@ -249,6 +276,15 @@ func (s source) CallEach(ctx context.Context, n int, method string, params ...an
 		out = append(out, validation.Answer{Provider: a.Provider, Result: a.Result, Err: a.Err})
 	}
 	return out
+}
+
+// chain is what the node knows of the chain.
+type chain struct{ heads *head.Tracker }
+
+func (c chain) Canonical(number uint64) (common.Hash, bool) { return c.heads.Canonical(number) }
+
+func (chain) Header(context.Context, common.Hash) (*types.Header, error) {
+	return nil, errors.New("not kept")
 }
 
 func (s source) Providers() int                { return s.set.Len() }

@@ -273,6 +273,25 @@ func (c *Cache) loadAndKeep(ctx context.Context, class Class, key string, load L
 	return e.answer(Origin, false), nil
 }
 
+// Epoch is the moment of the chain, for Keep.
+func (c *Cache) Epoch() uint64 { return c.heads.Load() }
+
+// Keep keeps an answer that was loaded at an epoch and of which more is known now: that it
+// is proved. What moves with the head is not kept when that has moved since.
+func (c *Cache) Keep(class Class, key string, l Loaded, epoch uint64) {
+	e := c.newEntry(class, key, l, epoch, time.Now())
+	if l.NoStore || !e.fresh(e.stored) || !c.stands(e) {
+		return
+	}
+	c.keep(c.slot(key), e)
+	if c.l2 != nil && e.heads == 0 && c.l2.trusts(key) {
+		c.l2.put(e)
+	}
+}
+
+// Drop forgets an answer that was found to be false, wherever it is.
+func (c *Cache) Drop(key string) { c.l1.Invalidate(c.slot(key)) }
+
 func (c *Cache) keep(slot uint64, e *entry) {
 	if e.size() > c.settings.MaxBytes.Get()/entryShare {
 		c.metrics.refused.Inc()

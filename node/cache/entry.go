@@ -17,6 +17,16 @@ type BlockRef struct {
 	Hash   [32]byte
 }
 
+// Trust is on what an answer rests. Its number is written into L2.
+type Trust uint8
+
+// The kinds of trust.
+const (
+	Proof  Trust = iota // what the chain itself proves, or the node found out
+	Agreed              // the word of a quorum of providers
+	Single              // one provider's word: never kept beyond the moment, nor shared
+)
+
 // Loaded is what a loader brings. What is neither Immutable nor rests on a block
 // is kept for its time only.
 type Loaded struct {
@@ -33,6 +43,7 @@ type Loaded struct {
 	// L1 only, until its time is over or a new head is seen, whichever is first.
 	WithHead bool
 	NoStore  bool // for the callers waiting now only
+	Trust    Trust
 }
 
 // Loader brings what no tier has.
@@ -44,6 +55,7 @@ type Answer struct {
 	Class Class
 	Tier  Tier
 	Stale bool // past its time, since it could not be had anew
+	Trust Trust
 	entry *entry
 }
 
@@ -82,6 +94,7 @@ func (a Answer) Release(release func(int64)) {
 type entry struct {
 	key       string
 	class     Class
+	trust     Trust
 	immutable bool
 	block     BlockRef
 	heads     uint64 // how many heads had been seen when it was asked for; 0 when that does not matter
@@ -140,7 +153,9 @@ func (c *Cache) reweigh(e *entry) {
 }
 
 // answer is the entry as a reader gets it.
-func (e *entry) answer(t Tier, stale bool) Answer { return Answer{e.body, e.class, t, stale, e} }
+func (e *entry) answer(t Tier, stale bool) Answer {
+	return Answer{e.body, e.class, t, stale, e.trust, e}
+}
 
 // newEntry makes an entry of what was loaded when so many heads had been seen.
 func (c *Cache) newEntry(class Class, key string, l Loaded, heads uint64, now time.Time) *entry {
@@ -151,7 +166,10 @@ func (c *Cache) newEntry(class Class, key string, l Loaded, heads uint64, now ti
 	if !l.Immutable && l.Block.Hash != [32]byte{} {
 		ttl = min(ttl, c.settings.Unfinalised.Get())
 	}
-	e := &entry{key: key, class: class, immutable: l.Immutable, block: l.Block, body: l.Body,
+	if l.Trust == Single {
+		l.Immutable, l.WithHead = false, true
+	}
+	e := &entry{key: key, class: class, trust: l.Trust, immutable: l.Immutable, block: l.Block, body: l.Body,
 		stored: monotonic.Of(now)}
 	e.expires = e.stored + int64(ttl)
 	e.until = e.expires

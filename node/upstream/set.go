@@ -61,6 +61,7 @@ type Set struct {
 	polledNow atomic.Int64 // monotonic, when all were asked for their heads out of turn
 	metrics   *metrics
 	notify    func(Event)
+	distrust  func() // what one provider said is not to be used again; may be nil
 }
 
 // Chain is what the set needs to follow the chain, and who is told of it. Any of it may be
@@ -79,7 +80,7 @@ func New(s Settings, newBreaker func(provider string) *breaker.Breaker, reg prom
 	if notify == nil {
 		notify = func(Event) {}
 	}
-	set := &Set{settings: s, metrics: newMetrics(), notify: notify}
+	set := &Set{settings: s, metrics: newMetrics(), notify: notify, distrust: chain.Moved}
 	set.chain.Store(uint64(s.ChainID.Get()))
 	perProvider := max(2, descriptors.Providers()/max(1, len(s.Providers.Get())))
 	for i, text := range s.Providers.Get() {

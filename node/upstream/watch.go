@@ -248,6 +248,9 @@ func (s *Set) checkChain(ctx context.Context, p *provider, permit breaker.Permit
 	before := p.chain.Swap(id)
 	if want := s.chain.Load(); want != 0 && id != want {
 		s.heads.Forget(p.index)
+		if s.distrust != nil && before != id {
+			s.distrust()
+		}
 	}
 	switch want := s.chain.Load(); {
 	case want == 0: // Discover decides
