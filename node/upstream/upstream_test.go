@@ -44,7 +44,7 @@ func build(t *testing.T, providers int, with map[string]string) rig {
 	return r
 }
 
-func set(t *testing.T, urls []string, with map[string]string) rig {
+func set(t testing.TB, urls []string, with map[string]string) rig {
 	t.Helper()
 	reg := settings.NewRegistry()
 	s, bs := upstream.Declare(reg), breaker.Declare(reg, "upstream")
@@ -330,7 +330,7 @@ func TestDrainAndRestore(t *testing.T) {
 }
 
 // runOnce lets Run close the idle connections.
-func (r rig) runOnce(t *testing.T) {
+func (r rig) runOnce(t testing.TB) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	r.Run(ctx)
