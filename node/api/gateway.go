@@ -27,7 +27,8 @@ type gateway struct {
 	canonical cache.Canonical
 	tell      func(error) string // Server.tell
 	methods   map[string]*method
-	other     *method // counts what is not in the table
+	other     *method // reads that are not in the table
+	writes    *method // and writes
 }
 
 // method is a row of the table of methods, with its counters.
@@ -41,7 +42,7 @@ func newGateway(s Settings, p Parts, m *metrics, tell func(error) string) *gatew
 		return &method{p, m.rpc.WithLabelValues(name, "success"), m.rpc.WithLabelValues(name, "error")}
 	}
 	g := &gateway{settings: s, tell: tell, bodies: p.Bodies, cache: p.Cache, upstreams: p.Upstreams, finalised: p.Finalised, canonical: p.Canonical,
-		methods: map[string]*method{}, other: row("other", unknown)}
+		methods: map[string]*method{}, other: row("other", unknown), writes: row("other", unknownWrite)}
 	for name, p := range policies {
 		g.methods[name] = row(name, p)
 	}
@@ -105,7 +106,9 @@ func (g *gateway) tryAgain(w http.ResponseWriter, id []byte, code int, why strin
 func (g *gateway) hit(x *exchange, req request) (cache.Answer, *method, bool) {
 	m, ok := g.methods[string(req.method)]
 	if !ok {
-		m = g.other
+		if m = g.other; sends(string(req.method)) {
+			m = g.writes
+		}
 	}
 	if x.key, ok = appendKey(x.key[:0], req); !ok {
 		x.key = x.key[:0]
@@ -124,8 +127,8 @@ func (g *gateway) fail(w *visit, m *method, id []byte, status, code int, err err
 		w.WriteHeader(http.StatusNoContent)
 		return http.StatusNoContent
 	}
-	if status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", retrySecond)
+	if after := retryAfter(status, err); after != "" {
+		w.Header().Set("Retry-After", after)
 	}
 	body := g.failed(id, code, err)
 	if len(body) >= countAbove { // the data of an error
@@ -149,7 +152,7 @@ func (g *gateway) failed(id []byte, code int, err error) []byte {
 // call serves one method. On error it returns the HTTP status and JSON-RPC code
 // that say so.
 func (g *gateway) call(ctx context.Context, m *method, name, key string) (a cache.Answer, status, code int, err error) {
-	if m == g.other && !passedOn(name) {
+	if (m == g.other || m == g.writes) && !passedOn(name) {
 		return a, http.StatusOK, codeNoMethod, refusal("the method " + printable.Clean(name, 60) + " is not served by this gateway")
 	}
 	if key == "" {
@@ -164,7 +167,7 @@ func (g *gateway) call(ctx context.Context, m *method, name, key string) (a cach
 	if m.once {
 		share := g.bodies.Share(answerFactor)
 		defer share.Release()
-		once, err := g.upstreams.Once(memory.With(ctx, share), name, params)
+		once, err := g.upstreams.Once(memory.With(ctx, share), upstream.Question{Method: name, Params: params})
 		status, code := failure(err)
 		return cache.Answer{Body: once.Result}, status, code, err
 	}
@@ -180,7 +183,7 @@ func (g *gateway) loader(m *method, name string, params json.RawMessage) cache.L
 		// What stands at the height now is what the answer will rest on; if it
 		// changes meanwhile the answer is not used again.
 		hash, known := g.canonical(b.number)
-		a, err := g.upstreams.Call(ctx, name, params)
+		a, err := g.upstreams.Call(ctx, g.question(m, name, params, b))
 		if err != nil {
 			return cache.Loaded{}, err
 		}

@@ -21,7 +21,7 @@ type policy struct {
 	// keep is false for answers that are only shared by those who ask at the
 	// same time.
 	keep bool
-	// once: a write, sent to one provider once.
+	// once: a write, which is not made again where it may have been taken in.
 	once bool
 	// subject: the answer itself says which block it rests on.
 	subject bool
@@ -33,9 +33,12 @@ type policy struct {
 	constant bool
 }
 
-// unknown is the policy of methods that are not in the table. Those that are passed
-// on are passed on as writes are: nobody here knows that they are safe to repeat.
-var unknown = policy{class: cache.RPC, block: -1, once: true}
+// unknown is the policy of reads that are not in the table, and unknownWrite that of
+// writes: nobody here knows that these are safe to repeat.
+var (
+	unknown      = policy{class: cache.RPC, block: -1}
+	unknownWrite = policy{class: cache.RPC, block: -1, once: true}
+)
 
 // policies is the table of methods with a treatment of their own.
 var policies = map[string]policy{
