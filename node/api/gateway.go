@@ -167,13 +167,21 @@ func (g *gateway) call(ctx context.Context, m *method, name, key string) (a cach
 	if m.once {
 		share := g.bodies.Share(answerFactor)
 		defer share.Release()
-		once, err := g.upstreams.Once(memory.With(ctx, share), upstream.Question{Method: name, Params: params})
+		once, err := g.send(memory.With(ctx, share), upstream.Question{Method: name, Params: params})
 		status, code := failure(err)
 		return cache.Answer{Body: once.Result}, status, code, err
 	}
 	a, err = g.cache.Get(ctx, m.class, key, g.loader(m, name, params))
 	status, code = failure(err)
 	return a, status, code, err
+}
+
+// send makes a write.
+func (g *gateway) send(ctx context.Context, q upstream.Question) (upstream.Answer, error) {
+	if q.Method == sendRaw {
+		return g.upstreams.Broadcast(ctx, q, g.settings.Broadcast.Get())
+	}
+	return g.upstreams.Once(ctx, q)
 }
 
 // loader returns what asks the providers, and says what is known of the answer.

@@ -20,6 +20,10 @@ func sends(method string) bool {
 	return false
 }
 
+// sendRaw is the write that may be made many times: a transaction is the same wherever it
+// is sent.
+const sendRaw = "eth_sendRawTransaction"
+
 // question is what the providers are asked for a call that names a block, or a range of
 // them. Only a height that one of them has reached is demanded.
 func (g *gateway) question(m *method, name string, params json.RawMessage, b named) upstream.Question {

@@ -71,6 +71,9 @@ func TestAProviderThatIsBehindIsNotAsked(t *testing.T) {
 	if all := r.CallEach(t.Context(), 2, q); len(all) != 1 || !errors.Is(all[0].Err, upstream.ErrHeight) {
 		t.Errorf("%+v", all)
 	}
+	if _, err := r.Broadcast(t.Context(), q, 2); !errors.Is(err, upstream.ErrHeight) {
+		t.Errorf("%v", err)
+	}
 }
 
 func TestWhoIsExceptedIsNotAsked(t *testing.T) {

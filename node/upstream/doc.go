@@ -16,7 +16,7 @@
 //
 // What a provider was found to lack is remembered for a while, and it is asked last for
 // that. A provider that is known to be behind the block that a [Question] needs is not
-// asked at all.
+// asked at all. Broadcast sends a signed transaction to several at once.
 //
 // A provider that gives nothing but failures, three in a row, is asked last; when
 // that goes on for 0.75 s its breaker opens, however good its window looks. Run

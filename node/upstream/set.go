@@ -40,6 +40,7 @@ type Set struct {
 	active    atomic.Int64 // calls under way
 	budget    budget
 	pace      pace
+	sends     sends
 	metrics   *metrics
 	notify    func(Event)
 }
@@ -185,6 +186,7 @@ func (s *Set) Run(ctx context.Context) {
 		supervise.Loop(ctx, &wg, "watch of a provider", func(ctx context.Context) { s.watch(ctx, p) })
 	}
 	wg.Wait()
+	s.sends.end()
 	s.closeIdle()
 }
 
