@@ -26,7 +26,7 @@ func (s source) Call(ctx context.Context, method string, params ...any) (validat
 	if err != nil {
 		return validation.Answer{}, err
 	}
-	a, err := s.set.Call(ctx, method, raw)
+	a, err := s.set.Call(ctx, upstream.Question{Method: method, Params: raw})
 	return validation.Answer{Provider: a.Provider, Result: a.Result}, err
 }
 
@@ -35,7 +35,7 @@ func (s source) CallEach(ctx context.Context, count int, method string, params .
 	if err != nil {
 		return []validation.Answer{{Err: err}}
 	}
-	answers := s.set.CallEach(ctx, count, method, raw)
+	answers := s.set.CallEach(ctx, count, upstream.Question{Method: method, Params: raw})
 	out := make([]validation.Answer, len(answers))
 	for i, a := range answers {
 		out[i] = validation.Answer{Provider: a.Provider, Result: a.Result, Err: a.Err}

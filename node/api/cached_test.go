@@ -203,22 +203,23 @@ func (h *heard) listen(t *testing.T) func(int, string) string {
 	}
 }
 
+// A signed transaction goes to gateway.broadcast providers, to each once; other writes to
+// one. No answer is kept. Reads that are not in the table are made again, as those that are.
 func TestWritesAreSentOnceAndNotKept(t *testing.T) {
 	h := &heard{asked: map[string]int{}}
-	r := start(t, options{url: h.listen(t)})
+	r := start(t, options{url: h.listen(t), with: map[string]string{"gateway.broadcast": "2"}})
 	raw, hash := r.signed(1)
-	var got rpc
-	if n := r.costs(func() { got = r.call(request("eth_sendRawTransaction", raw)) }); n != 1 || string(got.Result) != `"`+hash+`"` {
-		t.Fatalf("%d requests, %+v", n, got)
-	}
-	if n := r.costs(func() { r.call(request("eth_sendRawTransaction", raw)) }); n != 1 {
-		t.Errorf("the same write again made %d requests", n)
+	for n := range 2 {
+		if got := r.call(request("eth_sendRawTransaction", raw)); string(got.Result) != `"`+hash+`"` {
+			t.Fatalf("%+v", got)
+		}
+		r.await("two providers", func() bool { return h.of("eth_sendRawTransaction") == 2*n+2 })
 	}
 	r.fault(devchain.Fault{ErrorRate: 1})
-	for _, method := range []string{"eth_sendRawTransaction", "eth_sendBundle", "eth_somethingNew"} {
+	for method, want := range map[string]int{"eth_sendRawTransaction": 3, "eth_sendBundle": 1, "eth_somethingNew": 4} {
 		// The watch asks a failing provider too, so only the method is counted.
 		before := h.of(method)
-		if got = r.call(request(method, raw)); h.of(method) != before+1 || got.Error == nil || got.status != 502 {
+		if got := r.call(request(method, raw)); h.of(method) != before+want || got.Error == nil || got.status != 502 {
 			t.Errorf("%s was sent %d times, %d", method, h.of(method)-before, got.status)
 		}
 	}

@@ -29,7 +29,8 @@ type gateway struct {
 	plain     sync.Map           // method -> until when it is asked by number, monotonic
 	tell      func(error) string // Server.tell
 	methods   map[string]*method
-	other     *method // counts what is not in the table
+	other     *method // reads that are not in the table
+	writes    *method // and writes
 }
 
 // method is a row of the table of methods, with its counters.
@@ -43,7 +44,7 @@ func newGateway(s Settings, p Parts, m *metrics, tell func(error) string) *gatew
 		return &method{p, m.rpc.WithLabelValues(name, "success"), m.rpc.WithLabelValues(name, "error")}
 	}
 	g := &gateway{settings: s, tell: tell, bodies: p.Bodies, cache: p.Cache, upstreams: p.Upstreams, prover: p.Prover,
-		methods: map[string]*method{}, other: row("other", unknown)}
+		methods: map[string]*method{}, other: row("other", unknown), writes: row("other", unknownWrite)}
 	for name, p := range policies {
 		g.methods[name] = row(name, p)
 	}
@@ -107,7 +108,9 @@ func (g *gateway) tryAgain(w http.ResponseWriter, id []byte, code int, why strin
 func (g *gateway) hit(x *exchange, req request) (cache.Answer, *method, bool) {
 	m, ok := g.methods[string(req.method)]
 	if !ok {
-		m = g.other
+		if m = g.other; sends(string(req.method)) {
+			m = g.writes
+		}
 	}
 	if x.key, ok = appendKey(x.key[:0], req); !ok {
 		x.key = x.key[:0]
@@ -130,8 +133,8 @@ func (g *gateway) fail(w *visit, m *method, id []byte, status, code int, err err
 		w.WriteHeader(http.StatusNoContent)
 		return http.StatusNoContent
 	}
-	if status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", retrySecond)
+	if after := retryAfter(status, err); after != "" {
+		w.Header().Set("Retry-After", after)
 	}
 	body := g.failed(id, code, err)
 	if len(body) >= countAbove { // the data of an error
@@ -155,7 +158,7 @@ func (g *gateway) failed(id []byte, code int, err error) []byte {
 // call serves one method. On error it returns the HTTP status and JSON-RPC code
 // that say so.
 func (g *gateway) call(ctx context.Context, m *method, name, key string) (a cache.Answer, status, code int, err error) {
-	if m == g.other && !passedOn(name) {
+	if (m == g.other || m == g.writes) && !passedOn(name) {
 		return a, http.StatusOK, codeNoMethod, refusal("the method " + printable.Clean(name, 60) + " is not served by this gateway")
 	}
 	if key == "" {
@@ -175,13 +178,21 @@ func (g *gateway) call(ctx context.Context, m *method, name, key string) (a cach
 	if m.once {
 		share := g.bodies.Share(answerFactor)
 		defer share.Release()
-		once, err := g.upstreams.Once(memory.With(ctx, share), name, params)
+		once, err := g.send(memory.With(ctx, share), upstream.Question{Method: name, Params: params})
 		status, code := failure(err)
 		return cache.Answer{Body: once.Result, Trust: cache.Single}, status, code, err
 	}
 	a, err = g.cache.Get(ctx, m.class, key, g.loader(m, name, params))
 	status, code = failure(err)
 	return a, status, code, err
+}
+
+// send makes a write.
+func (g *gateway) send(ctx context.Context, q upstream.Question) (upstream.Answer, error) {
+	if q.Method == sendRaw {
+		return g.upstreams.Broadcast(ctx, q, g.settings.Broadcast.Get())
+	}
+	return g.upstreams.Once(ctx, q)
 }
 
 // rpcRoute is the pattern of the gateway's route.

@@ -120,7 +120,7 @@ func (a *asked) plainMethod() string {
 }
 
 func (g *gateway) ask(ctx context.Context, a *asked) (upstream.Answer, error) {
-	return g.upstreams.Ask(ctx, a.Question)
+	return g.upstreams.Call(ctx, a.Question)
 }
 
 // hashless says whether a method is asked by number, since hashes were not understood.

@@ -24,7 +24,7 @@ type policy struct {
 	// keep is false for answers that are only shared by those who ask at the
 	// same time.
 	keep bool
-	// once: a write, sent once.
+	// once: a write, which is not made again where it may have been taken in.
 	once bool
 	// subject: the answer itself says which block it rests on.
 	subject bool
@@ -71,9 +71,12 @@ var (
 	noHistory = &upstream.RPCError{Code: -32000, Message: "request beyond head block"}
 )
 
-// unknown is the policy of methods that are not in the table. Those that are passed
-// on are passed on as writes are: nobody here knows that they are safe to repeat.
-var unknown = policy{class: cache.RPC, block: none, once: true}
+// unknown is the policy of reads that are not in the table, and unknownWrite that of
+// writes: nobody here knows that these are safe to repeat.
+var (
+	unknown      = policy{class: cache.RPC, block: none}
+	unknownWrite = policy{class: cache.RPC, block: none, once: true}
+)
 
 // policies is the table of methods with a treatment of their own.
 var policies = map[string]policy{

@@ -266,13 +266,13 @@ func (o *observer) Panel(id string) (string, bool) { return "panel " + id, id ==
 type source struct{ set *upstream.Set }
 
 func (s source) Call(ctx context.Context, method string, params ...any) (validation.Answer, error) {
-	a, err := s.set.Call(ctx, method, encode(params))
+	a, err := s.set.Call(ctx, upstream.Question{Method: method, Params: encode(params)})
 	return validation.Answer{Provider: a.Provider, Result: a.Result}, err
 }
 
 func (s source) CallEach(ctx context.Context, n int, method string, params ...any) []validation.Answer {
 	var out []validation.Answer
-	for _, a := range s.set.CallEach(ctx, n, method, encode(params)) {
+	for _, a := range s.set.CallEach(ctx, n, upstream.Question{Method: method, Params: encode(params)}) {
 		out = append(out, validation.Answer{Provider: a.Provider, Result: a.Result, Err: a.Err})
 	}
 	return out

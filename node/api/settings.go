@@ -26,6 +26,7 @@ type Settings struct {
 	EncodeAbove   *settings.Value[int64]
 	MaxInFlight   *settings.Value[int]
 	Deadline      *settings.Value[time.Duration]
+	Broadcast     *settings.Value[int]
 	MaxStreams    *settings.Value[int]
 	StreamOrigins *settings.Value[[]string]
 	Origins       *settings.Value[[]string]
@@ -70,6 +71,8 @@ func Declare(r *settings.Registry) Settings {
 			Doc: "Requests under way above which further ones are answered 503 at once.", Risk: settings.RiskHigh}, 1024),
 		Deadline: settings.Duration(r, settings.Spec{Key: "api.deadline", Min: 0.1, Max: 300, Step: 1,
 			Doc: "Longest time one request may take.", Risk: settings.RiskHigh}, 20*time.Second),
+		Broadcast: settings.Int(r, settings.Spec{Key: "gateway.broadcast", Unit: "providers", Min: 1, Max: 16, Step: 1,
+			Doc: "Providers that a signed transaction is sent to at once; the first that accepts it answers the client.", Risk: settings.RiskMedium}, 3),
 		MaxStreams: settings.Int(r, settings.Spec{Key: "api.max_streams", Unit: "streams", Min: 0, Max: 1000, Step: 8,
 			Doc: "WebSocket streams at /ws/metrics above which further ones are answered 503.", Risk: settings.RiskMedium}, 32),
 		StreamOrigins: settings.List(r, settings.Spec{Key: "api.stream_origins", Check: checkOrigins,

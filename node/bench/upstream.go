@@ -76,7 +76,7 @@ func setCall(url string) func(int) {
 		prometheus.NewRegistry(), nil, upstream.Chain{}))
 	return func(times int) {
 		for range times {
-			orPanic(set.Call(context.Background(), "eth_gasPrice", json.RawMessage("[]")))
+			orPanic(set.Call(context.Background(), upstream.Question{Method: "eth_gasPrice", Params: json.RawMessage("[]")}))
 		}
 	}
 }

@@ -1,15 +1,12 @@
 package upstream
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
 	"net"
 	"net/http"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,20 +20,6 @@ import (
 	"github.com/bizra/bizra-top/node/supervise"
 	"github.com/bizra/bizra-top/node/upstream/head"
 )
-
-// ErrUnavailable is returned, at once, when no provider can be asked.
-var ErrUnavailable = errors.New("no provider can be asked")
-
-// Unavailable is ErrUnavailable with why each provider cannot be asked: its name and state,
-// in words of this package.
-type Unavailable struct{ Reasons []string }
-
-func (u *Unavailable) Error() string {
-	return ErrUnavailable.Error() + ": " + strings.Join(u.Reasons, ", ")
-}
-
-// Is makes it an ErrUnavailable.
-func (u *Unavailable) Is(target error) bool { return target == ErrUnavailable }
 
 // tellLiesEvery keeps the events of one lying provider apart.
 const tellLiesEvery = 10 * time.Second
@@ -59,6 +42,7 @@ type Set struct {
 	budget    budget
 	pace      pace
 	polledNow atomic.Int64 // monotonic, when all were asked for their heads out of turn
+	sends     sends
 	metrics   *metrics
 	notify    func(Event)
 	distrust  func() // what one provider said is not to be used again; may be nil
@@ -99,6 +83,9 @@ func New(s Settings, newBreaker func(provider string) *breaker.Breaker, reg prom
 		return nil, errors.New("upstream.providers is empty: the node needs at least one JSON-RPC provider, " +
 			"such as upstream.providers: [\"name=https://host/path\"]; `bizra-top demo` runs without any")
 	}
+	if err := set.keepers(s.Archive.Get()); err != nil {
+		return nil, err
+	}
 	reg.MustRegister(set.metrics.collectors(set)...)
 	set.heads = set.follow(chain, reg)
 	return set, nil
@@ -134,48 +121,12 @@ func (s *Set) ChainID() uint64 { return s.chain.Load() }
 // Head returns the height of the trusted head; 0 until it is known.
 func (s *Set) Head() uint64 { return s.heads.Number() }
 
-// candidates returns the providers that can be asked, best first.
-func (s *Set) candidates() []*provider {
-	type ranked struct {
-		*provider
-		cost float64 // read once: it moves while calls end
-	}
-	chain, head, lag := s.chain.Load(), s.Head(), s.settings.MaxLag.Get()
-	list := make([]ranked, 0, len(s.providers))
-	for _, p := range s.providers {
-		if ok, _ := p.usable(chain); ok && !p.full() {
-			list = append(list, ranked{p, p.cost(head, lag)})
-		}
-	}
-	slices.SortStableFunc(list, func(a, b ranked) int { return cmp.Compare(a.cost, b.cost) })
-	out := make([]*provider, len(list))
-	for i, r := range list {
-		out[i] = r.provider
-	}
-	return out
-}
-
 // Available returns why no provider can be asked, nil where one can.
 func (s *Set) Available() error {
-	if p, _ := s.pick(&providerSet{}); p != nil {
+	if p, _ := s.pick(&call{}); p != nil {
 		return nil
 	}
-	return s.unavailable()
-}
-
-// unavailable names each provider with the reason why it cannot be asked, or is
-// ErrOverload where one could be, but has as many calls under way as it may have.
-func (s *Set) unavailable() error {
-	reasons := make([]string, 0, len(s.providers))
-	for _, p := range s.providers {
-		ok, why := p.usable(s.chain.Load())
-		if ok {
-			s.metrics.shed.Inc()
-			return fmt.Errorf("every provider has upstream.max_calls under way: %w", ErrOverload)
-		}
-		reasons = append(reasons, p.name+" "+why)
-	}
-	return &Unavailable{reasons}
+	return s.cannot(&Question{})
 }
 
 // Distrust counts a lie against a provider and lowers it in the choice; the
@@ -216,13 +167,14 @@ type Status struct {
 	InFlight              int64
 	Calls, Failures, Lies uint64
 	LastError             string
-	Preference            int // 1 is asked first; 0 is not asked
+	Lacks                 []string // what it was found not to have, in a few words each
+	Preference            int      // 1 is asked first; 0 is not asked
 }
 
 // Status returns every provider in the order of the configuration.
 func (s *Set) Status() []Status {
 	preference := map[*provider]int{}
-	for i, p := range s.candidates() {
+	for i, p := range s.candidates(&Question{}) {
 		preference[p] = i + 1
 	}
 	out := make([]Status, 0, len(s.providers))
@@ -231,7 +183,7 @@ func (s *Set) Status() []Status {
 		st := Status{Name: p.name, Host: p.url.Host, State: why, Breaker: p.breaker.Name(), Healthy: ok, Drained: p.drained.Load(),
 			Head: p.head.Load(), P50: time.Duration(p.p50.Load()), P95: time.Duration(p.p95.Load()), P99: time.Duration(p.p99.Load()),
 			InFlight: p.inFlight.Load(), Calls: p.calls.Load(), Failures: p.failures.Load(), Lies: p.lies.Load(),
-			Preference: preference[p]}
+			Preference: preference[p], Lacks: p.abilities.words()}
 		switch {
 		case ok && p.failing():
 			st.State = stateFailing
@@ -257,6 +209,7 @@ func (s *Set) Run(ctx context.Context) {
 		supervise.Loop(ctx, &wg, "watch of a provider", func(ctx context.Context) { s.watch(ctx, p) })
 	}
 	wg.Wait()
+	s.sends.end()
 	s.closeIdle()
 }
 
