@@ -213,3 +213,38 @@ func TestBlocksOfTheMainNet(t *testing.T) {
 		})
 	}
 }
+
+func TestMembersThatNothingProvesNeedAQuorum(t *testing.T) {
+	r := newRig(t, busy)
+	b, _ := r.net.Chain.Block(8)
+	sending := map[string]string{}
+	r.alter = func(provider, method string, result json.RawMessage) json.RawMessage {
+		if method == "eth_getBlockByHash" && sending[provider] != "" {
+			return json.RawMessage(`{"totalDifficulty":"` + sending[provider] + `",` + string(result[1:]))
+		}
+		return result
+	}
+	for i, p := range r.net.Providers[:2] {
+		sending[p.Name()] = "0x7"
+		for _, full := range []bool{true, false} {
+			want := []verify.Status{verify.Unproved, verify.Proved}[i]
+			prove(t, r, r.answer(t, "eth_getBlockByHash", b.Hash(), full), want, "")
+		}
+	}
+	sending[r.net.Providers[0].Name()] = "0x8"
+	prove(t, r, r.answer(t, "eth_getBlockByHash", b.Hash(), true), verify.Unproved, "totalDifficulty")
+	r.alter = func(_, method string, result json.RawMessage) json.RawMessage {
+		return json.RawMessage(strings.ReplaceAll(string(result), `"transactionIndex"`, `"l1Fee":"0x1","transactionIndex"`))
+	}
+	prove(t, r, r.answer(t, "eth_getBlockByHash", b.Hash(), true), verify.Unproved, "transactions.l1Fee")
+	prove(t, r, r.answer(t, "eth_getBlockReceipts", b.Hash()), verify.Unproved, "l1Fee")
+}
+
+// A member that nothing proves may be of any size.
+func TestManyValuesInAMemberThatNothingProves(t *testing.T) {
+	r := newRig(t, busy)
+	b, _ := r.net.Chain.Block(8)
+	a := r.answer(t, "eth_getBlockByHash", b.Hash(), true)
+	a.Result = json.RawMessage(`{"junk":[` + strings.Repeat("[],", 1<<20) + `[]],` + string(a.Result[1:]))
+	prove(t, r, a, verify.Unproved, "more values")
+}

@@ -250,3 +250,31 @@ func (w *proof) receipts(hash common.Hash) (*validation.Receipts, error) {
 	}, "eth_getBlockReceipts", hash)
 	return r, err
 }
+
+// witnessed takes the members of a block that nothing proves, such as totalDifficulty, from
+// a quorum of providers. Those of its transactions it does not: they are not asked for.
+func (w *proof) witnessed(err error) error {
+	var stray *validation.Stray
+	if !errors.As(err, &stray) || methods[w.answer.Method].class != Blocks {
+		return err
+	}
+	var claimed map[string]json.RawMessage
+	if json.Unmarshal(w.answer.Result, &claimed) != nil {
+		return err
+	}
+	witnesses := map[string]bool{w.answer.Provider: true}
+	for _, a := range w.each("eth_getBlockByHash", w.on.Hash, false) {
+		var sent map[string]json.RawMessage
+		agrees := json.Unmarshal(a.Result, &sent) == nil
+		for _, name := range stray.Members {
+			agrees = agrees && claimed[name] != nil && trim(claimed[name]) == trim(sent[name])
+		}
+		if agrees {
+			witnesses[a.Provider] = true
+		}
+	}
+	if len(witnesses) < w.quorum() {
+		return err
+	}
+	return nil
+}
