@@ -248,3 +248,27 @@ func TestManyValuesInAMemberThatNothingProves(t *testing.T) {
 	a.Result = json.RawMessage(`{"junk":[` + strings.Repeat("[],", 1<<20) + `[]],` + string(a.Result[1:]))
 	prove(t, r, a, verify.Unproved, "more values")
 }
+
+func TestAHeightIsVotedOnOnce(t *testing.T) {
+	r := newRig(t, busy)
+	r.window = false
+	b, _ := r.net.Chain.Block(8)
+	votes := 0
+	r.alter = func(_, method string, result json.RawMessage) json.RawMessage {
+		if method == "eth_getBlockByNumber" {
+			votes++
+		}
+		return result
+	}
+	for _, tx := range b.Transactions() {
+		prove(t, r, r.answer(t, "eth_getTransactionReceipt", tx.Hash()), verify.Proved, "")
+	}
+	if votes != len(r.net.Providers) {
+		t.Errorf("%d providers asked", votes)
+	}
+	for _, p := range r.net.Providers[1:] {
+		p.SetFault(devchain.Fault{ErrorRate: 1})
+	}
+	r.Prover = r.prover(t)
+	prove(t, r, r.answer(t, "eth_getTransactionReceipt", b.Transactions()[0].Hash()), verify.Unproved, "no quorum names the block at height 8")
+}

@@ -129,6 +129,9 @@ func (w *proof) canonical(number uint64) (common.Hash, error) {
 	if hash, known := w.chain.Canonical(number); known {
 		return hash, nil
 	}
+	if hash, known := w.known.voted(number); known {
+		return hash, nil
+	}
 	quorum, votes := w.quorum(), map[common.Hash]int{}
 	for _, a := range w.each("eth_getBlockByNumber", hexutil.EncodeUint64(number), false) {
 		h, err := w.judge.Header(a.Result, common.Hash{})
@@ -149,6 +152,7 @@ func (w *proof) canonical(number uint64) (common.Hash, error) {
 	if votes[best] < quorum || tie {
 		return common.Hash{}, fmt.Errorf("no quorum names the block at height %d", number)
 	}
+	w.known.vote(number, best)
 	return best, nil
 }
 
