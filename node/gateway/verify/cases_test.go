@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/trie"
 
 	"github.com/bizra/bizra-top/node/devchain"
 	"github.com/bizra/bizra-top/node/gateway/verify"
@@ -148,6 +151,7 @@ func TestConstantsNeedAQuorum(t *testing.T) {
 
 // kept is a source and a chain of one block of the main net.
 type kept struct {
+	uncle    json.RawMessage
 	ChainID  uint64 `json:"chainId"`
 	Block    json.RawMessage
 	Receipts json.RawMessage
@@ -157,6 +161,9 @@ type kept struct {
 func (k *kept) Call(_ context.Context, method string, _ ...any) (validation.Answer, error) {
 	if method == "eth_getBlockReceipts" {
 		return validation.Answer{Provider: "k", Result: k.Receipts}, nil
+	}
+	if method == "eth_getUncleByBlockHashAndIndex" {
+		return validation.Answer{Provider: "k", Result: k.uncle}, nil
 	}
 	return validation.Answer{Provider: "k", Result: k.Block}, nil
 }
@@ -271,4 +278,46 @@ func TestAHeightIsVotedOnOnce(t *testing.T) {
 	}
 	r.Prover = r.prover(t)
 	prove(t, r, r.answer(t, "eth_getTransactionReceipt", b.Transactions()[0].Hash()), verify.Unproved, "no quorum names the block at height 8")
+}
+
+func TestABlockWithAnUncle(t *testing.T) {
+	uncle := &types.Header{Number: big.NewInt(6), Difficulty: big.NewInt(5), UncleHash: types.EmptyUncleHash, Extra: []byte("uncle")}
+	other := types.CopyHeader(uncle)
+	other.GasLimit = 7
+	b := types.NewBlock(&types.Header{Number: big.NewInt(7), Difficulty: big.NewInt(5), GasLimit: 9}, &types.Body{Uncles: []*types.Header{uncle}}, nil, trie.NewStackTrie(nil))
+	encode := func(v any) json.RawMessage {
+		raw, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	answer := func(size uint64, listed common.Hash) json.RawMessage {
+		head := string(encode(b.Header()))
+		return json.RawMessage(fmt.Sprintf(`%s,"size":"0x%x","uncles":["%s"],"transactions":[]}`, head[:len(head)-1], size, listed))
+	}
+	for _, c := range []struct {
+		name   string
+		size   uint64
+		listed common.Hash
+		known  *types.Header
+		want   verify.Status
+	}{
+		{"honest", b.Size(), uncle.Hash(), uncle, verify.Proved},
+		{"another size", b.Size() + 1, uncle.Hash(), uncle, verify.Unproved},
+		{"another uncle", b.Size(), other.Hash(), uncle, verify.Refuted},
+		{"a false header of the uncle", b.Size(), uncle.Hash(), other, verify.Unproved},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k := &kept{Block: answer(b.Size(), uncle.Hash()), Header_: b.Header(), uncle: encode(c.known)}
+			reg := settings.NewRegistry()
+			p := verify.New(k, k, 1, verify.Declare(reg, validation.Declare(reg)), nil, nil)
+			for _, params := range []string{`["` + b.Hash().Hex() + `",true]`, `["` + b.Hash().Hex() + `",false]`} {
+				got := p.Prove(t.Context(), verify.Answer{Method: "eth_getBlockByHash", Params: json.RawMessage(params), Result: answer(c.size, c.listed)})
+				if got.Status != c.want {
+					t.Errorf("%s: %s: %s", params, got.Status, got.Reason)
+				}
+			}
+		})
+	}
 }

@@ -282,3 +282,28 @@ func (w *proof) witnessed(err error) error {
 	}
 	return nil
 }
+
+// maxUncles is how many uncles a block has at most.
+const maxUncles = 2
+
+// withUncles is a block with its uncles, where the providers have them. Their headers count
+// in its size.
+func (w *proof) withUncles(b *validation.Block) *validation.Block {
+	if n := len(b.Uncles()); n == 0 || n > maxUncles {
+		return b
+	}
+	var headers []json.RawMessage
+	for i := range b.Uncles() {
+		if err := w.fetch(func(raw json.RawMessage) error {
+			headers = append(headers, raw)
+			return nil
+		}, "eth_getUncleByBlockHashAndIndex", b.Hash(), hexutil.EncodeUint64(uint64(i))); err != nil {
+			return b
+		}
+	}
+	whole, err := b.WithUncles(headers)
+	if err != nil {
+		return b // whose word was false is not known
+	}
+	return whole
+}
