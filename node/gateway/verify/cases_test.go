@@ -155,7 +155,7 @@ type kept struct {
 	ChainID  uint64 `json:"chainId"`
 	Block    json.RawMessage
 	Receipts json.RawMessage
-	Header_  *types.Header `json:"-"`
+	head     *types.Header `json:"-"`
 }
 
 func (k *kept) Call(_ context.Context, method string, _ ...any) (validation.Answer, error) {
@@ -171,7 +171,7 @@ func (k *kept) Call(_ context.Context, method string, _ ...any) (validation.Answ
 func (k *kept) CallEach(context.Context, int, string, ...any) []validation.Answer { return nil }
 func (k *kept) Providers() int                                                    { return 1 }
 
-func (k *kept) Canonical(uint64) (common.Hash, bool) { return k.Header_.Hash(), true }
+func (k *kept) Canonical(uint64) (common.Hash, bool) { return k.head.Hash(), true }
 func (k *kept) Header(context.Context, common.Hash) (*types.Header, error) {
 	return nil, errors.New("not known")
 }
@@ -198,9 +198,9 @@ func TestBlocksOfTheMainNet(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			k := &kept{Header_: new(types.Header)}
+			k := &kept{head: new(types.Header)}
 			var named struct{ Hash common.Hash }
-			if err := errors.Join(json.Unmarshal(raw, k), json.Unmarshal(k.Block, &named), json.Unmarshal(k.Block, k.Header_)); err != nil {
+			if err := errors.Join(json.Unmarshal(raw, k), json.Unmarshal(k.Block, &named), json.Unmarshal(k.Block, k.head)); err != nil {
 				t.Fatal(err)
 			}
 			reg := settings.NewRegistry()
@@ -309,7 +309,7 @@ func TestABlockWithAnUncle(t *testing.T) {
 		{"a false header of the uncle", b.Size(), uncle.Hash(), other, verify.Unproved},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			k := &kept{Block: answer(b.Size(), uncle.Hash()), Header_: b.Header(), uncle: encode(c.known)}
+			k := &kept{Block: answer(b.Size(), uncle.Hash()), head: b.Header(), uncle: encode(c.known)}
 			reg := settings.NewRegistry()
 			p := verify.New(k, k, 1, verify.Declare(reg, validation.Declare(reg)), nil, nil)
 			for _, params := range []string{`["` + b.Hash().Hex() + `",true]`, `["` + b.Hash().Hex() + `",false]`} {
