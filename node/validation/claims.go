@@ -335,7 +335,7 @@ func (l listing) sized(b blockAnswer) string {
 	return ""
 }
 
-// sizeOf is the size of a block without uncles in bytes of RLP.
-func sizeOf(b blockAnswer) uint64 {
-	return types.NewBlockWithHeader(b.Header).WithBody(types.Body{Transactions: b.txs, Withdrawals: b.withdrawals}).Size()
+// sizeOf is the size of a block with its uncles in bytes of RLP.
+func sizeOf(b blockAnswer, uncles ...*types.Header) uint64 {
+	return types.NewBlockWithHeader(b.Header).WithBody(types.Body{Transactions: b.txs, Uncles: uncles, Withdrawals: b.withdrawals}).Size()
 }

@@ -128,7 +128,7 @@ func decodeReceipts(raw json.RawMessage) (types.Receipts, []allReceiptClaims, er
 			logClaims
 			Address *common.Address `json:"address"`
 			Topics  []common.Hash   `json:"topics"`
-			Data    hexutil.Bytes   `json:"data"`
+			Data    *hexutil.Bytes  `json:"data"`
 		} `json:"logs"`
 	}
 	if err := json.Unmarshal(raw, &list); err != nil {
@@ -158,10 +158,10 @@ func decodeReceipts(raw json.RawMessage) (types.Receipts, []allReceiptClaims, er
 		}
 		claims[i] = allReceiptClaims{r.receiptClaims, make([]logClaims, len(r.Logs))}
 		for j, log := range r.Logs {
-			if log.Address == nil {
-				return nil, nil, fmt.Errorf("receipt %d: log %d has no address", i, j)
+			if log.Address == nil || log.Data == nil {
+				return nil, nil, fmt.Errorf("receipt %d: log %d has no address or data", i, j)
 			}
-			receipt.Logs[j] = &types.Log{Address: *log.Address, Topics: log.Topics, Data: log.Data}
+			receipt.Logs[j] = &types.Log{Address: *log.Address, Topics: log.Topics, Data: *log.Data}
 			claims[i].logs[j] = log.logClaims
 		}
 		out[i] = receipt

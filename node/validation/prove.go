@@ -55,8 +55,9 @@ func (j Judge) Header(raw json.RawMessage, want common.Hash) (*types.Header, err
 // may be used from any goroutine.
 type Block struct {
 	blockAnswer
-	judge  Judge
-	claims []txClaims
+	judge   Judge
+	claims  []txClaims
+	headers []*types.Header // of the uncles, when they are proved
 }
 
 // Block proves a block with whole transactions: its header by the hash that is asked for,
@@ -71,7 +72,7 @@ func (j Judge) Block(raw json.RawMessage, want common.Hash) (*Block, error) {
 		return nil, err
 	}
 	b.sent.Transactions = nil // they are decoded
-	return &Block{b, j, claims}, nil
+	return &Block{b, j, claims, nil}, nil
 }
 
 // Adopt takes over which senders were recovered of the same block, proved before.
@@ -86,6 +87,29 @@ func (b *Block) Hash() common.Hash { return b.hash }
 
 // Number returns the block's number.
 func (b *Block) Number() uint64 { return b.number() }
+
+// Uncles returns the hashes of the uncles that were listed with the block. Nothing is proved
+// of them before WithUncles.
+func (b *Block) Uncles() []common.Hash { return b.sent.Uncles }
+
+// WithUncles returns the block with its uncles, proved by the hash in its header from answers
+// to eth_getUncleByBlockHashAndIndex in their order.
+func (b *Block) WithUncles(answers []json.RawMessage) (*Block, error) {
+	headers := make([]*types.Header, len(answers))
+	for i, raw := range answers {
+		var head types.Header
+		if err := json.Unmarshal(raw, &head); err != nil || head.SanityCheck() != nil {
+			return nil, flawed("uncles_root", "uncle %d is not a block header: %v", i, err)
+		}
+		headers[i] = &head
+	}
+	if root := types.CalcUncleHash(headers); root != b.UncleHash {
+		return nil, flawed("uncles_root", "%d uncles give the hash %s, the header has %s", len(headers), root, b.UncleHash)
+	}
+	whole := *b
+	whole.headers = headers
+	return &whole, nil
+}
 
 // Count returns how many transactions there are.
 func (b *Block) Count() int { return len(b.txs) }
@@ -138,10 +162,15 @@ func (b *Block) exactListing(l listing) error {
 	if l.Nonce == nil {
 		return &foreign{"", "the nonce is missing, which is taken to be zero"}
 	}
-	if b.uncles > 0 {
-		return &foreign{"", "the size and the uncles are proved by the uncles' headers, which are not sent with the block"}
+	if b.uncles > 0 && len(b.headers) == 0 {
+		return &foreign{"", "the size and the uncles are proved by the uncles' headers, which no provider has sent"}
 	}
-	if size := sizeOf(b.blockAnswer); l.Size == nil || uint64(*l.Size) != size {
+	for i, h := range b.headers {
+		if len(l.Uncles) != len(b.headers) || l.Uncles[i] != h.Hash() {
+			return flawed("uncles_root", "the uncles listed are not those under the hash in the header")
+		}
+	}
+	if size := sizeOf(b.blockAnswer, b.headers...); l.Size == nil || uint64(*l.Size) != size {
 		return &foreign{"", fmt.Sprintf("the size %s is not %d, by what some clients count differently", l.Size, size)}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package validation
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -69,78 +70,102 @@ var (
 
 var parsers fastjson.ParserPool
 
-// strict says, as foreign, which member of an answer nothing is compared with, or is not
-// there. txs are the shapes of the transactions in it, if it is a block with whole ones.
+// Stray is the error for an answer that is proved but for members that nothing is compared
+// with.
+type Stray struct{ Members []string }
+
+// Error names one of them: answers are long.
+func (s *Stray) Error() string { return fmt.Sprintf("nothing proves the member %q", s.Members[0]) }
+
+// maxStray bounds how many are listed.
+const maxStray = 8
+
+// strict says which members of an answer nothing is compared with, as [Stray], and as
+// foreign what may be read in more than one way. txs are the shapes of the transactions in
+// it, if it is a block with whole ones.
 func strict(raw json.RawMessage, s *shape, txs func(i int) *shape) error {
 	p := parsers.Get()
 	defer parsers.Put(p)
+	if values(raw) > len(raw)/8+64 { // each takes ten times as much memory as here
+		return &foreign{"", "the answer holds more values than anything that is proved"}
+	}
 	v, err := p.ParseBytes(raw)
 	if err != nil {
 		return &foreign{"", fmt.Sprintf("the answer is not JSON: %v", err)}
 	}
-	why := stray(v, s, "")
+	var found Stray
+	why := found.in(v, s, "")
 	for i, tx := range v.GetArray("transactions") {
 		var of *shape // a hash
 		if txs != nil {
 			of = txs(i)
 		}
-		why = cmp.Or(why, stray(tx, of, "transactions."))
+		why = cmp.Or(why, found.in(tx, of, "transactions."))
 	}
-	if why != "" {
+	switch {
+	case why != "":
 		return &foreign{"", why}
+	case len(found.Members) > 0:
+		return &found
 	}
 	return nil
 }
 
-// stray says which member is not in a shape, comes twice, or is missing. A member that is
-// null says nothing.
-func stray(v *fastjson.Value, s *shape, in string) (why string) {
+// in collects the members that are not in a shape, and says which comes twice, is empty or
+// is missing. A member that is null says nothing.
+func (f *Stray) in(v *fastjson.Value, s *shape, path string) (why string) {
 	if s != nil && s.apart {
 		return ""
 	}
 	switch v.Type() {
 	case fastjson.TypeString:
 		if len(v.GetStringBytes()) == 0 { // which go-ethereum reads as zero
-			return fmt.Sprintf("a string in %q is empty", in)
+			return fmt.Sprintf("a string in %q is empty", path)
 		}
 	case fastjson.TypeArray:
 		for _, item := range v.GetArray() {
-			if why = stray(item, s, in); why != "" {
+			if why = f.in(item, s, path); why != "" {
 				return why
 			}
 		}
 	case fastjson.TypeObject:
-		members := v.GetObject()
-		seen := make(map[string]bool, members.Len())
-		members.Visit(func(key []byte, member *fastjson.Value) {
-			if why != "" {
-				return
-			}
-			name := string(key)
-			var (
-				inner *shape
-				known bool
-			)
-			if s != nil {
-				inner, known = s.members[name]
-			}
-			null := member.Type() == fastjson.TypeNull
-			switch {
-			case seen[name]:
-				why = fmt.Sprintf("the member %q comes twice", in+name)
-			case !known && !null:
-				why = fmt.Sprintf("nothing proves the member %q", in+name)
-			default:
-				why = stray(member, inner, in+name+".")
-			}
-			seen[name] = true
-		})
-		for i := 0; s != nil && i < len(s.lists); i++ {
-			name := s.lists[i]
-			if list := v.Get(name); why == "" && (list == nil || list.Type() != fastjson.TypeArray) {
-				why = fmt.Sprintf("the member %q is missing", in+name)
-			}
+		return f.inObject(v, s, path)
+	}
+	return ""
+}
+
+func (f *Stray) inObject(v *fastjson.Value, s *shape, path string) (why string) {
+	if s == nil {
+		s = &shape{} // there should be none
+	}
+	members := v.GetObject()
+	seen := make(map[string]bool, members.Len())
+	members.Visit(func(key []byte, member *fastjson.Value) {
+		name := string(key)
+		inner, known := s.members[name]
+		switch {
+		case why != "":
+		case seen[name]:
+			why = fmt.Sprintf("the member %q comes twice", path+name)
+		case known:
+			why = f.in(member, inner, path+name+".")
+		case member.Type() == fastjson.TypeNull, slices.Contains(f.Members, path+name):
+		case len(f.Members) == maxStray:
+			why = fmt.Sprintf("nothing proves more than %d members", maxStray)
+		default:
+			f.Members = append(f.Members, path+name)
+		}
+		seen[name] = true
+	})
+	for _, name := range s.lists {
+		if list := v.Get(name); why == "" && (list == nil || list.Type() != fastjson.TypeArray) {
+			why = fmt.Sprintf("the member %q is missing", path+name)
 		}
 	}
 	return why
+}
+
+// values is how many values there are in JSON, at least.
+func values(raw json.RawMessage) int {
+	return bytes.Count(raw, []byte{','}) + bytes.Count(raw, []byte{'['}) + bytes.Count(raw, []byte{'{'})
 }

@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/trie"
 
 	"github.com/bizra/bizra-top/node/devchain"
 	"github.com/bizra/bizra-top/node/gateway/verify"
@@ -148,15 +151,19 @@ func TestConstantsNeedAQuorum(t *testing.T) {
 
 // kept is a source and a chain of one block of the main net.
 type kept struct {
+	uncle    json.RawMessage
 	ChainID  uint64 `json:"chainId"`
 	Block    json.RawMessage
 	Receipts json.RawMessage
-	Header_  *types.Header `json:"-"`
+	head     *types.Header `json:"-"`
 }
 
 func (k *kept) Call(_ context.Context, method string, _ ...any) (validation.Answer, error) {
 	if method == "eth_getBlockReceipts" {
 		return validation.Answer{Provider: "k", Result: k.Receipts}, nil
+	}
+	if method == "eth_getUncleByBlockHashAndIndex" {
+		return validation.Answer{Provider: "k", Result: k.uncle}, nil
 	}
 	return validation.Answer{Provider: "k", Result: k.Block}, nil
 }
@@ -164,7 +171,7 @@ func (k *kept) Call(_ context.Context, method string, _ ...any) (validation.Answ
 func (k *kept) CallEach(context.Context, int, string, ...any) []validation.Answer { return nil }
 func (k *kept) Providers() int                                                    { return 1 }
 
-func (k *kept) Canonical(uint64) (common.Hash, bool) { return k.Header_.Hash(), true }
+func (k *kept) Canonical(uint64) (common.Hash, bool) { return k.head.Hash(), true }
 func (k *kept) Header(context.Context, common.Hash) (*types.Header, error) {
 	return nil, errors.New("not known")
 }
@@ -191,9 +198,9 @@ func TestBlocksOfTheMainNet(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			k := &kept{Header_: new(types.Header)}
+			k := &kept{head: new(types.Header)}
 			var named struct{ Hash common.Hash }
-			if err := errors.Join(json.Unmarshal(raw, k), json.Unmarshal(k.Block, &named), json.Unmarshal(k.Block, k.Header_)); err != nil {
+			if err := errors.Join(json.Unmarshal(raw, k), json.Unmarshal(k.Block, &named), json.Unmarshal(k.Block, k.head)); err != nil {
 				t.Fatal(err)
 			}
 			reg := settings.NewRegistry()
@@ -209,6 +216,107 @@ func TestBlocksOfTheMainNet(t *testing.T) {
 			got = p.Prove(t.Context(), verify.Answer{Method: "eth_getBlockReceipts", Params: json.RawMessage(`["` + named.Hash.Hex() + `"]`), Result: k.Receipts})
 			if got.Status != verify.Proved {
 				t.Errorf("receipts: %s: %s", got.Status, got.Reason)
+			}
+		})
+	}
+}
+
+func TestMembersThatNothingProvesNeedAQuorum(t *testing.T) {
+	r := newRig(t, busy)
+	b, _ := r.net.Chain.Block(8)
+	sending := map[string]string{}
+	r.alter = func(provider, method string, result json.RawMessage) json.RawMessage {
+		if method == "eth_getBlockByHash" && sending[provider] != "" {
+			return json.RawMessage(`{"totalDifficulty":"` + sending[provider] + `",` + string(result[1:]))
+		}
+		return result
+	}
+	for i, p := range r.net.Providers[:2] {
+		sending[p.Name()] = "0x7"
+		for _, full := range []bool{true, false} {
+			want := []verify.Status{verify.Unproved, verify.Proved}[i]
+			prove(t, r, r.answer(t, "eth_getBlockByHash", b.Hash(), full), want, "")
+		}
+	}
+	sending[r.net.Providers[0].Name()] = "0x8"
+	prove(t, r, r.answer(t, "eth_getBlockByHash", b.Hash(), true), verify.Unproved, "totalDifficulty")
+	r.alter = func(_, method string, result json.RawMessage) json.RawMessage {
+		return json.RawMessage(strings.ReplaceAll(string(result), `"transactionIndex"`, `"l1Fee":"0x1","transactionIndex"`))
+	}
+	prove(t, r, r.answer(t, "eth_getBlockByHash", b.Hash(), true), verify.Unproved, "transactions.l1Fee")
+	prove(t, r, r.answer(t, "eth_getBlockReceipts", b.Hash()), verify.Unproved, "l1Fee")
+}
+
+// A member that nothing proves may be of any size.
+func TestManyValuesInAMemberThatNothingProves(t *testing.T) {
+	r := newRig(t, busy)
+	b, _ := r.net.Chain.Block(8)
+	a := r.answer(t, "eth_getBlockByHash", b.Hash(), true)
+	a.Result = json.RawMessage(`{"junk":[` + strings.Repeat("[],", 1<<20) + `[]],` + string(a.Result[1:]))
+	prove(t, r, a, verify.Unproved, "more values")
+}
+
+func TestAHeightIsVotedOnOnce(t *testing.T) {
+	r := newRig(t, busy)
+	r.window = false
+	b, _ := r.net.Chain.Block(8)
+	votes := 0
+	r.alter = func(_, method string, result json.RawMessage) json.RawMessage {
+		if method == "eth_getBlockByNumber" {
+			votes++
+		}
+		return result
+	}
+	for _, tx := range b.Transactions() {
+		prove(t, r, r.answer(t, "eth_getTransactionReceipt", tx.Hash()), verify.Proved, "")
+	}
+	if votes != len(r.net.Providers) {
+		t.Errorf("%d providers asked", votes)
+	}
+	for _, p := range r.net.Providers[1:] {
+		p.SetFault(devchain.Fault{ErrorRate: 1})
+	}
+	r.Prover = r.prover(t)
+	prove(t, r, r.answer(t, "eth_getTransactionReceipt", b.Transactions()[0].Hash()), verify.Unproved, "no quorum names the block at height 8")
+}
+
+func TestABlockWithAnUncle(t *testing.T) {
+	uncle := &types.Header{Number: big.NewInt(6), Difficulty: big.NewInt(5), UncleHash: types.EmptyUncleHash, Extra: []byte("uncle")}
+	other := types.CopyHeader(uncle)
+	other.GasLimit = 7
+	b := types.NewBlock(&types.Header{Number: big.NewInt(7), Difficulty: big.NewInt(5), GasLimit: 9}, &types.Body{Uncles: []*types.Header{uncle}}, nil, trie.NewStackTrie(nil))
+	encode := func(v any) json.RawMessage {
+		raw, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	answer := func(size uint64, listed common.Hash) json.RawMessage {
+		head := string(encode(b.Header()))
+		return json.RawMessage(fmt.Sprintf(`%s,"size":"0x%x","uncles":["%s"],"transactions":[]}`, head[:len(head)-1], size, listed))
+	}
+	for _, c := range []struct {
+		name   string
+		size   uint64
+		listed common.Hash
+		known  *types.Header
+		want   verify.Status
+	}{
+		{"honest", b.Size(), uncle.Hash(), uncle, verify.Proved},
+		{"another size", b.Size() + 1, uncle.Hash(), uncle, verify.Unproved},
+		{"another uncle", b.Size(), other.Hash(), uncle, verify.Refuted},
+		{"a false header of the uncle", b.Size(), uncle.Hash(), other, verify.Unproved},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k := &kept{Block: answer(b.Size(), uncle.Hash()), head: b.Header(), uncle: encode(c.known)}
+			reg := settings.NewRegistry()
+			p := verify.New(k, k, 1, verify.Declare(reg, validation.Declare(reg)), nil, nil)
+			for _, params := range []string{`["` + b.Hash().Hex() + `",true]`, `["` + b.Hash().Hex() + `",false]`} {
+				got := p.Prove(t.Context(), verify.Answer{Method: "eth_getBlockByHash", Params: json.RawMessage(params), Result: answer(c.size, c.listed)})
+				if got.Status != c.want {
+					t.Errorf("%s: %s: %s", params, got.Status, got.Reason)
+				}
 			}
 		})
 	}

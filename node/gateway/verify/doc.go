@@ -31,9 +31,10 @@
 // finalized and pending: the gateway names the block that it means.
 //
 // A proof is of every member of an answer. One that no hash covers and nothing follows
-// for, such as totalDifficulty, leaves an answer Unproved; so does a member that comes
-// twice or in another case, which clients read differently. Blocks with uncles are
-// Unproved as answers, since their size counts headers that are not sent; so are answers
+// for leaves an answer Unproved; of the header of a block, such as totalDifficulty, it is
+// taken from a quorum of providers. A member that comes twice, a list that is missing and
+// an empty string are read differently by clients, and leave an answer Unproved. The size of a
+// block with uncles counts their headers, which are asked for. Unproved are also answers
 // whose fields are right only in the way in which some clients differ (a size without the
 // list of withdrawals, a price that was offered and not paid).
 package verify

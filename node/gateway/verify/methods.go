@@ -95,7 +95,7 @@ func (w *proof) proveBlock(hash common.Hash) error {
 			return err
 		}
 		w.rest(b)
-		return b.Light(w.answer.Result)
+		return w.withUncles(b).Light(w.answer.Result)
 	}
 	b, err := w.judge.Block(w.answer.Result, hash)
 	if err != nil {
@@ -107,7 +107,7 @@ func (w *proof) proveBlock(hash common.Hash) error {
 	} else {
 		w.known.addBlock(b, len(w.answer.Result))
 	}
-	return b.Whole(w.answer.Result)
+	return w.withUncles(b).Whole(w.answer.Result)
 }
 
 // rest notes the block that the proof rests on.

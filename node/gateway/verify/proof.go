@@ -129,6 +129,9 @@ func (w *proof) canonical(number uint64) (common.Hash, error) {
 	if hash, known := w.chain.Canonical(number); known {
 		return hash, nil
 	}
+	if hash, known := w.known.voted(number); known {
+		return hash, nil
+	}
 	quorum, votes := w.quorum(), map[common.Hash]int{}
 	for _, a := range w.each("eth_getBlockByNumber", hexutil.EncodeUint64(number), false) {
 		h, err := w.judge.Header(a.Result, common.Hash{})
@@ -149,6 +152,7 @@ func (w *proof) canonical(number uint64) (common.Hash, error) {
 	if votes[best] < quorum || tie {
 		return common.Hash{}, fmt.Errorf("no quorum names the block at height %d", number)
 	}
+	w.known.vote(number, best)
 	return best, nil
 }
 
@@ -249,4 +253,57 @@ func (w *proof) receipts(hash common.Hash) (*validation.Receipts, error) {
 		return err
 	}, "eth_getBlockReceipts", hash)
 	return r, err
+}
+
+// witnessed takes the members of a block that nothing proves, such as totalDifficulty, from
+// a quorum of providers. Those of its transactions it does not: they are not asked for.
+func (w *proof) witnessed(err error) error {
+	var stray *validation.Stray
+	if !errors.As(err, &stray) || methods[w.answer.Method].class != Blocks {
+		return err
+	}
+	var claimed map[string]json.RawMessage
+	if json.Unmarshal(w.answer.Result, &claimed) != nil {
+		return err
+	}
+	witnesses := map[string]bool{w.answer.Provider: true}
+	for _, a := range w.each("eth_getBlockByHash", w.on.Hash, false) {
+		var sent map[string]json.RawMessage
+		agrees := json.Unmarshal(a.Result, &sent) == nil
+		for _, name := range stray.Members {
+			agrees = agrees && claimed[name] != nil && trim(claimed[name]) == trim(sent[name])
+		}
+		if agrees {
+			witnesses[a.Provider] = true
+		}
+	}
+	if len(witnesses) < w.quorum() {
+		return err
+	}
+	return nil
+}
+
+// maxUncles is how many uncles a block has at most.
+const maxUncles = 2
+
+// withUncles is a block with its uncles, where the providers have them. Their headers count
+// in its size.
+func (w *proof) withUncles(b *validation.Block) *validation.Block {
+	if n := len(b.Uncles()); n == 0 || n > maxUncles {
+		return b
+	}
+	var headers []json.RawMessage
+	for i := range b.Uncles() {
+		if err := w.fetch(func(raw json.RawMessage) error {
+			headers = append(headers, raw)
+			return nil
+		}, "eth_getUncleByBlockHashAndIndex", b.Hash(), hexutil.EncodeUint64(uint64(i))); err != nil {
+			return b
+		}
+	}
+	whole, err := b.WithUncles(headers)
+	if err != nil {
+		return b // whose word was false is not known
+	}
+	return whole
 }

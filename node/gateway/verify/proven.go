@@ -2,10 +2,12 @@ package verify
 
 import (
 	"sync"
+	"time"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/lru"
 
+	"github.com/bizra/bizra-top/node/monotonic"
 	"github.com/bizra/bizra-top/node/validation"
 )
 
@@ -16,6 +18,10 @@ const (
 	maxProvenBytes = 32 << 20
 	// decoded is by how much a decoded block is larger than its JSON, at most.
 	decoded = 3
+	// maxVotes bounds the heights whose vote is remembered, for votedFor: who reads all
+	// receipts of an old block asks about one height over and over.
+	maxVotes = 256
+	votedFor = 10 * time.Second
 )
 
 // proven are the blocks that were proved last.
@@ -23,6 +29,13 @@ type proven struct {
 	mu    sync.Mutex
 	items lru.BasicLRU[common.Hash, *provenBlock]
 	bytes int
+	votes lru.BasicLRU[uint64, vote]
+}
+
+// vote is which block a quorum named at a height.
+type vote struct {
+	hash  common.Hash
+	until int64 // monotonic
 }
 
 type provenBlock struct {
@@ -32,7 +45,20 @@ type provenBlock struct {
 }
 
 func newProven() *proven {
-	return &proven{items: lru.NewBasicLRU[common.Hash, *provenBlock](maxProven + 1)}
+	return &proven{items: lru.NewBasicLRU[common.Hash, *provenBlock](maxProven + 1), votes: lru.NewBasicLRU[uint64, vote](maxVotes)}
+}
+
+func (p *proven) voted(number uint64) (common.Hash, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	v, ok := p.votes.Get(number)
+	return v.hash, ok && monotonic.Now() < v.until
+}
+
+func (p *proven) vote(number uint64, hash common.Hash) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.votes.Add(number, vote{hash, monotonic.Now() + int64(votedFor)})
 }
 
 func (p *proven) block(hash common.Hash) *validation.Block {

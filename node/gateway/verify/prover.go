@@ -131,7 +131,7 @@ func (p *Prover) Prove(ctx context.Context, a Answer) Finding {
 		if err := w.read(); err != nil {
 			return err
 		}
-		return m.prove(w)
+		return w.witnessed(m.prove(w))
 	})
 	p.metrics.seconds.Add(max(0, time.Since(start)-w.waited).Seconds())
 	f := Finding{Status: Proved, Block: w.on}
