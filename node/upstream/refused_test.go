@@ -59,6 +59,8 @@ func crowd(t *testing.T, with map[string]string, answers ...answer) (rig, []*ato
 				gives(`"0x100"`)(w, id)
 			case "eth_chainId":
 				gives(`"0x1"`)(w, id)
+			case "eth_getBlockByNumber": // it tells its height alone
+				gives("null")(w, id)
 			default:
 				asked.Add(1)
 				a(w, id)

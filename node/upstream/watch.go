@@ -121,16 +121,16 @@ func (w *watcher) look(ctx context.Context, now time.Time) {
 		if p.badCount.Load() > 0 {
 			every = min(every, suspectGap)
 		}
+		if p.head.Load() != 0 && now.Sub(w.tagged) >= tagsEvery*every && len(w.questions) < maxQuestions {
+			w.tagged = now
+			w.ask(now, func() { w.askTags(ctx, p) })
+		}
 		if now.Sub(w.polled) < every || len(w.questions) >= maxQuestions {
 			return
 		}
 		w.polled = now
 		if permit, err := p.breaker.Acquire(); err == nil {
 			w.ask(now, func() { w.poll(ctx, permit, now) })
-		}
-		if p.head.Load() != 0 && now.Sub(w.tagged) >= tagsEvery*every {
-			w.tagged = now
-			w.ask(now, func() { w.askTags(ctx, p) })
 		}
 	case !w.alive.Load():
 		if now.Sub(w.asked) >= pingGap && len(w.questions) < maxQuestions {

@@ -96,8 +96,8 @@ func (t *Tracker) credible(before *Moment, b Block, trust Trust, now time.Time) 
 		return now.Sub(t.began) >= settleFor
 	}
 	allowed := uint64(leap)
-	if t.interval > 0 {
-		allowed += uint64(2 * now.Sub(t.moved) / t.interval)
+	if every := t.Interval(); every > 0 {
+		allowed += uint64(2 * now.Sub(t.moved) / every)
 	}
 	return b.Number <= before.Number || b.Number-before.Number <= allowed
 }
@@ -150,11 +150,12 @@ func (t *Tracker) advance(before *Moment, top Block, now time.Time) {
 		}
 		if top.Number > before.Number {
 			took := now.Sub(t.moved) / time.Duration(min(top.Number-before.Number, 1<<20))
-			if t.interval == 0 {
-				t.interval = took
+			average := t.Interval()
+			if average == 0 {
+				average = took
 			}
 			const weight = 8
-			t.interval += (took - t.interval) / weight
+			t.interval.Store(int64(average + (took-average)/weight))
 		}
 	}
 	t.moved = now

@@ -72,7 +72,10 @@ func follow(t *testing.T, quorum, depth int, list ...*provider) *rig {
 	r := &rig{t: t, reg: prometheus.NewRegistry(), list: list}
 	r.Tracker = head.New(head.Config{
 		Providers: len(list), Quorum: func() int { return quorum }, Depth: func() int { return depth },
-		StaleAfter: func() time.Duration { return 15 * time.Second },
+		StaleAfter: func() time.Duration {
+			// As the set does, which asks less often while nobody wants anything.
+			return max(15*time.Second, r.Interval(), time.Duration(min(r.Number(), 1)))
+		},
 		Usable: func(i int) bool {
 			r.mu.Lock()
 			defer r.mu.Unlock()

@@ -13,8 +13,9 @@ import (
 	"github.com/bizra/bizra-top/node/supervise"
 )
 
-// Config is what a Tracker needs to know. All functions may be called from any goroutine
-// and must not call the Tracker, but for Moved and Replaced, which may.
+// Config is what a Tracker needs to know. All functions may be called from any goroutine.
+// Quorum, Depth, StaleAfter and Usable are called under the Tracker's lock: of its methods
+// they may use Now, Number, Age and Interval alone.
 type Config struct {
 	Providers  int
 	Quorum     func() int           // providers that must agree
@@ -39,21 +40,21 @@ type Tracker struct {
 	now       atomic.Pointer[Moment]
 	window    atomic.Pointer[window]
 	confirmed atomic.Int64 // when a quorum last stood behind the head, monotonic; 0 before
+	interval  atomic.Int64 // between two blocks, a moving average, in nanoseconds
 	wake      chan struct{}
 	meter     meter
 
-	mu       sync.Mutex
-	seats    []seat
-	links    map[Hash]*link
-	wanted   map[int]question
-	changed  chan struct{} // closed when the moment changes
-	began    time.Time
-	moved    time.Time     // when the head did last
-	interval time.Duration // between two blocks, a moving average
-	low      time.Time     // since when a quorum is below it with nothing that ties them
-	split    bool          // it was reported that the providers do not agree
-	pending  *reorganised  // found, and not reported yet
-	walk     walk
+	mu      sync.Mutex
+	seats   []seat
+	links   map[Hash]*link
+	wanted  map[int]question
+	changed chan struct{} // closed when the moment changes
+	began   time.Time
+	moved   time.Time    // when the head did last
+	low     time.Time    // since when a quorum is below it with nothing that ties them
+	split   bool         // it was reported that the providers do not agree
+	pending *reorganised // found, and not reported yet
+	walk    walk
 }
 
 // question is what the tracker wants to know of a provider: what stands at a height, or
@@ -106,11 +107,7 @@ func (t *Tracker) Age() (time.Duration, bool) {
 }
 
 // Interval returns the time between two blocks, a moving average; 0 until it is known.
-func (t *Tracker) Interval() time.Duration {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.interval
-}
+func (t *Tracker) Interval() time.Duration { return time.Duration(t.interval.Load()) }
 
 // Await waits until the head is at a height or above, and says whether it is.
 func (t *Tracker) Await(ctx context.Context, number uint64) bool {

@@ -22,7 +22,7 @@ func (t *Tracker) voters(now time.Time) []int {
 			}
 		}
 	}
-	stall := max(stallLeast, stallRest*t.interval)
+	stall := max(stallLeast, stallRest*t.Interval())
 	list = slices.DeleteFunc(list, func(i int) bool { return newest.Sub(t.seats[i].advanced) > stall })
 	slices.SortFunc(list, func(a, b int) int { return cmp.Compare(t.seats[b].newest, t.seats[a].newest) })
 	return list
