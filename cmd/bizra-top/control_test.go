@@ -198,8 +198,10 @@ func TestUnconfirmedChangesGoBackWithoutTheirTerminal(t *testing.T) {
 		mu.Lock()
 		for key, deadline := range due {
 			off := back[key].Sub(deadline)
-			if off.Abs() > time.Second {
-				t.Errorf("%s went back %s after its deadline", key, off)
+			// Not before, and without anybody's doing. How soon after is for the model test
+			// of trials to say: here a busy machine decides.
+			if off < -time.Second {
+				t.Errorf("%s went back %s before its deadline", key, -off)
 			}
 			worst = max(worst, off.Abs())
 		}
