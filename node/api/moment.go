@@ -23,6 +23,8 @@ type asked struct {
 	byHash  bool       // it names a block by the hash that the client gave
 	moving  bool       // a tag, or none: the same call means another block later
 	pending bool       // it asks for what is in no block yet
+	subject bool       // it asks for a transaction or a receipt
+	hash    string     // of that
 	ahead   bool       // it names a block that does not exist yet
 	// plain are the parameters without the hash that was put in for a number.
 	plain  json.RawMessage
@@ -55,6 +57,9 @@ func (g *gateway) moment(ctx context.Context) (*head.Moment, error) {
 // done is the answer where there is nothing to ask.
 func (g *gateway) at(ctx context.Context, m *method, name string, params json.RawMessage) (a asked, done json.RawMessage, err error) {
 	a.Question = upstream.Question{Method: name, Params: params}
+	if m.subject {
+		return a, nil, g.subject(ctx, &a)
+	}
 	if m.block == none {
 		return a, nil, nil
 	}
@@ -98,6 +103,21 @@ func (g *gateway) at(ctx context.Context, m *method, name string, params json.Ra
 	}
 	g.pin(m, &a, list)
 	return a, nil, nil
+}
+
+// subject has the question go to those who have reached the moment: who lags does not know
+// of what is in the newest blocks.
+func (g *gateway) subject(ctx context.Context, a *asked) error {
+	m, err := g.moment(ctx)
+	if err != nil {
+		return err
+	}
+	a.subject, a.Height = true, m.Number
+	var list []string
+	if json.Unmarshal(a.Params, &list) == nil && len(list) > 0 && len(list[0]) == 66 {
+		a.hash = list[0]
+	}
+	return nil
 }
 
 // blockNamed reads a parameter that names a block: as a hash, or as a number or tag; null

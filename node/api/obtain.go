@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -50,13 +51,17 @@ var errContradicts = errors.New("no provider's answer fits the blocks that a quo
 
 // obtain asks for what a call means, until an answer fits.
 func (g *gateway) obtain(ctx context.Context, m *method, a *asked) (obtained, error) {
-	var nothing *obtained // what was absent at the first
+	var nothing *obtained // what was absent, or in no block yet, at the first
 	var last error
 	for range tries {
 		answer, err := g.ask(ctx, a)
 		if err != nil && a.plain != nil && notUnderstood(err) {
 			g.plain.Store(a.plainMethod(), monotonic.Now()+int64(hashlessFor))
 			a.Method, a.Params, a.plain = a.plainMethod(), a.plain, nil
+			continue
+		}
+		if err != nil && a.subject && a.Height != 0 && len(a.Except) == 0 && errors.Is(err, upstream.ErrHeight) {
+			a.Height = 0 // what it has of older blocks is good all the same
 			continue
 		}
 		if err != nil {
@@ -75,9 +80,15 @@ func (g *gateway) obtain(ctx context.Context, m *method, a *asked) (obtained, er
 			return o, nil
 		case early:
 			o.Result, o.mined, o.early = unmined(o.Result), false, true
-			return o, nil
+			if nothing != nil {
+				return o, nil
+			}
+			nothing = &o
 		case absent:
-			if nothing != nil || len(a.Except) > 0 {
+			switch {
+			case a.subject && a.Height == 0:
+				return obtained{}, upstream.ErrHeight // it cannot know
+			case nothing != nil:
 				o.trust = cache.Agreed
 				return o, nil
 			}
@@ -145,6 +156,9 @@ func (g *gateway) fit(ctx context.Context, m *method, a *asked, o *obtained) fit
 		}
 		return absent
 	case m.subject:
+		if a.hash != "" && !names(o.Result, a.hash) {
+			return contradicts
+		}
 		o.rests, o.mined = blockIn(o.Result, "blockHash", "blockNumber")
 	case m.whole || m.names == hashOnly && a.byHash:
 		o.rests, o.mined = blockIn(o.Result, "hash", "number")
@@ -165,13 +179,45 @@ func (g *gateway) fit(ctx context.Context, m *method, a *asked, o *obtained) fit
 	if !o.mined {
 		return fits
 	}
-	if o.rests.Number > heads.Number() && !g.upstreams.Reach(ctx, o.rests.Number) {
-		return early
+	if at := heads.Number(); o.rests.Number > at {
+		if o.rests.Number-at > farAhead {
+			return contradicts
+		}
+		if !g.upstreams.Reach(ctx, o.rests.Number) {
+			return early
+		}
 	}
-	if hash, known := heads.Canonical(o.rests.Number); known && hash != o.rests.Hash {
+	hash, known := heads.Canonical(o.rests.Number)
+	if known && hash != o.rests.Hash {
+		if o.rests.Number+lateBlocks <= heads.Number() {
+			g.upstreams.Distrust(o.Provider, fmt.Sprintf("%s: block %d is %x, where a quorum has %x", a.Method, o.rests.Number, o.rests.Hash[:4], hash[:4]))
+		}
 		return contradicts
 	}
 	return fits
+}
+
+const (
+	// farAhead is how many blocks beyond the trusted head nobody can have.
+	farAhead = 128
+	// lateBlocks is how far below the head a provider that names another block is no more
+	// late, as validation.reorg_depth is by default.
+	lateBlocks = 3
+)
+
+// names says whether a transaction or receipt is the one with a hash.
+func names(result json.RawMessage, hash string) bool {
+	parser := answers.Get()
+	defer answers.Put(parser)
+	v, err := parser.ParseBytes(result)
+	if err != nil {
+		return false
+	}
+	own := v.GetStringBytes("transactionHash")
+	if own == nil {
+		own = v.GetStringBytes("hash")
+	}
+	return strings.EqualFold(string(own), hash)
 }
 
 // fitLogs says whether logs are from canonical blocks of the range that was asked for.
@@ -239,117 +285,4 @@ func blockOf(v *fastjson.Value, hash, number string) (b head.Block, ok bool) {
 	var err error
 	b.Number, err = strconv.ParseUint(digits, 16, 64)
 	return b, ok && err == nil
-}
-
-// loader returns what asks the providers, and says what is known of the answer.
-func (g *gateway) loader(m *method, name string, params json.RawMessage) cache.Loader {
-	return counted(g.bodies, answerFactor, func(ctx context.Context) (cache.Loaded, error) {
-		epoch := g.cache.Epoch()
-		a, done, err := g.at(ctx, m, name, params)
-		if err != nil {
-			return cache.Loaded{}, err
-		}
-		if done != nil {
-			return cache.Loaded{Body: done, Class: cache.NotFound, WithHead: true, Trust: cache.Agreed}, nil
-		}
-		o, err := g.obtain(ctx, m, &a)
-		if err != nil {
-			return cache.Loaded{}, err
-		}
-		l := g.kept(m, &a, o)
-		if o.trust == cache.Single && !l.NoStore && g.prover != nil {
-			g.proveLater(m, name+string(params), &a, o, l, epoch)
-		}
-		return l, nil
-	})
-}
-
-// proveLater has an answer that went out on one provider's word proved. Proved, it is kept
-// for as long as it is true; found false, it is forgotten.
-func (g *gateway) proveLater(m *method, key string, a *asked, o obtained, l cache.Loaded, epoch uint64) {
-	if when := g.prover.When(a.Method); when != verify.After || o.early {
-		return
-	}
-	l.Trust = cache.Proof
-	g.prover.Later(g.answerOf(a, o), func(f verify.Finding) {
-		switch f.Status {
-		case verify.Proved:
-			g.cache.Keep(m.class, key, l, epoch)
-		case verify.Refuted:
-			g.cache.Drop(key)
-		}
-	})
-}
-
-func (g *gateway) answerOf(a *asked, o obtained) verify.Answer {
-	return verify.Answer{Method: a.Method, Params: a.Params, Result: o.Result, Provider: o.Provider}
-}
-
-// kept says how long an answer is true.
-func (g *gateway) kept(m *method, a *asked, o obtained) cache.Loaded {
-	heads := g.upstreams.Heads()
-	l := cache.Loaded{Body: o.Result, NoStore: !m.keep || a.pending, Trust: o.trust}
-	block := a.block
-	if o.mined {
-		block = o.rests
-	}
-	switch {
-	case m.exists && nothingIn(o.Result):
-		l.WithHead = true
-		if string(o.Result) == "null" {
-			l.Class = cache.NotFound
-		}
-	case m.constant:
-		l.Immutable = true
-	case m.subject && !o.mined:
-		l.Class, l.WithHead = cache.RPC, true // the next block may hold it
-	case a.byHash:
-		l.Immutable = true // by the hash it is asked by
-	case m.block == none && !m.subject, a.moving, !a.names && !o.mined:
-		if m.block != none {
-			l.Class = cache.RPC
-		}
-		l.WithHead = true
-	default:
-		if (block.Hash == head.Hash{}) {
-			block.Hash, _ = heads.Canonical(block.Number)
-		}
-		l.Block = cache.BlockRef{Number: block.Number, Hash: block.Hash}
-		l.Immutable = heads.Final(block.Number)
-		if (block.Hash == head.Hash{}) && !l.Immutable {
-			l.Class, l.WithHead = cache.RPC, true
-		}
-	}
-	return l
-}
-
-// knownNow is what the node knows itself, if it does at once.
-func (g *gateway) knownNow(m *method) (json.RawMessage, cache.Trust) {
-	if m.local == localChain {
-		if id := g.upstreams.ChainID(); id != 0 {
-			return head.Quantity(id), cache.Agreed
-		}
-		return nil, cache.Single
-	}
-	now := g.upstreams.Moment()
-	switch {
-	case now == nil:
-		return nil, cache.Single
-	case now.Trust == head.Quorum:
-		return now.Quantity, cache.Agreed
-	}
-	return now.Quantity, cache.Single
-}
-
-// known is knownNow, after a wait where that is needed.
-func (g *gateway) known(ctx context.Context, m *method) (json.RawMessage, cache.Trust, error) {
-	if m.local == localHead {
-		if _, err := g.moment(ctx); err != nil {
-			return nil, cache.Single, err
-		}
-	}
-	if body, trust := g.knownNow(m); body != nil {
-		return body, trust, nil
-	}
-	return nil, cache.Single, errNoHead
 }

@@ -17,8 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ethereum/go-ethereum/common"
-	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
@@ -32,7 +30,6 @@ import (
 	"github.com/bizra/bizra-top/node/settings"
 	"github.com/bizra/bizra-top/node/store"
 	"github.com/bizra/bizra-top/node/upstream"
-	"github.com/bizra/bizra-top/node/upstream/head"
 	"github.com/bizra/bizra-top/node/validation"
 )
 
@@ -261,34 +258,6 @@ func (o *observer) Query(ctx context.Context, expr string) ([]api.Sample, error)
 }
 
 func (o *observer) Panel(id string) (string, bool) { return "panel " + id, id == "known" }
-
-// source is what the node puts between validation and the providers.
-type source struct{ set *upstream.Set }
-
-func (s source) Call(ctx context.Context, method string, params ...any) (validation.Answer, error) {
-	a, err := s.set.Call(ctx, upstream.Question{Method: method, Params: encode(params)})
-	return validation.Answer{Provider: a.Provider, Result: a.Result}, err
-}
-
-func (s source) CallEach(ctx context.Context, n int, method string, params ...any) []validation.Answer {
-	var out []validation.Answer
-	for _, a := range s.set.CallEach(ctx, n, upstream.Question{Method: method, Params: encode(params)}) {
-		out = append(out, validation.Answer{Provider: a.Provider, Result: a.Result, Err: a.Err})
-	}
-	return out
-}
-
-// chain is what the node knows of the chain.
-type chain struct{ heads *head.Tracker }
-
-func (c chain) Canonical(number uint64) (common.Hash, bool) { return c.heads.Canonical(number) }
-
-func (chain) Header(context.Context, common.Hash) (*types.Header, error) {
-	return nil, errors.New("not kept")
-}
-
-func (s source) Providers() int                { return s.set.Len() }
-func (s source) Distrust(provider, lie string) { s.set.Distrust(provider, lie) }
 
 func encode(params []any) json.RawMessage {
 	if len(params) == 0 {
