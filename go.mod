@@ -49,6 +49,7 @@ require github.com/coreos/go-systemd/v22 v22.7.0
 require (
 	github.com/Shopify/toxiproxy/v2 v2.5.0
 	github.com/creack/pty v1.1.24
+	github.com/golang-jwt/jwt/v4 v4.5.2
 	github.com/rs/zerolog v1.28.0
 )
 
