@@ -133,6 +133,7 @@ func (b *batch) keep(i int, m *method, id []byte, a cache.Answer) {
 		b.noRoom.Store(true)
 		return
 	}
+	b.gateway.answers[a.Trust].Inc()
 	b.replies[i] = reply{id: id, answer: a}
 }
 

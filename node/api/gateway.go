@@ -29,8 +29,9 @@ type gateway struct {
 	plain     sync.Map           // method -> until when it is asked by number, monotonic
 	tell      func(error) string // Server.tell
 	methods   map[string]*method
-	other     *method // reads that are not in the table
-	writes    *method // and writes
+	other     *method              // reads that are not in the table
+	writes    *method              // and writes
+	answers   []prometheus.Counter // by cache.Trust
 }
 
 // method is a row of the table of methods, with its counters.
@@ -47,6 +48,9 @@ func newGateway(s Settings, p Parts, m *metrics, tell func(error) string) *gatew
 		methods: map[string]*method{}, other: row("other", unknown), writes: row("other", unknownWrite)}
 	for name, p := range policies {
 		g.methods[name] = row(name, p)
+	}
+	for _, words := range verified {
+		g.answers = append(g.answers, m.answers.WithLabelValues(words[0]))
 	}
 	return g
 }
@@ -93,6 +97,7 @@ func (g *gateway) serve(w *visit, r *http.Request, x *exchange) int {
 	if !x.sendAnswer(w, r, g.settings, http.StatusOK, x.head, a, "}") {
 		return g.tryAgain(w, req.id, codeLimit, overBodies)
 	}
+	g.answers[a.Trust].Inc()
 	return http.StatusOK
 }
 

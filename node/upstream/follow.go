@@ -124,6 +124,14 @@ func (s *Set) Moment() *head.Moment {
 	return m
 }
 
+// Followed returns the newest moment, nil until a head is known, and whether a quorum stood
+// behind it not longer ago than what providers say counts. It asks nobody.
+func (s *Set) Followed() (m *head.Moment, current bool) {
+	age, known := s.heads.Age()
+	m = s.heads.Now()
+	return m, m != nil && known && age <= s.staleAfter()
+}
+
 // Confirm has the providers asked for their heads, and returns the moment once a quorum
 // stands behind it, or the one that a quorum stood behind not long ago. It is nil where ctx
 // ends before that.
@@ -131,8 +139,8 @@ func (s *Set) Confirm(ctx context.Context) *head.Moment {
 	for waited := time.Duration(0); ; waited += reachEvery {
 		m := s.Moment()
 		if m == nil && waited >= confirmFor {
-			if age, known := s.heads.Age(); known && age <= s.staleAfter() {
-				m = s.heads.Now()
+			if known, current := s.Followed(); current {
+				m = known
 			}
 		}
 		if m != nil {

@@ -81,7 +81,7 @@ func (m *metrics) of(provider string) counters {
 
 var (
 	descHead     = prometheus.NewDesc("bizra_upstream_head_block", "Newest block number of each provider.", []string{"provider"}, nil)
-	descLag      = prometheus.NewDesc("bizra_upstream_lag_blocks", "Blocks each provider is behind the highest head.", []string{"provider"}, nil)
+	descLag      = prometheus.NewDesc("bizra_upstream_lag_blocks", "Blocks each provider is behind the trusted head.", []string{"provider"}, nil)
 	descUp       = prometheus.NewDesc("bizra_upstream_up", "1 when calls may go to the provider.", []string{"provider"}, nil)
 	descPlace    = prometheus.NewDesc("bizra_upstream_preference", "Place in which the provider is asked; 1 is asked first.", []string{"provider"}, nil)
 	descState    = prometheus.NewDesc("bizra_upstream_state", "1 for what marks the provider besides its circuit breaker: drained, wrong chain, chain not known yet, failing, asked to wait.", []string{"provider", "state"}, nil)
@@ -95,6 +95,13 @@ func (m *metrics) collectors(s *Set) []prometheus.Collector {
 	return []prometheus.Collector{statuses{s}, m.requests, m.failures, m.refusals, m.attempts, m.latency, m.retries, m.hedges, m.hedgeWins, m.budgetSpent, m.shed,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_upstream_active_calls", Help: "Calls under way, each with all its attempts."},
 			func() float64 { return float64(s.active.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_upstream_head_current",
+			Help: "1 while a quorum, or the one provider whose word is taken, has stood behind the trusted head lately enough that it counts."}, func() float64 {
+			if _, current := s.Followed(); current {
+				return 1
+			}
+			return 0
+		}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_upstream_retry_budget_in_use", Help: "Retries and hedges under way."}, s.budget.inUse),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_upstream_retry_budget_limit", Help: "Retries and hedges that may be under way now."},
 			func() float64 { return float64(s.allowed()) })}

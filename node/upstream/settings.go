@@ -50,7 +50,7 @@ func Declare(r *settings.Registry) Settings {
 		PollEvery: settings.Duration(r, settings.Spec{Key: "upstream.poll_every", Min: 0.1, Max: 60, Step: 0.5,
 			Doc: "How often each provider is asked for its head."}, time.Second),
 		MaxLag: settings.Int(r, settings.Spec{Key: "upstream.max_lag", Unit: "blocks", Min: 1, Max: 10000, Step: 1,
-			Doc: "A provider further behind the highest head than this is asked last.", Risk: settings.RiskMedium}, 5),
+			Doc: "A provider further behind the trusted head than this is asked last.", Risk: settings.RiskMedium}, 5),
 		MaxBody: settings.Bytes(r, settings.Spec{Key: "upstream.max_body", Min: 64 << 10, Max: 1 << 30, Step: 1 << 20,
 			Doc: "Largest answer that is read from a provider, after decompression.", Risk: settings.RiskMedium}, 32<<20),
 		MaxCalls: settings.Int(r, settings.Spec{Key: "upstream.max_calls", Unit: "calls", Min: 1, Max: 100_000, Step: 16,

@@ -28,6 +28,7 @@ func (m meter) collectors(t *Tracker) []prometheus.Collector {
 		})
 	}
 	return []prometheus.Collector{m.reorgs, m.finalReorgs, m.depth,
+		gauge("bizra_upstream_trusted_head_block", "Number of the trusted head: the newest block that a quorum of providers agree on.", func(m *Moment) float64 { return float64(m.Number) }),
 		gauge("bizra_upstream_final_block", "Number of the newest block that is final.", func(m *Moment) float64 { return float64(m.Final.Number) }),
 		gauge("bizra_upstream_head_votes", "Providers that named the trusted head when they were last counted.", func(m *Moment) float64 { return float64(m.Votes) }),
 		gauge("bizra_upstream_head_voters", "Providers that had a vote on the head when they were last counted.", func(m *Moment) float64 { return float64(m.Voters) }),
