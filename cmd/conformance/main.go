@@ -11,7 +11,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -57,7 +56,7 @@ func run(ctx context.Context, tests, geth, node string) (failed int, err error) 
 	}
 	defer os.RemoveAll(dir)
 	s := &stage{dir: dir}
-	defer func() { err = errors.Join(err, s.end()) }()
+	defer s.end()
 	client, err := s.startGeth(ctx, geth, tests)
 	if err != nil {
 		return 0, fmt.Errorf("start geth: %w", err)

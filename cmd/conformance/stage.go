@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -25,20 +24,14 @@ type stage struct {
 }
 
 // end stops the processes, the last one first.
-func (s *stage) end() (err error) {
+func (s *stage) end() {
 	for i := len(s.running) - 1; i >= 0; i-- {
 		cmd := s.running[i]
 		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
-		ended := make(chan struct{})
-		go func() { defer close(ended); _ = cmd.Wait() }()
-		select {
-		case <-ended:
-		case <-time.After(15 * time.Second):
-			err = errors.Join(err, cmd.Process.Kill())
-			<-ended
-		}
+		late := time.AfterFunc(15*time.Second, func() { _ = cmd.Process.Kill() })
+		_ = cmd.Wait() // how it ended is its own affair
+		late.Stop()
 	}
-	return err
 }
 
 // start runs a program until the stage ends. What it says goes to a file.
