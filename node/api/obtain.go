@@ -42,6 +42,7 @@ const (
 	absent          // null, or no logs: another provider may know more
 	contradicts     // it rests on a block that is not canonical
 	early           // it rests on a block that a quorum has not reached
+	unheard         // it rests on a block, and no head is known
 )
 
 // errContradicts is returned where every provider that could be asked answers from a chain
@@ -52,6 +53,7 @@ var errContradicts = errors.New("no provider's answer fits the blocks that a quo
 func (g *gateway) obtain(ctx context.Context, m *method, a *asked) (obtained, error) {
 	var nothing *obtained // what was absent at the first
 	var last error
+	witnesses := 0
 	for range tries {
 		answer, err := g.ask(ctx, a)
 		if err != nil && a.plain != nil && notUnderstood(err) {
@@ -77,17 +79,28 @@ func (g *gateway) obtain(ctx context.Context, m *method, a *asked) (obtained, er
 			o.Result, o.mined, o.early = unmined(o.Result), false, true
 			return o, nil
 		case absent:
-			if nothing != nil || len(a.Except) > 0 {
-				o.trust = cache.Agreed
-				return o, nil
+			// A provider that is behind, or on another fork, does not know what is there.
+			if g.upstreams.Stands(answer.Provider) {
+				if witnesses++; witnesses >= g.quorum() {
+					o.trust = cache.Agreed
+					return o, nil
+				}
 			}
-			nothing = &o
+			if nothing == nil {
+				nothing = &o
+				a.Except = append(a.Except, g.upstreams.Apart()...)
+			}
+		case unheard:
+			return obtained{}, errNoHead
 		case contradicts:
 			last = errContradicts
 		}
 		a.Except = append(a.Except, answer.Provider)
 	}
-	if nothing != nil {
+	switch {
+	case nothing != nil && g.upstreams.Heads().Now() == nil:
+		return obtained{}, errNoHead // who knows nothing may be the one that is wrong
+	case nothing != nil:
 		return *nothing, nil
 	}
 	return obtained{}, last
@@ -109,6 +122,11 @@ func (g *gateway) proveNow(ctx context.Context, a *asked, o *obtained) bool {
 		return false
 	}
 	return true
+}
+
+// quorum is how many providers must say that they know of nothing.
+func (g *gateway) quorum() int {
+	return max(1, min(g.upstreams.Heads().Quorum(), g.upstreams.Len()))
 }
 
 // plainMethod is the method that goes with the parameters without a hash.
@@ -140,8 +158,11 @@ func (g *gateway) fit(ctx context.Context, m *method, a *asked, o *obtained) fit
 	heads := g.upstreams.Heads()
 	switch {
 	case m.exists && nothingIn(o.Result):
-		if a.pending {
+		switch {
+		case a.pending:
 			return fits
+		case m.class == cache.Block && a.names && a.block.Hash != (head.Hash{}) && o.Result[0] == 'n':
+			return contradicts // a quorum has the block
 		}
 		return absent
 	case m.subject:
@@ -164,6 +185,9 @@ func (g *gateway) fit(ctx context.Context, m *method, a *asked, o *obtained) fit
 	}
 	if !o.mined {
 		return fits
+	}
+	if heads.Now() == nil {
+		return unheard
 	}
 	if o.rests.Number > heads.Number() && !g.upstreams.Reach(ctx, o.rests.Number) {
 		return early
