@@ -43,6 +43,7 @@ var failureTexts = map[string]string{
 	upstream.KindAuth:       "refuses the call for now",
 	upstream.KindMalformed:  "the answer is not JSON-RPC",
 	upstream.KindOversized:  "the answer is larger than the node takes; ask for less",
+	upstream.KindUnsound:    "the answer is not one to this method",
 	upstream.KindBreaker:    "cannot be asked now; try again in a second",
 	upstream.KindSlow:       "no answer in time",
 }

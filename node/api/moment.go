@@ -57,6 +57,9 @@ func (g *gateway) moment(ctx context.Context) (*head.Moment, error) {
 // done is the answer where there is nothing to ask.
 func (g *gateway) at(ctx context.Context, m *method, name string, params json.RawMessage) (a asked, done json.RawMessage, err error) {
 	a.Question = upstream.Question{Method: name, Params: params}
+	if m.is != (shape{}) {
+		a.Sound = m.is.sound
+	}
 	if m.subject {
 		return a, nil, g.subject(ctx, &a)
 	}

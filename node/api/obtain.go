@@ -43,6 +43,7 @@ const (
 	absent          // null, or no logs: another provider may know more
 	contradicts     // it rests on a block that is not canonical
 	early           // it rests on a block that a quorum has not reached
+	unheard         // it rests on a block, and no head is known
 )
 
 // errContradicts is returned where every provider that could be asked answers from a chain
@@ -53,6 +54,7 @@ var errContradicts = errors.New("no provider's answer fits the blocks that a quo
 func (g *gateway) obtain(ctx context.Context, m *method, a *asked) (obtained, error) {
 	var nothing *obtained // what was absent, or in no block yet, at the first
 	var last error
+	witnesses := 0
 	for range tries {
 		answer, err := g.ask(ctx, a)
 		if err != nil && a.plain != nil && notUnderstood(err) {
@@ -85,20 +87,31 @@ func (g *gateway) obtain(ctx context.Context, m *method, a *asked) (obtained, er
 			}
 			nothing = &o
 		case absent:
-			switch {
-			case a.subject && a.Height == 0:
+			if a.subject && a.Height == 0 {
 				return obtained{}, upstream.ErrHeight // it cannot know
-			case nothing != nil:
-				o.trust = cache.Agreed
-				return o, nil
 			}
-			nothing = &o
+			// A provider that is behind, or on another fork, does not know what is there.
+			if g.upstreams.Stands(answer.Provider) {
+				if witnesses++; witnesses >= g.quorum() {
+					o.trust = cache.Agreed
+					return o, nil
+				}
+			}
+			if nothing == nil {
+				nothing = &o
+				a.Except = append(a.Except, g.upstreams.Apart()...)
+			}
+		case unheard:
+			return obtained{}, errNoHead
 		case contradicts:
 			last = errContradicts
 		}
 		a.Except = append(a.Except, answer.Provider)
 	}
-	if nothing != nil {
+	switch {
+	case nothing != nil && g.upstreams.Heads().Now() == nil:
+		return obtained{}, errNoHead // who knows nothing may be the one that is wrong
+	case nothing != nil:
 		return *nothing, nil
 	}
 	return obtained{}, last
@@ -120,6 +133,11 @@ func (g *gateway) proveNow(ctx context.Context, a *asked, o *obtained) bool {
 		return false
 	}
 	return true
+}
+
+// quorum is how many providers must say that they know of nothing.
+func (g *gateway) quorum() int {
+	return max(1, min(g.upstreams.Heads().Quorum(), g.upstreams.Len()))
 }
 
 // plainMethod is the method that goes with the parameters without a hash.
@@ -151,8 +169,11 @@ func (g *gateway) fit(ctx context.Context, m *method, a *asked, o *obtained) fit
 	heads := g.upstreams.Heads()
 	switch {
 	case m.exists && nothingIn(o.Result):
-		if a.pending {
+		switch {
+		case a.pending:
 			return fits
+		case m.class == cache.Block && a.names && a.block.Hash != (head.Hash{}) && o.Result[0] == 'n':
+			return contradicts // a quorum has the block
 		}
 		return absent
 	case m.subject:
@@ -178,6 +199,9 @@ func (g *gateway) fit(ctx context.Context, m *method, a *asked, o *obtained) fit
 	}
 	if !o.mined {
 		return fits
+	}
+	if heads.Now() == nil {
+		return unheard
 	}
 	if at := heads.Number(); o.rests.Number > at {
 		if o.rests.Number-at > farAhead {

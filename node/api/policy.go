@@ -37,6 +37,8 @@ type policy struct {
 	// exists: null says that the providers know of no such thing, which a second one is
 	// asked to confirm.
 	exists bool
+	// is what the answers look like; nothing for what is passed on as it is.
+	is shape
 	// future is what is said of a block that does not exist yet; nothing stands for null.
 	future *upstream.RPCError
 }
@@ -80,34 +82,34 @@ var (
 
 // policies is the table of methods with a treatment of their own.
 var policies = map[string]policy{
-	"eth_getTransactionByHash":                {class: cache.Transaction, block: none, keep: true, subject: true, exists: true},
-	"eth_getTransactionReceipt":               {class: cache.Transaction, block: none, keep: true, subject: true, exists: true},
-	"eth_getBlockByHash":                      {class: cache.Block, names: hashOnly, keep: true, exists: true},
-	"eth_getBlockByNumber":                    {class: cache.Block, byHash: "eth_getBlockByHash", keep: true, whole: true, exists: true},
-	"eth_getBlockReceipts":                    {class: cache.Block, names: byText, keep: true, exists: true},
-	"eth_getBlockTransactionCountByHash":      {class: cache.Block, names: hashOnly, keep: true, exists: true},
-	"eth_getBlockTransactionCountByNumber":    {class: cache.Block, byHash: "eth_getBlockTransactionCountByHash", keep: true, exists: true},
-	"eth_getUncleCountByBlockHash":            {class: cache.Block, names: hashOnly, keep: true, exists: true},
-	"eth_getUncleCountByBlockNumber":          {class: cache.Block, byHash: "eth_getUncleCountByBlockHash", keep: true, exists: true},
-	"eth_getTransactionByBlockHashAndIndex":   {class: cache.Transaction, names: hashOnly, keep: true, exists: true},
-	"eth_getTransactionByBlockNumberAndIndex": {class: cache.Transaction, byHash: "eth_getTransactionByBlockHashAndIndex", keep: true, exists: true},
-	"eth_getBalance":                          {class: cache.Address, block: 1, names: byAny, keep: true, future: noHeader},
-	"eth_getTransactionCount":                 {class: cache.Address, block: 1, names: byAny, keep: true, future: noHeader},
-	"eth_getCode":                             {class: cache.Address, block: 1, names: byAny, keep: true, future: noHeader},
-	"eth_getStorageAt":                        {class: cache.Address, block: 2, names: byAny, keep: true, future: noHeader},
-	"eth_getProof":                            {class: cache.Address, block: 2, names: byAny, keep: true, future: noHeader},
-	"eth_call":                                {class: cache.Address, block: 1, names: byAny, keep: true, future: noHeader},
-	"eth_estimateGas":                         {class: cache.RPC, block: 1, names: byAny, future: noHeader},
+	"eth_getTransactionByHash":                {class: cache.Transaction, is: aTransaction, block: none, keep: true, subject: true, exists: true},
+	"eth_getTransactionReceipt":               {class: cache.Transaction, is: aReceipt, block: none, keep: true, subject: true, exists: true},
+	"eth_getBlockByHash":                      {class: cache.Block, is: aBlock, names: hashOnly, keep: true, exists: true},
+	"eth_getBlockByNumber":                    {class: cache.Block, is: aBlock, byHash: "eth_getBlockByHash", keep: true, whole: true, exists: true},
+	"eth_getBlockReceipts":                    {class: cache.Block, is: receipts, names: byText, keep: true, exists: true},
+	"eth_getBlockTransactionCountByHash":      {class: cache.Block, is: countOrNull, names: hashOnly, keep: true, exists: true},
+	"eth_getBlockTransactionCountByNumber":    {class: cache.Block, is: countOrNull, byHash: "eth_getBlockTransactionCountByHash", keep: true, exists: true},
+	"eth_getUncleCountByBlockHash":            {class: cache.Block, is: countOrNull, names: hashOnly, keep: true, exists: true},
+	"eth_getUncleCountByBlockNumber":          {class: cache.Block, is: countOrNull, byHash: "eth_getUncleCountByBlockHash", keep: true, exists: true},
+	"eth_getTransactionByBlockHashAndIndex":   {class: cache.Transaction, is: aTransaction, names: hashOnly, keep: true, exists: true},
+	"eth_getTransactionByBlockNumberAndIndex": {class: cache.Transaction, is: aTransaction, byHash: "eth_getTransactionByBlockHashAndIndex", keep: true, exists: true},
+	"eth_getBalance":                          {class: cache.Address, is: quantity, block: 1, names: byAny, keep: true, future: noHeader},
+	"eth_getTransactionCount":                 {class: cache.Address, is: quantity, block: 1, names: byAny, keep: true, future: noHeader},
+	"eth_getCode":                             {class: cache.Address, is: data, block: 1, names: byAny, keep: true, future: noHeader},
+	"eth_getStorageAt":                        {class: cache.Address, is: data, block: 2, names: byAny, keep: true, future: noHeader},
+	"eth_getProof":                            {class: cache.Address, is: aProof, block: 2, names: byAny, keep: true, future: noHeader},
+	"eth_call":                                {class: cache.Address, is: data, block: 1, names: byAny, keep: true, future: noHeader},
+	"eth_estimateGas":                         {class: cache.RPC, is: quantity, block: 1, names: byAny, future: noHeader},
 	"eth_createAccessList":                    {class: cache.RPC, block: 1, names: byAny, future: noHeader},
 	"eth_simulateV1":                          {class: cache.RPC, block: 1, names: byAny, future: noHeader},
 	"eth_blockNumber":                         {class: cache.RPC, block: none, local: localHead},
 	"eth_chainId":                             {class: cache.Block, block: none, local: localChain},
 	"net_version":                             {class: cache.Block, block: none, keep: true, constant: true},
-	"eth_gasPrice":                            {class: cache.RPC, block: none, keep: true},
-	"eth_maxPriorityFeePerGas":                {class: cache.RPC, block: none, keep: true},
-	"eth_blobBaseFee":                         {class: cache.RPC, block: none, keep: true},
-	"eth_feeHistory":                          {class: cache.RPC, block: 1, keep: true, future: noHistory},
-	"eth_getLogs":                             {class: cache.RPC, names: byFilter, keep: true, exists: true, future: noRange},
+	"eth_gasPrice":                            {class: cache.RPC, is: quantity, block: none, keep: true},
+	"eth_maxPriorityFeePerGas":                {class: cache.RPC, is: quantity, block: none, keep: true},
+	"eth_blobBaseFee":                         {class: cache.RPC, is: quantity, block: none, keep: true},
+	"eth_feeHistory":                          {class: cache.RPC, is: aFeeHistory, block: 1, keep: true, future: noHistory},
+	"eth_getLogs":                             {class: cache.RPC, is: logs, names: byFilter, keep: true, exists: true, future: noRange},
 	"web3_clientVersion":                      {class: cache.RPC, block: none, keep: true},
 	"eth_syncing":                             {class: cache.RPC, block: none, keep: true},
 	"net_listening":                           {class: cache.RPC, block: none, keep: true},

@@ -140,6 +140,8 @@ func (c *call) note(p *provider, err error) {
 	case oversized(err):
 		c.except.add(p.index)
 		c.refusals.unknown++ // another may send less, but it is hardly worth asking all
+	case unsound(err):
+		c.except.add(p.index)
 	case isAnswer(err), class != refusal.Unknown && class != refusal.Unavailable:
 		c.except.add(p.index)
 	default:
@@ -199,6 +201,10 @@ func (s *Set) attemptUpTo(ctx context.Context, p *provider, q *Question, limit i
 	began := time.Now()
 	result, err := p.askUpTo(ctx, q.Method, q.Params, limit)
 	took := time.Since(began)
+	if err == nil && q.Sound != nil && !q.Sound(result) {
+		err = p.failure(KindUnsound, "no answer to "+q.Method+": "+p.text(string(result[:min(len(result), 400)]), 60))
+		result = nil
+	}
 	if err == nil {
 		p.abilities.answered(q, s.Head())
 	} else if rpc := rpcOf(err); rpc != nil {

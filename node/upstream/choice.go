@@ -62,10 +62,7 @@ func (s *Set) pick(c *call) (first, second *provider) {
 		if ok, _ := p.usable(chain); !ok || p.full() || !p.has(&c.q, head) {
 			continue
 		}
-		cost := p.cost(head, lag)
-		if p.abilities.lacks(&c.q, head) {
-			cost += lackCost
-		}
+		cost := s.cost(p, &c.q, head, lag)
 		if c.tried.has(p.index) {
 			cost += triedCost
 		}
@@ -78,6 +75,19 @@ func (s *Set) pick(c *call) (first, second *provider) {
 		}
 	}
 	return first, second
+}
+
+// cost is what a question is expected to cost at a provider. One that is on another fork is
+// asked behind all that are well.
+func (s *Set) cost(p *provider, q *Question, head uint64, lag int) float64 {
+	cost := p.cost(head, lag)
+	if s.heads.Strays(p.index) {
+		cost += lastCost
+	}
+	if p.abilities.lacks(q, head) {
+		cost += lackCost
+	}
+	return cost
 }
 
 // candidates returns the providers that can be asked, best first.
@@ -93,11 +103,7 @@ func (s *Set) candidates(q *Question) []*provider {
 		if ok, _ := p.usable(chain); !ok || p.full() || except.has(p.index) || !p.has(q, head) {
 			continue
 		}
-		cost := p.cost(head, lag)
-		if p.abilities.lacks(q, head) {
-			cost += lackCost
-		}
-		list = append(list, ranked{p, cost})
+		list = append(list, ranked{p, s.cost(p, q, head, lag)})
 	}
 	slices.SortStableFunc(list, func(a, b ranked) int { return cmp.Compare(a.cost, b.cost) })
 	out := make([]*provider, len(list))

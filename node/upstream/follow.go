@@ -166,6 +166,27 @@ func (s *Set) Claimed(number uint64) bool {
 	return false
 }
 
+// Stands says whether a provider has the trusted head.
+func (s *Set) Stands(name string) bool {
+	for _, p := range s.providers {
+		if p.name == name {
+			return s.heads.Stance(p.index) == head.Stands
+		}
+	}
+	return false
+}
+
+// Apart names the providers that are not known to have the trusted head: what they do not
+// know of may be there.
+func (s *Set) Apart() (names []string) {
+	for _, p := range s.providers {
+		if s.heads.Stance(p.index) != head.Stands {
+			names = append(names, p.name)
+		}
+	}
+	return names
+}
+
 // pollNow has every provider asked for its head, unless that was done a moment ago.
 func (s *Set) pollNow() {
 	last, now := s.polledNow.Load(), monotonic.Now()

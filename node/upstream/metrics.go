@@ -28,7 +28,7 @@ func newMetrics() *metrics {
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_upstream_requests_total",
 			Help: "Calls to providers, by outcome: success, rpc_error, failure, cancelled, shed, refused."}, []string{"provider", "outcome"}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_upstream_failures_total",
-			Help: "Failed calls to providers, by kind: timeout, connection, status, quota, auth, malformed, oversized."}, []string{"provider", "kind"}),
+			Help: "Failed calls to providers, by kind: timeout, connection, status, quota, auth, malformed, oversized, unsound."}, []string{"provider", "kind"}),
 		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_upstream_refusals_total",
 			Help: "Answers of providers that were no result, by what they are about: verdict and known (of the chain), limit (of the question), method, state and block (not there), quota, auth, internal, unavailable, unknown."}, []string{"provider", "class"}),
 		attempts: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "bizra_upstream_attempts",

@@ -14,6 +14,9 @@ type Question struct {
 	Span uint64
 	// Except names providers that are not to be asked.
 	Except []string
+	// Sound says whether a result is of the kind that the method answers; nil for no matter.
+	// Another is a failure of the provider.
+	Sound func(result json.RawMessage) bool
 }
 
 // excepted are those that a question is not for.

@@ -51,12 +51,13 @@ const (
 	KindAuth       = "auth"
 	KindMalformed  = "malformed"
 	KindOversized  = "oversized"
+	KindUnsound    = "unsound" // not what the method answers
 	KindBreaker    = "breaker"
 	KindSlow       = "slow"
 )
 
 // kinds are those that are counted.
-var kinds = []string{KindTimeout, KindConnection, KindStatus, KindQuota, KindAuth, KindMalformed, KindOversized}
+var kinds = []string{KindTimeout, KindConnection, KindStatus, KindQuota, KindAuth, KindMalformed, KindOversized, KindUnsound}
 
 const (
 	// maxShown bounds what is shown of an error text from a provider.
@@ -115,10 +116,16 @@ func oversized(err error) bool {
 	return f != nil && f.Kind == KindOversized
 }
 
+// unsound says whether an answer was of another kind than the method answers.
+func unsound(err error) bool {
+	f := failureOf(err)
+	return f != nil && f.Kind == KindUnsound
+}
+
 // suspicious says whether an error is this provider's fault or the question's doing, which
 // only the answer of another can tell.
 func suspicious(err error) bool {
-	return err != nil && (isAnswer(err) && classOf(err) == refusal.Internal || oversized(err))
+	return err != nil && (isAnswer(err) && classOf(err) == refusal.Internal || oversized(err) || unsound(err))
 }
 
 // refusedBy reads the error member of an answer.

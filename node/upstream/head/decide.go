@@ -47,6 +47,7 @@ func (t *Tracker) decide(now time.Time) {
 	lost := t.join(voters, max(enough, 1), report)
 	m := t.moment(top, e, trust, voters, enough)
 	t.ahead(m, voters, report)
+	t.takeStances(m)
 	if before == nil || !same(m, before) {
 		if before != nil {
 			m.Epoch = before.Epoch

@@ -41,6 +41,7 @@ type Tracker struct {
 	window    atomic.Pointer[window]
 	confirmed atomic.Int64 // when a quorum last stood behind the head, monotonic; 0 before
 	interval  atomic.Int64 // between two blocks, a moving average, in nanoseconds
+	stances   []atomic.Uint32
 	wake      chan struct{}
 	meter     meter
 
@@ -73,7 +74,7 @@ type reorganised struct {
 
 // New returns a tracker, and registers its metrics.
 func New(c Config, reg prometheus.Registerer) *Tracker {
-	t := &Tracker{Config: c, seats: make([]seat, c.Providers), links: map[Hash]*link{}, wanted: map[int]question{},
+	t := &Tracker{Config: c, seats: make([]seat, c.Providers), stances: make([]atomic.Uint32, c.Providers), links: map[Hash]*link{}, wanted: map[int]question{},
 		wake: make(chan struct{}, 1), changed: make(chan struct{}), began: time.Now(), meter: newMeter()}
 	reg.MustRegister(t.meter.collectors(t)...)
 	return t
@@ -209,6 +210,13 @@ func (t *Tracker) want(provider int, q question) {
 		t.wanted[provider] = q
 	}
 }
+
+// Stance returns how a provider's chain goes together with the trusted one. It takes some
+// nanoseconds.
+func (t *Tracker) Stance(provider int) Stance { return Stance(t.stances[provider].Load()) }
+
+// Strays says whether a provider is known to be on another fork.
+func (t *Tracker) Strays(provider int) bool { return t.Stance(provider) == Strays }
 
 // Run decides until ctx ends.
 func (t *Tracker) Run(ctx context.Context) {

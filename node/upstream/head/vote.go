@@ -46,7 +46,9 @@ type elected struct {
 }
 
 // elect returns the highest block that enough voters have reached and agree on. It wants
-// to know of who has not told yet what stands at a height that could be it.
+// to know of who has not told yet what stands at a height that could be it. Where fewer than
+// enough have a block of a height that they claim, and the next claim is far below, that is
+// the next height.
 func (t *Tracker) elect(voters []int, enough int) (e elected) {
 	if len(voters) == 0 {
 		return e
@@ -55,16 +57,18 @@ func (t *Tracker) elect(voters []int, enough int) (e elected) {
 	tally := make(map[Hash]int, 2)
 	for range steps {
 		clear(tally)
-		unknown, silent, reached := false, 0, 0
+		unknown, silent, reached, told, next := false, 0, 0, 0, uint64(0)
 		for _, i := range voters {
 			s := &t.seats[i]
 			if s.newest < height {
+				next = s.newest
 				break // they are in the order of their heights
 			}
 			reached++
 			switch hash, ok := s.view[height]; {
 			case ok:
 				tally[hash]++
+				told++
 			case s.hashless:
 				silent++
 			case !s.missing[height]:
@@ -87,10 +91,14 @@ func (t *Tracker) elect(voters []int, enough int) (e elected) {
 		if silent == reached {
 			return elected{Block{Number: height}, silent, true}
 		}
-		if height == 0 {
+		switch {
+		case height == 0:
 			return e
+		case told+silent < enough && reached < len(voters) && next+steps < height:
+			height = next
+		default:
+			height--
 		}
-		height--
 	}
 	return e
 }
@@ -121,21 +129,19 @@ func (t *Tracker) tagged(voters []int, enough int, of func(*seat) Block) (Block,
 		return Block{}, false
 	}
 	slices.SortFunc(said, func(a, b Block) int { return cmp.Compare(b.Number, a.Number) })
-	b := said[enough-1]
-	canonical, known := t.window.Load().hash(b.Number)
+	number := said[enough-1].Number
+	canonical, known := t.window.Load().hash(number)
 	if !known {
 		// Too far below what is kept: the hash is theirs, if enough agree on it.
-		n := 0
-		for _, other := range said {
-			if other == b {
-				n++
+		tally := map[Hash]int{}
+		for _, b := range said {
+			if b.Number == number {
+				tally[b.Hash]++
 			}
 		}
-		if n < enough {
-			canonical = Hash{}
-		} else {
-			canonical = b.Hash
+		if best, votes, second := most(tally); votes >= enough && votes > second {
+			canonical = best
 		}
 	}
-	return Block{b.Number, canonical}, true
+	return Block{number, canonical}, true
 }
