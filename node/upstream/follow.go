@@ -95,7 +95,7 @@ func (s *Set) Reach(ctx context.Context, number uint64) bool {
 	ctx, cancel := context.WithTimeout(ctx, reachFor)
 	defer cancel()
 	for ctx.Err() == nil {
-		s.pollNow()
+		s.pollNow(reachEvery)
 		limited, done := context.WithTimeout(ctx, reachEvery)
 		reached := s.heads.Await(limited, number)
 		done()
@@ -119,7 +119,7 @@ func (s *Set) Moment() *head.Moment {
 		return nil
 	}
 	if age > min(every, momentFor)+momentSlack {
-		s.pollNow() // somebody wants to know
+		s.pollNow(momentFor / 2) // somebody wants to know
 	}
 	return m
 }
@@ -146,7 +146,7 @@ func (s *Set) Confirm(ctx context.Context) *head.Moment {
 		if m != nil {
 			return m
 		}
-		s.pollNow()
+		s.pollNow(reachEvery)
 		if !sleep(ctx, reachEvery) {
 			return nil
 		}
@@ -187,10 +187,11 @@ func (s *Set) Apart() (names []string) {
 	return names
 }
 
-// pollNow has every provider asked for its head, unless that was done a moment ago.
-func (s *Set) pollNow() {
+// pollNow has every provider asked for its head, unless that was done not longer than gap
+// ago.
+func (s *Set) pollNow(gap time.Duration) {
 	last, now := s.polledNow.Load(), monotonic.Now()
-	if now-last < int64(reachEvery/2) || !s.polledNow.CompareAndSwap(last, now) {
+	if last != 0 && now-last < int64(gap) || !s.polledNow.CompareAndSwap(last, now) {
 		return
 	}
 	for _, p := range s.providers {
