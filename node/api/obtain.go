@@ -93,14 +93,14 @@ func (g *gateway) obtain(ctx context.Context, m *method, a *asked) (obtained, er
 			// A provider that is behind, or on another fork, does not know what is there.
 			if g.upstreams.Stands(answer.Provider) {
 				if witnesses++; witnesses >= g.quorum() {
-					o.trust = cache.Agreed
-					return o, nil
+					return nothing.with(o, witnesses >= g.upstreams.Heads().Quorum()), nil
 				}
 			}
 			if nothing == nil {
-				nothing = &o
 				a.Except = append(a.Except, g.upstreams.Apart()...)
 			}
+			o = nothing.with(o, false)
+			nothing = &o
 		case unheard:
 			return obtained{}, errNoHead
 		case contradicts:
@@ -133,11 +133,6 @@ func (g *gateway) proveNow(ctx context.Context, a *asked, o *obtained) bool {
 		return false
 	}
 	return true
-}
-
-// quorum is how many providers must say that they know of nothing.
-func (g *gateway) quorum() int {
-	return max(1, min(g.upstreams.Heads().Quorum(), g.upstreams.Len()))
 }
 
 // plainMethod is the method that goes with the parameters without a hash.
@@ -197,7 +192,14 @@ func (g *gateway) fit(ctx context.Context, m *method, a *asked, o *obtained) fit
 	default:
 		return fits
 	}
-	if !o.mined {
+	switch {
+	case !o.mined && a.Method == "eth_getTransactionByHash":
+		if !isPending(a.Params, o.Result) {
+			g.upstreams.Distrust(o.Provider, "the pending transaction has another hash")
+			return contradicts
+		}
+		return absent // of another provider's blocks it may not be
+	case !o.mined:
 		return fits
 	}
 	if heads.Now() == nil {
