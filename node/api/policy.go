@@ -1,8 +1,6 @@
 package api
 
 import (
-	"encoding/hex"
-	"strconv"
 	"strings"
 
 	"github.com/valyala/fastjson"
@@ -152,25 +150,3 @@ func isMethod(text string) bool {
 }
 
 var answers fastjson.ParserPool
-
-// restsOn reads which block an answer rests on from two of its members, such as
-// blockHash and blockNumber of a receipt; false where it names none.
-func restsOn(result []byte, hash, number string) (cache.BlockRef, bool) {
-	parser := answers.Get()
-	defer answers.Put(parser)
-	v, err := parser.ParseBytes(result)
-	if err != nil {
-		return cache.BlockRef{}, false
-	}
-	var block cache.BlockRef
-	text := v.GetStringBytes(hash)
-	if len(text) != 2+2*len(block.Hash) {
-		return cache.BlockRef{}, false
-	}
-	if _, err := hex.Decode(block.Hash[:], text[2:]); err != nil {
-		return cache.BlockRef{}, false
-	}
-	digits, ok := strings.CutPrefix(string(v.GetStringBytes(number)), "0x")
-	block.Number, err = strconv.ParseUint(digits, 16, 64)
-	return block, ok && err == nil
-}

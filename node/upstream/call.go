@@ -41,15 +41,6 @@ type call struct {
 // several providers differ it is the one that tells the client most.
 func (s *Set) Call(ctx context.Context, q Question) (Answer, error) {
 	s.pace.used()
-	return s.put(ctx, q)
-}
-
-// call is Call for the node's own questions, which are no reason to ask more often.
-func (s *Set) call(ctx context.Context, method string, params json.RawMessage) (Answer, error) {
-	return s.put(ctx, Question{Method: method, Params: params})
-}
-
-func (s *Set) put(ctx context.Context, q Question) (Answer, error) {
 	s.active.Add(1)
 	defer s.active.Add(-1)
 	c := call{q: q, deadline: time.Now().Add(s.settings.Deadline.Get())}
