@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -231,7 +232,8 @@ func (s *scene) newest() (number uint64, known bool) {
 	return uint64(n), true
 }
 
-// numbers of providers, and which of them are bad.
+// numbers of providers, and which of them are bad. Those of five are played with
+// BIZRA_TEST_LONG=1.
 var casts = []struct {
 	providers int
 	bad       []int
@@ -247,6 +249,9 @@ func TestScenarios(t *testing.T) {
 	}
 	var plan []planned
 	for _, cast := range casts {
+		if cast.providers == 5 && os.Getenv("BIZRA_TEST_LONG") == "" {
+			continue
+		}
 		for _, b := range behaviours {
 			name := fmt.Sprintf("%d of %d %s", len(cast.bad), cast.providers, b.name)
 			if len(cast.bad) == 0 {
