@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -30,7 +31,7 @@ import (
 // pairs: one for each of two bad providers.
 type world struct {
 	real                 *devchain.Chain
-	forks, deep, foreign []*devchain.Chain
+	forks, deep, foreign func() []*devchain.Chain
 	oracle               *devchain.Provider // in front of the real one
 	sent                 atomic.Int64
 }
@@ -51,12 +52,12 @@ func newWorld(t *testing.T) *world {
 	}
 	foreign := cfg
 	foreign.ChainID, foreign.Seed = 5, 6
-	w := &world{
-		real:    make(cfg),
-		forks:   []*devchain.Chain{make(cfg, 3), make(cfg, 3, 3)},
-		deep:    []*devchain.Chain{make(cfg, 70), make(cfg, 70, 70)},
-		foreign: []*devchain.Chain{make(foreign), make(foreign)},
+	pair := func(cfg devchain.Config, depths ...int) func() []*devchain.Chain {
+		return sync.OnceValue(func() []*devchain.Chain {
+			return []*devchain.Chain{make(cfg, depths...), make(cfg, append(depths, depths...)...)}
+		})
 	}
+	w := &world{real: make(cfg), forks: pair(cfg, 3), deep: pair(cfg, 70), foreign: pair(foreign)}
 	w.oracle = w.provider(t, w.real, "oracle")
 	return w
 }
@@ -162,7 +163,7 @@ func (s *scene) ready() {
 	if !lost {
 		s.await("a head, and what is final", func() bool {
 			m := s.set.Heads().Now()
-			return m != nil && (m.Final.Number != 0 || m.Trust == head.Single)
+			return m != nil && (m.Tagged || m.Final.Number != 0 || m.Trust == head.Single)
 		})
 	}
 }
@@ -232,12 +233,15 @@ func (s *scene) newest() (number uint64, known bool) {
 	return uint64(n), true
 }
 
-// numbers of providers, and which of them are bad. Those of five are played with
-// BIZRA_TEST_LONG=1.
+// numbers of providers, and which of them are bad.
 var casts = []struct {
 	providers int
 	bad       []int
 }{{1, nil}, {2, []int{0}}, {3, []int{1}}, {5, []int{2}}, {5, []int{0, 3}}}
+
+// turn says whether the i-th of what is tried has its turn with the n-th of so many ways. In
+// the long form of the tests all are tried in all ways.
+func turn(i, n, ways int) bool { return os.Getenv("BIZRA_TEST_LONG") == "1" || i%ways == n%ways }
 
 func TestScenarios(t *testing.T) {
 	w := newWorld(t)
@@ -248,11 +252,11 @@ func TestScenarios(t *testing.T) {
 		start func(t *testing.T) *scene
 	}
 	var plan []planned
-	for _, cast := range casts {
-		if cast.providers == 5 && os.Getenv("BIZRA_TEST_LONG") == "" {
-			continue
-		}
-		for _, b := range behaviours {
+	for n, cast := range casts {
+		for i, b := range behaviours {
+			if n > 0 && !turn(i, n, len(casts)-1) {
+				continue
+			}
 			name := fmt.Sprintf("%d of %d %s", len(cast.bad), cast.providers, b.name)
 			if len(cast.bad) == 0 {
 				if b.name != behaviours[0].name {

@@ -75,6 +75,9 @@ func (s *Set) again(ctx context.Context, c *call) (Answer, error) {
 
 	for until.Err() == nil && c.failed < s.settings.Attempts.Get() && c.refusals.open() {
 		first, second := s.pick(c)
+		if first == nil && !isAnswer(c.refusals.best) && s.late(until, c) {
+			continue
+		}
 		if first == nil {
 			break // whoever has just failed has opened its breaker
 		}

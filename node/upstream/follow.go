@@ -106,6 +106,31 @@ func (s *Set) Reach(ctx context.Context, number uint64) bool {
 	return false
 }
 
+// late waits, no longer than a second, for a provider that was a few blocks behind when it
+// was last asked, where those that have the block could not answer: the first to have it may
+// all be ill. It says whether there is one.
+func (s *Set) late(ctx context.Context, c *call) bool {
+	ctx, cancel := context.WithTimeout(ctx, reachFor)
+	defer cancel()
+	for waits := true; waits; {
+		waits = false
+		for _, p := range s.providers {
+			if ok, _ := p.usable(s.chain.Load()); !ok || c.except.has(p.index) || p.full() {
+				continue
+			}
+			if p.has(&c.q, s.Head()) {
+				return true
+			}
+			waits = waits || p.behind(c.q.Height) && c.q.Height-p.head.Load() <= uint64(s.settings.MaxLag.Get())
+		}
+		if waits {
+			s.pollNow(reachEvery)
+			waits = sleep(ctx, reachEvery)
+		}
+	}
+	return false
+}
+
 // Moment returns the moment that clients are answered at, where a quorum stood behind it
 // lately; nil where it must be waited for (Confirm). It takes some nanoseconds.
 func (s *Set) Moment() *head.Moment {

@@ -211,13 +211,6 @@ func (t *Tracker) want(provider int, q question) {
 	}
 }
 
-// Stance returns how a provider's chain goes together with the trusted one. It takes some
-// nanoseconds.
-func (t *Tracker) Stance(provider int) Stance { return Stance(t.stances[provider].Load()) }
-
-// Strays says whether a provider is known to be on another fork.
-func (t *Tracker) Strays(provider int) bool { return t.Stance(provider) == Strays }
-
 // Run decides until ctx ends.
 func (t *Tracker) Run(ctx context.Context) {
 	var questions sync.WaitGroup
