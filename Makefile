@@ -1,5 +1,5 @@
 # bizra-top's chores. `make test` needs only Go: it installs and starts the rest.
-.PHONY: run build test unit faults fuzz cover bench lint generate
+.PHONY: run build test unit faults fuzz cover bench conformance lint generate
 
 run: ## the demo
 	go run ./cmd/bizra-top demo
@@ -31,6 +31,12 @@ cover: ## coverage by package; fails below what is asked of node, probes, alerts
 bench: ## benchmarks of the hot paths, then a table of ratios to other libraries
 	go test -run '^$$' -bench . -benchmem ./node/... ./tui/...
 	cd node/bench && go run .
+
+GETH ?= v1.17.8
+TESTS ?= ../shared/execution-apis
+conformance: build ## what geth answers to ethereum/execution-apis, through the gateway; TESTS is the folder tests of a checkout
+	GOBIN=$(CURDIR)/.cache/geth go install github.com/ethereum/go-ethereum/cmd/geth@$(GETH)
+	go run ./cmd/conformance -tests '$(TESTS)' -geth .cache/geth/geth -node ./bizra-top
 
 lint: ## what CI checks besides the tests
 	.ci/lint

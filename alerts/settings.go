@@ -69,7 +69,7 @@ func Declare(r *settings.Registry) Settings {
 	count("provider_lag", "blocks", "Alert when a provider is further behind than this.", 5)
 	wait("provider_latency", "Alert when the p99 of a provider is above this.", 2*time.Second)
 	rate("retry_budget", "calls/s", "Alert when more calls than this are not repeated each second because the retry budget is spent.", 0)
-	count("head_changes", "times", "Alert when the heads of the providers move fewer times than this in five minutes.", 1)
+	count("head_changes", "times", "Alert when the trusted head moves fewer times than this in five minutes.", 1)
 	count("reorg_depth", "blocks", "Alert when a reorganisation replaces more blocks than this.", 4)
 
 	count("provider_lies", "answers", "Alert when a provider gave more answers proved false than this in five minutes.", 0)

@@ -1,18 +1,21 @@
 package node
 
 import (
+	"fmt"
 	"maps"
 	"regexp"
 
 	"github.com/bizra/bizra-top/node/api"
 	"github.com/bizra/bizra-top/node/store"
+	"github.com/bizra/bizra-top/node/upstream/head"
 )
 
 // health says how the node is. It is ready while a provider can be asked, or a
 // cache could answer.
 func (n *Node) health() api.Health {
+	providers := n.upstreamHealth()
 	h := api.Health{Status: api.Pass, Ready: true, Checks: map[string][]api.HealthPart{
-		api.CheckUpstreams: n.upstreamHealth(),
+		api.CheckUpstreams: append(providers, n.headHealth()),
 		api.CheckBreakers:  n.breakerHealth(),
 		api.CheckDatabase:  n.databaseHealth(),
 		api.CheckCache:     n.cacheHealth(),
@@ -26,7 +29,7 @@ func (n *Node) health() api.Health {
 			h.Status = api.Warn
 		}
 	}
-	if api.Worst(h.Checks[api.CheckUpstreams], true) == api.Fail && n.cache.Entries() == 0 && !n.redisAnswers() {
+	if api.Worst(providers, true) == api.Fail && n.cache.Entries() == 0 && !n.redisAnswers() {
 		h.Status, h.Ready, h.Output = api.Fail, false, "no provider can be asked, and no cache could answer"
 	}
 	return h
@@ -43,6 +46,24 @@ func (n *Node) upstreamHealth() (parts []api.HealthPart) {
 		parts = append(parts, part)
 	}
 	return parts
+}
+
+// headHealth is how far the trusted head can be relied on. Most calls need one, so it
+// fails where there is none, whatever the providers are.
+func (n *Node) headHealth() api.HealthPart {
+	part := api.HealthPart{Component: "trusted head", Status: api.Pass, Needed: true}
+	now, current := n.upstreams.Followed()
+	switch {
+	case now == nil:
+		part.Status, part.Output = api.Fail, "no quorum of providers has named a head yet"
+	case !current:
+		part.Status, part.Output = api.Fail, fmt.Sprintf("block %d, which no quorum has stood behind lately", now.Number)
+	case now.Trust == head.Single:
+		part.Status, part.Output = api.Warn, fmt.Sprintf("block %d by one provider's word", now.Number)
+	default:
+		part.Output = fmt.Sprintf("block %d by a quorum of %d of %d", now.Number, now.Votes, now.Voters)
+	}
+	return part
 }
 
 func (n *Node) breakerHealth() (parts []api.HealthPart) {

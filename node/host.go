@@ -34,7 +34,7 @@ func (n *Node) describe() control.Node {
 	}
 	return control.Node{Name: n.name(), Version: n.options.Version, PID: os.Getpid(), Mode: n.options.Mode, Listen: n.server.Address(),
 		StateDir: n.options.StateDir, Socket: n.options.Socket, ChainID: n.chainID, Started: n.started,
-		Draining: n.server.Draining(), Ledger: n.ledger.Backend(), L2: l2}
+		Draining: n.server.Draining(), Ledger: n.ledger.Backend(), L2: l2, Head: n.trustedHead()}
 }
 
 func (n *Node) breakerList() []control.Breaker {
@@ -90,9 +90,22 @@ func (n *Node) upstreamList() []control.Upstream {
 	for i, s := range status {
 		out[i] = control.Upstream{Name: s.Name, Host: s.Host, Breaker: s.Breaker, State: s.State, Healthy: s.Healthy,
 			Head: s.Head, Lag: s.Lag, P50: control.Number(s.P50.Seconds()), P95: control.Number(s.P95.Seconds()), P99: control.Number(s.P99.Seconds()),
-			InFlight: s.InFlight, Calls: s.Calls, Failures: s.Failures, Lies: s.Lies, LastError: s.LastError, Preference: s.Preference}
+			InFlight: s.InFlight, Calls: s.Calls, Failures: s.Failures, Lies: s.Lies, LastError: s.LastError, Preference: s.Preference, Lacks: s.Lacks}
 	}
 	return out
+}
+
+// trustedHead is the head as the operator's door tells it.
+func (n *Node) trustedHead() control.Head {
+	now, current := n.upstreams.Followed()
+	if now == nil {
+		return control.Head{Trust: control.TrustNone}
+	}
+	h := control.Head{Number: now.Number, Trust: now.Trust.String(), Votes: now.Votes, Voters: now.Voters, Final: now.Final.Number}
+	if !current {
+		h.Trust = control.TrustNone
+	}
+	return h
 }
 
 func (n *Node) poolState() control.Pool {

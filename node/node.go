@@ -24,6 +24,7 @@ import (
 	"github.com/bizra/bizra-top/node/cache"
 	"github.com/bizra/bizra-top/node/control"
 	"github.com/bizra/bizra-top/node/files"
+	"github.com/bizra/bizra-top/node/gateway/verify"
 	"github.com/bizra/bizra-top/node/memory"
 	"github.com/bizra/bizra-top/node/pool"
 	"github.com/bizra/bizra-top/node/printable"
@@ -75,8 +76,9 @@ type Node struct {
 	told      *prometheus.CounterVec // events by kind and severity
 	upstreams *upstream.Set
 	cache     *cache.Cache
-	redis     *cache.Redis // nil without L2
-	canonical *upstream.Canonical
+	prover    *verify.Prover
+	cached    atomic.Pointer[cache.Cache] // the same, for who watches before it is open
+	redis     *cache.Redis                // nil without L2
 	warmer    *cache.Warmer
 	gate      *pool.Gate
 	postgres  *pool.Postgres // nil with an embedded ledger
@@ -150,9 +152,10 @@ func (n *Node) Open(ctx context.Context, o Opening) (err error) {
 	n.besides = o.Health
 	bodies := memory.NewBudget(n.settings.API.MaxBodies.Get, n.metrics)
 	v := validation.New(NewSource(n.upstreams), n.chainID, n.settings.Validation, n.metrics)
+	n.prover = verify.New(NewSource(n.upstreams), trusted{n.upstreams.Heads()}, n.chainID, n.settings.Verify, n.metrics, n.lied)
 	n.server, err = api.New(n.settings.API, api.Parts{
-		Validator: v, Cache: n.cache, Upstreams: n.upstreams, Ledger: n.ledger,
-		Finalised: n.finalised, Canonical: n.canonical.Hash, Health: n.health, Registry: n.metrics, Observer: o.Observer, Bodies: bodies,
+		Validator: v, Cache: n.cache, Upstreams: n.upstreams, Prover: n.prover, Ledger: n.ledger,
+		Health: n.health, Registry: n.metrics, Observer: o.Observer, Bodies: bodies,
 		Report: func(text string) {
 			n.log.Warn("a request failed", "error", text)
 			n.event("api", "warn", "request", text)
@@ -197,36 +200,6 @@ func newTold() *prometheus.CounterVec {
 	return told
 }
 
-func (n *Node) newBreaker(name, class string, s breaker.Settings) *breaker.Breaker {
-	b := breaker.New(name, class, s, breaker.WithProber(),
-		breaker.WithOverrides(n.settings.Overrides), breaker.OnTransition(n.transition))
-	n.breakers = append(n.breakers, b)
-	return b
-}
-
-// transition tells of a breaker's change of state. What the operator did by hand
-// is told by the door, with the operator's name; an open breaker whose probes fail
-// is told of once, not with each probe.
-func (n *Node) transition(t breaker.Transition) {
-	if t.To == breaker.ForcedOpen || t.To == breaker.ForcedClosed || t.From == breaker.ForcedOpen || t.From == breaker.ForcedClosed ||
-		t.From == breaker.HalfOpen && t.To == breaker.Open {
-		return
-	}
-	if t.To != breaker.HalfOpen {
-		n.probing.Delete(t.Name)
-	} else if _, told := n.probing.Swap(t.Name, true); told {
-		return
-	}
-	severity := "warn"
-	switch t.To {
-	case breaker.Closed:
-		severity = "good"
-	case breaker.Open:
-		severity = "bad"
-	}
-	n.event("breaker", severity, t.Name, string(t.From)+" -> "+string(t.To)+": "+t.Reason)
-}
-
 func (n *Node) event(kind, severity, subject, text string) {
 	n.events.Add(control.Event{Kind: kind, Severity: severity, Subject: subject, Text: text})
 }
@@ -234,13 +207,19 @@ func (n *Node) event(kind, severity, subject, text string) {
 func (n *Node) openUpstreams(ctx context.Context) error {
 	set, err := upstream.New(n.settings.Upstream, func(provider string) *breaker.Breaker {
 		return n.newBreaker(classUpstream+"/"+provider, classUpstream, n.settings.Upstreams)
-	}, n.metrics, func(e upstream.Event) { n.event("upstream", e.Severity, e.Provider, e.Text) })
+	}, n.metrics, func(e upstream.Event) { n.event("upstream", e.Severity, e.Provider, e.Text) }, upstream.Chain{
+		Quorum: n.settings.Validation.Quorum.Get, Depth: n.settings.Validation.ConfirmationsFinal.Get,
+		Moved: func() {
+			if c := n.cached.Load(); c != nil {
+				c.Moved()
+			}
+		},
+		Replaced: func() { supervise.Go(&n.watching, "emptying of the cache", n.replaced, nil) },
+	})
 	if err != nil {
 		return err
 	}
 	n.upstreams = set
-	n.canonical = upstream.NewCanonical(set, n.settings.Validation.ConfirmationsFinal.Get,
-		func(head uint64) { n.cache.SawHead(head) }, n.metrics)
 	limited, cancel := context.WithTimeout(ctx, discoverFor)
 	defer cancel()
 	if n.chainID, err = n.discover(limited, filepath.Join(n.options.StateDir, "chain")); err != nil {
@@ -276,9 +255,32 @@ func (n *Node) openCache() (err error) {
 			return err
 		}
 	}
-	n.cache, err = cache.New(n.settings.Cache, n.redis, n.canonical.Hash, n.metrics)
-	return err
+	if n.cache, err = cache.New(n.settings.Cache, n.redis, n.upstreams.Heads().Canonical, n.metrics); err != nil {
+		return err
+	}
+	n.cached.Store(n.cache)
+	return nil
 }
+
+// replaced drops all that the cache holds: more of the chain was replaced than is known.
+func (n *Node) replaced() {
+	c := n.cached.Load()
+	if c == nil {
+		return
+	}
+	entries := c.FlushL1()
+	ctx, cancel := context.WithTimeout(context.Background(), flushFor)
+	defer cancel()
+	removed, err := c.FlushL2(ctx)
+	text := fmt.Sprintf("all known blocks were replaced: %d entries of L1 and %d of L2 dropped", entries, removed)
+	if err != nil && !errors.Is(err, cache.ErrNoL2) {
+		text += "; L2: " + printable.Clean(err.Error(), 200) + "; run cache.flush_l2"
+	}
+	n.event("cache", "bad", "cache", text)
+}
+
+// flushFor bounds the emptying of Redis when the chain was replaced.
+const flushFor = 15 * time.Second
 
 // restoreFor bounds how long serving waits for the hottest entries of the last run.
 const restoreFor = time.Second
@@ -304,7 +306,7 @@ func (n *Node) Run(ctx context.Context, serving func()) error {
 		supervise.Loop(work, &background, "watch of Redis", n.redis.Run)
 		supervise.Go(&background, "look at Redis", func() { n.warnAboutRedis(work) }, nil)
 	}
-	supervise.Loop(work, &background, "newest blocks", n.canonical.Run)
+	supervise.Loop(work, &background, "proofs of answers", n.prover.Run)
 	supervise.Go(&background, "warming", func() { n.warmer.Run(work) }, nil)
 	select {
 	case <-n.warmer.Restored():
@@ -390,10 +392,4 @@ func (n *Node) Closing() bool { return n.closing.Load() }
 func (n *Node) name() string {
 	host, _ := os.Hostname() // an unnamed host is shown as the binary's name
 	return printable.Clean(cmp.Or(n.settings.Name.Get(), host, "bizra-top"), 40)
-}
-
-// finalised says whether a block is so deep that no reorganisation is expected
-// to change it.
-func (n *Node) finalised(block uint64) bool {
-	return n.upstreams.Head() >= block+uint64(n.settings.Validation.ConfirmationsFinal.Get())
 }

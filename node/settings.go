@@ -6,6 +6,7 @@ import (
 	"github.com/bizra/bizra-top/node/api"
 	"github.com/bizra/bizra-top/node/breaker"
 	"github.com/bizra/bizra-top/node/cache"
+	"github.com/bizra/bizra-top/node/gateway/verify"
 	"github.com/bizra/bizra-top/node/pool"
 	"github.com/bizra/bizra-top/node/settings"
 	"github.com/bizra/bizra-top/node/store"
@@ -20,6 +21,7 @@ type Settings struct {
 	API        api.Settings
 	Upstream   upstream.Settings
 	Validation validation.Settings
+	Verify     verify.Settings
 	Cache      cache.Settings
 	Pool       pool.Settings
 	Store      store.Settings
@@ -38,6 +40,7 @@ const (
 
 // Declare declares the settings of every part of the node.
 func Declare(r *settings.Registry) Settings {
+	judged := validation.Declare(r)
 	return Settings{
 		Name: settings.String(r, settings.Spec{Key: "node.name", Restart: true,
 			Doc: "Name of the node on screens; empty takes the host's name."}, ""),
@@ -45,7 +48,8 @@ func Declare(r *settings.Registry) Settings {
 			Doc: "Memory the process may use beside cache.l1.max_bytes before the garbage collector works harder; GOMEMLIMIT wins."}, 192<<20),
 		API:        api.Declare(r),
 		Upstream:   upstream.Declare(r),
-		Validation: validation.Declare(r),
+		Validation: judged,
+		Verify:     verify.Declare(r, judged),
 		Cache:      cache.Declare(r),
 		Pool:       pool.Declare(r, runtime.NumCPU()),
 		Store:      store.Declare(r),

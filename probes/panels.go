@@ -23,6 +23,10 @@ func Panels() []control.Panel {
 			Expr: `bizra_http_in_flight_requests`,
 			Doc:  "Requests being answered now."},
 
+		{ID: "answers_trust", Title: "Answers rest on", Part: "api", Unit: control.UnitRatio, Shape: control.ShapeSpark, Legend: "trust",
+			Expr: `sum by (trust) (rate(bizra_gateway_answers_total[30s])) / on() group_left() sum(rate(bizra_gateway_answers_total[30s]))`,
+			Doc:  "Share of the gateway's answers by what they rest on: a proof, a quorum of providers, or one provider's word."},
+
 		{ID: "pool_saturation", Title: "Saturation", Part: "pool", Unit: control.UnitRatio, Shape: control.ShapeGauge,
 			Expr: `sum(rate(bizra_db_pool_busy_seconds_total[5s])) / sum(bizra_db_pool_limit)`,
 			Doc:  "Connections in use as a share of the limit, on average over five seconds."},
@@ -109,7 +113,7 @@ func Panels() []control.Panel {
 			Doc:  "99 of 100 calls to each provider took less than this."},
 		{ID: "upstream_lag", Title: "Lag", Part: "upstream", Unit: control.UnitBlocks, Shape: control.ShapeSpark, Legend: "provider",
 			Expr: `bizra_upstream_lag_blocks`,
-			Doc:  "Blocks each provider is behind the highest head."},
+			Doc:  "Blocks each provider is behind the trusted head."},
 		{ID: "upstream_retries", Title: "Retries", Part: "upstream", Unit: control.UnitPerSecond, Shape: control.ShapeSpark,
 			Expr: `sum(rate(bizra_upstream_retries_total[10s]))`,
 			Doc:  "Calls repeated each second after a failure."},

@@ -20,7 +20,7 @@ import (
 )
 
 // tablesExpr selects what the tables are made of but for the alerts, all in one query.
-const tablesExpr = `{__name__=~"bizra_(node_info|setting|setting_revision|circuit_breaker_.+|upstream_(head_block|lag_blocks|up|preference|state|in_flight_requests|lies_total|requests_total)|` +
+const tablesExpr = `{__name__=~"bizra_(node_info|setting|setting_revision|circuit_breaker_.+|upstream_(head_.+|trusted_head_block|final_block|lag_blocks|up|preference|state|in_flight_requests|lies_total|requests_total)|` +
 	`db_pool_(limit|in_use|waiting|connections)|ledger_outbox_verdicts|cache_(hits_total|misses_total|class_.+|warm_.+))|process_start_time_seconds"}`
 
 // alertsExpr selects what alerts are active. Rules write it, at their own pace.
@@ -114,7 +114,7 @@ func (s samples) hasBreaker(class string) bool {
 
 func (s samples) node() control.Node {
 	n := control.Node{Started: moment(s.number("process_start_time_seconds")), ChainID: uint64(max(s.setting("upstream.chain_id"), 0)),
-		Ledger: "sqlite", L2: "off"}
+		Ledger: "sqlite", L2: "off", Head: s.head()}
 	if info := s["bizra_node_info"]; len(info) > 0 {
 		n.Version, n.Mode = label(info[0], "version"), label(info[0], "mode")
 	}
@@ -128,6 +128,23 @@ func (s samples) node() control.Node {
 		}
 	}
 	return n
+}
+
+// head is the trusted head; empty where the node measured none.
+func (s samples) head() control.Head {
+	current, told := s.where("bizra_upstream_head_current")
+	if !told {
+		return control.Head{}
+	}
+	h := control.Head{Number: s.count("bizra_upstream_trusted_head_block"), Final: s.count("bizra_upstream_final_block"), Trust: control.TrustQuorum,
+		Votes: int(s.count("bizra_upstream_head_votes")), Voters: int(s.count("bizra_upstream_head_voters"))}
+	switch {
+	case current != 1:
+		h.Trust = control.TrustNone
+	case s.number("bizra_upstream_head_single") == 1:
+		h.Trust = control.TrustSingle
+	}
+	return h
 }
 
 func (s samples) breakers() []control.Breaker {

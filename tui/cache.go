@@ -14,7 +14,7 @@ func (m *model) cachePanels(r rect) []panel {
 	}
 	head, rest := r.splitTop(6)
 	beside := []panel{
-		{id: "ratios", plots: m.cachePlots()[:2], draw: func(w, _ int) []line { return m.cacheRatios(w) }},
+		{id: "ratios", plots: []plot{m.cachePlots()[0], m.trustPlot()}, draw: m.cacheRatios},
 		{id: "size", plots: m.cachePlots()[1:3], draw: m.cacheSize},
 		{id: "l2", plots: m.cachePlots()[3:], draw: func(w, _ int) []line { return m.cacheL2(w) }}}
 	switch {
@@ -73,14 +73,34 @@ func (m *model) cachePlots() []plot {
 	}
 }
 
-func (m *model) cacheRatios(w int) []line {
+// trustPlot is what the gateway's answers rest on.
+func (m *model) trustPlot() plot {
+	return plot{"What answers rest on", control.UnitRatio, m.each("answers_trust")}
+}
+
+func (m *model) cacheRatios(w, h int) []line {
 	l1, l2 := m.value("cache_l1_hit_ratio", ""), m.value("cache_l2_hit_ratio", "")
 	fill := m.value("cache_l1_fill", "")
-	return []line{titled("Hit ratio", w),
+	out := []line{titled("Hit ratio", w),
 		labelled("L1", number(control.UnitRatio, l1), inkStrong, bar(w-19, l1, 0, inkChart3)),
 		labelled("L2", m.l2Number(l2), inkStrong, bar(w-19, l2, 0, inkChart3)),
 		labelled("L1 fill", number(control.UnitRatio, fill), inkText, bar(w-19, fill, 0, fillInk(fill))),
 	}
+	if h < 6 {
+		return out // the last row is air
+	}
+	return append(out, m.answersRestOn(w))
+}
+
+// answersRestOn is the share of the gateway's answers that were proved, with those that a
+// quorum and that one provider alone stands behind.
+func (m *model) answersRestOn(w int) line {
+	share := func(label string) string { return number(control.UnitRatio, m.value("answers_trust", label)) }
+	others := cat(txt(inkMuted, "quorum "), txt(inkText, share("quorum")), txt(inkMuted, "  single "), txt(inkText, share("single")))
+	if others.width() > w-19 {
+		others = nil
+	}
+	return labelled("proved", share("proof"), inkText, others)
 }
 
 func (m *model) cacheSize(w, h int) []line {

@@ -32,7 +32,7 @@ func owned[T any](list []T, max int) []T { return slices.Clone(bounded(list, max
 // cleanLook cleans one tick.
 func cleanLook(l control.Look) control.Look {
 	n := &l.Node
-	cleanAll(nameLength, &n.Name, &n.Version, &n.Mode, &n.Listen, &n.Ledger, &n.L2)
+	cleanAll(nameLength, &n.Name, &n.Version, &n.Mode, &n.Listen, &n.Ledger, &n.L2, &n.Head.Trust)
 	cleanAll(textLength, &n.StateDir, &n.Socket, &l.Undoable, &l.Redoable, &l.Pool.LastError)
 	cleanAll(nameLength, &l.Pool.Backend, &l.Role)
 	l.Trials = owned(l.Trials, maxRows)
@@ -62,6 +62,10 @@ func cleanLook(l control.Look) control.Look {
 		u := &l.Upstreams[i]
 		cleanAll(nameLength, &u.Name, &u.Host, &u.Breaker, &u.State)
 		cleanAll(textLength, &u.LastError)
+		u.Lacks = owned(u.Lacks, maxRows)
+		for j := range u.Lacks {
+			cleanAll(nameLength, &u.Lacks[j])
+		}
 	}
 	l.Tiers = owned(l.Tiers, maxRows)
 	for i := range l.Tiers {

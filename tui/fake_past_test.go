@@ -29,7 +29,7 @@ func (d *fakeDoor) LookAt(ctx context.Context, at time.Time) (control.Look, erro
 		l.Breakers[i].Reason, l.Breakers[i].LastError = "", ""
 	}
 	for i := range l.Upstreams {
-		l.Upstreams[i].Host, l.Upstreams[i].LastError = "", ""
+		l.Upstreams[i].Host, l.Upstreams[i].LastError, l.Upstreams[i].Lacks = "", "", nil
 	}
 	d.visited = append(d.visited, at)
 	return l, err

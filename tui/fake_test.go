@@ -136,6 +136,10 @@ func fakeValues(t time.Time, limit int) map[string][]control.Series {
 	set("cache_evictions", "size", max(0, wave(t, 30, 0.5, 2)))
 	set("cache_l2_p99", "", wave(t, 66, 0.0009, 0.0002))
 	set("cache_l2_compression", "", wave(t, 90, 3.8, 0.2))
+	single := wave(t, 70, 0.08, 0.05)
+	set("answers_trust", "proof", 0.7-single)
+	set("answers_trust", "quorum", 0.3)
+	set("answers_trust", "single", single)
 	set("cache_hit_rate", "l1", wave(t, 60, 1130, 150))
 	set("cache_hit_rate", "l2", wave(t, 60, 62, 20))
 	set("breakers_open", "", 1)
@@ -188,7 +192,8 @@ func (d *fakeDoor) Look(_ context.Context, since uint64) (control.Look, error) {
 	now := d.now()
 	l := control.Look{Time: now, Revision: d.revision, Panels: map[string][]control.Value{}, LastEvent: uint64(len(d.events)), Undoable: "pool.limit 14 → 8",
 		Trials: slices.Clone(d.trials), Role: cmp.Or(d.role, "admin"), Redoable: "pool.limit 8 → 14", Unsaved: d.unsaved}
-	l.Node = control.Node{Name: "node-a", Version: "0.1.0", PID: 4242, Mode: "demo", Listen: "127.0.0.1:3000", ChainID: 1337, Started: fakeStart.Add(-192 * time.Second), Ledger: "sqlite", L2: "embedded"}
+	l.Node = control.Node{Name: "node-a", Version: "0.1.0", PID: 4242, Mode: "demo", Listen: "127.0.0.1:3000", ChainID: 1337, Started: fakeStart.Add(-192 * time.Second), Ledger: "sqlite", L2: "embedded",
+		Head: control.Head{Number: 21_345_678, Trust: control.TrustQuorum, Votes: 2, Voters: 2, Final: 21_345_614}}
 	for id, list := range fakeValues(now, d.limit()) {
 		for _, s := range list {
 			v := s.Points[0].V
@@ -228,7 +233,7 @@ func (d *fakeDoor) Look(_ context.Context, since uint64) (control.Look, error) {
 			Healthy: i != 1, Head: 21_345_678 - uint64(i*i*2), Lag: uint64(i * i * 2), P50: 0.011 * f, P95: 0.04 * f, P99: 0.06 * f, InFlight: int64(3 - i), Calls: uint64(4200 / (i + 1)),
 			Failures: uint64(i * 31), Lies: uint64(i / 2 * 2), Preference: i + 1})
 	}
-	l.Upstreams[1].LastError = beta.LastError
+	l.Upstreams[1].LastError, l.Upstreams[1].Lacks = beta.LastError, []string{"no debug_*", "pruned below 128"}
 	tier := func(t, c string, h, miss, n, b uint64, ttl string) {
 		l.Tiers = append(l.Tiers, control.Tier{Tier: t, Class: c, Hits: h, Misses: miss, Entries: n, Bytes: b, Evictions: miss / 4, TTL: ttl})
 	}

@@ -30,7 +30,7 @@ func (f *fakeFleet) Look(ctx context.Context, since uint64) (control.Look, error
 	l, err := f.fakeDoor.Look(ctx, since)
 	l.Node.Name, l.Events = f.chosen, nil
 	for i := range l.Upstreams {
-		l.Upstreams[i].Host, l.Upstreams[i].LastError = "", ""
+		l.Upstreams[i].Host, l.Upstreams[i].LastError, l.Upstreams[i].Lacks = "", "", nil
 	}
 	return l, err
 }

@@ -84,6 +84,12 @@ func (m *model) header(w int) line {
 	}
 	if n.ChainID != 0 && w >= 60 {
 		left = cat(left, txt(inkMuted, "  chain "+strconv.FormatUint(n.ChainID, 10)))
+		switch n.Head.Trust {
+		case control.TrustSingle:
+			left = cat(left, txt(inkWarn, " ! one provider's word"))
+		case control.TrustNone:
+			left = cat(left, txt(inkBad, " ✗ no quorum"))
+		}
 	}
 	if !n.Started.IsZero() && w >= 72 {
 		left = cat(left, txt(inkMuted, "  up "+coarse(m.nodeNow().Sub(n.Started))))
@@ -180,6 +186,12 @@ func (m *model) trouble(v viewID) ink {
 			note(stateMark(b.State).ink)
 		}
 	case viewUpstreams:
+		switch m.look.Node.Head.Trust {
+		case control.TrustSingle:
+			note(inkWarn)
+		case control.TrustNone:
+			note(inkBad)
+		}
 		for _, u := range m.look.Upstreams {
 			if !u.Healthy {
 				note(inkBad)

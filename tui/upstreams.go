@@ -3,6 +3,7 @@ package tui
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/bizra/bizra-top/node/control"
 )
@@ -118,7 +119,31 @@ func (m *model) upstreamTable(w, h int) []line {
 			txt(inkMuted, whole(u.Failures)), txt(inkMuted, m.unmeasured(u.Host)),
 		})
 	}
-	return append([]line{m.listTitle("Providers", viewUpstreams, len(rows), len(m.look.Upstreams), w)}, table(cols, rows, m.cursor[viewUpstreams], w, h-1)...)
+	title := m.listTitle("Providers", viewUpstreams, len(rows), len(m.look.Upstreams), w)
+	if h := m.trustedHead(); m.filter[viewUpstreams] == "" && h.width()+len("Providers ")+8 <= w {
+		title = titledRight("Providers", cat(h, txt(inkMuted, "  "+strconv.Itoa(len(rows)))), w)
+	}
+	return append([]line{title}, table(cols, rows, m.cursor[viewUpstreams], w, h-1)...)
+}
+
+// trustedHead says how new the chain is taken to be, and on whose word; nothing where the
+// node does not tell.
+func (m *model) trustedHead() line {
+	h := m.look.Node.Head
+	number := txt(inkStrong, strconv.FormatUint(h.Number, 10))
+	switch {
+	case h.Trust == "":
+		return nil
+	case h.Trust == control.TrustNone && h.Number == 0:
+		return txt(inkBad, "✗ no head yet")
+	case h.Trust == control.TrustNone:
+		return cat(txt(inkMuted, "head "), number, txt(inkBad, " ✗ no quorum behind it"))
+	case h.Trust == control.TrustSingle:
+		return cat(txt(inkMuted, "head "), number, txt(inkWarn, " ! one provider's word"))
+	case h.Trust == control.TrustQuorum:
+		return cat(txt(inkMuted, "head "), number, txt(inkMuted, fmt.Sprintf(" by a quorum of %d of %d", h.Votes, h.Voters)))
+	}
+	return cat(txt(inkMuted, "head "), number, txt(inkWarn, " ? "+h.Trust))
 }
 
 func (m *model) upstreamLines(u control.Upstream, w int) []line {
@@ -131,7 +156,8 @@ func (m *model) upstreamLines(u control.Upstream, w int) []line {
 	out = append(out, fact("asked", inkText, fmt.Sprintf("in place %s, %s in flight, %s calls, %s failed", place(u.Preference), whole(u.InFlight), whole(u.Calls), whole(u.Failures)), w)...)
 	out = append(out, fact("latency", inkText, fmt.Sprintf("p50 %s  p95 %s  p99 %s", number(control.UnitSeconds, float64(u.P50)),
 		number(control.UnitSeconds, float64(u.P95)), number(control.UnitSeconds, float64(u.P99))), w)...)
-	out = append(out, fact("head", inkText, fmt.Sprintf("%d, %s behind the highest", u.Head, blocks(u.Lag)), w)...)
+	out = append(out, fact("head", inkText, fmt.Sprintf("%d, %s behind the trusted one", u.Head, blocks(u.Lag)), w)...)
+	out = append(out, fact("abilities", inkText, strings.Join(u.Lacks, ", "), w)...)
 	if u.Lies > 0 {
 		out = append(out, fact("lies", inkBad, whole(u.Lies)+" answers proved false", w)...)
 	}

@@ -153,7 +153,7 @@ func sameTables(got, want control.Look) error {
 	for _, l := range []*control.Look{&got, &want} {
 		for i := range l.Upstreams {
 			u := &l.Upstreams[i]
-			u.Host, u.LastError, u.P50, u.P95, u.P99 = "", "", 0, 0, 0
+			u.Host, u.LastError, u.Lacks, u.P50, u.P95, u.P99 = "", "", nil, 0, 0, 0
 		}
 		l.Pool.LastError, l.Warming.Since = "", time.Time{}
 	}
@@ -164,7 +164,7 @@ func sameTables(got, want control.Look) error {
 		{"breakers", got.Breakers, want.Breakers}, {"upstreams", got.Upstreams, want.Upstreams}, {"pool", got.Pool, want.Pool},
 		{"tiers", got.Tiers, want.Tiers}, {"warming", got.Warming, want.Warming}, {"revision", got.Revision, want.Revision},
 		{"version", got.Node.Version, want.Node.Version}, {"mode", got.Node.Mode, want.Node.Mode},
-		{"ledger", got.Node.Ledger, want.Node.Ledger}, {"L2", got.Node.L2, want.Node.L2},
+		{"head", got.Node.Head.Trust, want.Node.Head.Trust}, {"ledger", got.Node.Ledger, want.Node.Ledger}, {"L2", got.Node.L2, want.Node.L2},
 	} {
 		if !reflect.DeepEqual(part.got, part.want) {
 			return fmt.Errorf("%s: %+v, the node says %+v", part.name, part.got, part.want)

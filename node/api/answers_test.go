@@ -81,7 +81,7 @@ func TestLargeAnswersAreEncodedForWhoTakesThat(t *testing.T) {
 // After a reorganisation nothing of the replaced blocks is answered, and what
 // rests on other blocks is still known.
 func TestAReorgIsFollowed(t *testing.T) {
-	r := start(t, options{follow: true, with: map[string]string{"upstream.poll_every": "100ms", "validation.quorum": "1"}})
+	r := start(t, options{with: map[string]string{"upstream.poll_every": "100ms", "validation.quorum": "1", "gateway.verify.state": "after"}})
 	head, _ := r.net.Chain.Head()
 	low, high := head-8, head-1
 	ask := func(n uint64) (hash string) {
@@ -103,12 +103,14 @@ func TestAReorgIsFollowed(t *testing.T) {
 		return b.Hash().Hex()
 	}
 	r.await("the newest blocks", func() bool {
-		first, known := r.canonical.Hash(low)
-		_, all := r.canonical.Hash(head)
+		first, known := r.set.Heads().Canonical(low)
+		_, all := r.set.Heads().Canonical(head)
 		return known && all && fmt.Sprintf("%#x", first) == canonical(low)
 	})
 	stays, goes := ask(low), ask(high)
-	balance(low)
+	r.proved(request("eth_getBlockByNumber", "0x"+strconv.FormatUint(low, 16), false))
+	r.proved(request("eth_getBlockByNumber", "0x"+strconv.FormatUint(high, 16), false))
+	r.proved(request("eth_getBalance", r.net.Chain.Accounts()[0], "0x"+strconv.FormatUint(low, 16)))
 	verdict, _ := r.verdict("/v1/blocks/" + strconv.FormatUint(high, 10))
 	if verdict.Outcome != validation.Valid || verdict.Block.Hash != goes {
 		t.Fatalf("%+v", verdict)
@@ -123,7 +125,7 @@ func TestAReorgIsFollowed(t *testing.T) {
 		t.Fatal("the reorganisation is not as the test wants it")
 	}
 	r.await("the reorganisation is seen", func() bool {
-		hash, known := r.canonical.Hash(high)
+		hash, known := r.set.Heads().Canonical(high)
 		return known && fmt.Sprintf("%#x", hash) == canonical(high)
 	})
 	if got := ask(high); got != canonical(high) {
@@ -144,7 +146,7 @@ func TestAReorgIsFollowed(t *testing.T) {
 // What cannot change is answered though no provider answers and its time is over.
 func TestImmutableAnswersOutliveTheProviders(t *testing.T) {
 	r := start(t, options{with: map[string]string{"validation.confirmations_final": "2", "cache.ttl.block": "50ms", "cache.ttl.transaction": "50ms",
-		"cache.ttl.address": "50ms", "upstream.attempts": "1", "upstream.poll_every": "100ms"}})
+		"cache.ttl.address": "50ms", "upstream.attempts": "1", "upstream.poll_every": "100ms", "gateway.verify.state": "before"}})
 	r.await("the head", func() bool { return r.set.Head() > 10 })
 	hash := r.transaction()
 	if b, ok := r.net.Chain.Block(3); ok && len(b.Transactions()) > 0 {

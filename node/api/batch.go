@@ -133,6 +133,7 @@ func (b *batch) keep(i int, m *method, id []byte, a cache.Answer) {
 		b.noRoom.Store(true)
 		return
 	}
+	b.gateway.answers[a.Trust].Inc()
 	b.replies[i] = reply{id: id, answer: a}
 }
 
@@ -167,7 +168,11 @@ func (b *batch) release() {
 // send writes the replies as one JSON array.
 func (b *batch) send(w http.ResponseWriter, r *http.Request, x *exchange) int {
 	size, answered := 1, 0
+	least := cache.Proof // of what is known of any member
 	for _, p := range b.replies {
+		if p.id != nil {
+			least = max(least, p.answer.Trust)
+		}
 		if n := p.size(); n > 0 {
 			size += n + 1 // the comma, or what ends the array
 			answered++
@@ -184,13 +189,13 @@ func (b *batch) send(w http.ResponseWriter, r *http.Request, x *exchange) int {
 				out = p.append(append(out, separator(len(out) == 0)))
 			}
 		}
-		if !x.sendAnswer(w, r, b.gateway.settings, http.StatusOK, nil, cache.Answer{Body: append(out, ']')}, "") {
+		if !x.sendAnswer(w, r, b.gateway.settings, http.StatusOK, nil, cache.Answer{Body: append(out, ']'), Trust: least}, "") {
 			return b.gateway.tryAgain(w, nil, codeLimit, overBodies)
 		}
 		return http.StatusOK
 	}
 	h := w.Header()
-	h["Content-Type"], h["X-Content-Type-Options"] = typeJSON, nosniff
+	h["Content-Type"], h["X-Content-Type-Options"], h["X-Verified"] = typeJSON, nosniff, verified[least]
 	h["Content-Length"] = []string{strconv.Itoa(size)}
 	w.WriteHeader(http.StatusOK)
 	first := true

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"maps"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -31,7 +32,7 @@ func (r *rig) costs(what func()) uint64 {
 }
 
 func TestWhatMeansTheSameIsAskedOnce(t *testing.T) {
-	r := start(t, options{})
+	r := start(t, options{with: unverified})
 	account := r.net.Chain.Accounts()[0]
 	for name, bodies := range map[string][]string{
 		"white space": {
@@ -44,8 +45,8 @@ func TestWhatMeansTheSameIsAskedOnce(t *testing.T) {
 			`{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[{"to":"` + devchain.TokenAddress.Hex() + `","data":"0x70A08231` + strings.Repeat("0", 24) + account[2:] + `"},"0x3"]}`,
 			`{"id":1,"jsonrpc":"2.0","params":[{"data":"0x70a08231` + strings.Repeat("0", 24) + strings.ToLower(account[2:]) + `","to":"` + strings.ToLower(devchain.TokenAddress.Hex()) + `"},"0x3"],"method":"eth_call"}`,
 		},
-		"absent and empty parameters": {`{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}`, `{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}`,
-			`{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":null}`},
+		"absent and empty parameters": {`{"jsonrpc":"2.0","id":1,"method":"eth_gasPrice"}`, `{"jsonrpc":"2.0","id":1,"method":"eth_gasPrice","params":[]}`,
+			`{"jsonrpc":"2.0","id":1,"method":"eth_gasPrice","params":null}`},
 	} {
 		var first rpc
 		if n := r.costs(func() { first = r.call(bodies[0]) }); n != 1 || first.Error != nil {
@@ -64,7 +65,7 @@ func TestWhatMeansTheSameIsAskedOnce(t *testing.T) {
 }
 
 func TestWhatDiffersIsAskedEachTime(t *testing.T) {
-	r := start(t, options{})
+	r := start(t, options{with: unverified})
 	n := r.costs(func() {
 		for _, params := range [][]any{{"0x1", false}, {"0x1", true}, {"0x2", false}, {"0x3", false}} {
 			if got := r.call(request("eth_getBlockByNumber", params...)); got.Error != nil {
@@ -202,22 +203,23 @@ func (h *heard) listen(t *testing.T) func(int, string) string {
 	}
 }
 
+// A signed transaction goes to gateway.broadcast providers, to each once; other writes to
+// one. No answer is kept. Reads that are not in the table are made again, as those that are.
 func TestWritesAreSentOnceAndNotKept(t *testing.T) {
 	h := &heard{asked: map[string]int{}}
-	r := start(t, options{url: h.listen(t)})
+	r := start(t, options{url: h.listen(t), with: map[string]string{"gateway.broadcast": "2"}})
 	raw, hash := r.signed(1)
-	var got rpc
-	if n := r.costs(func() { got = r.call(request("eth_sendRawTransaction", raw)) }); n != 1 || string(got.Result) != `"`+hash+`"` {
-		t.Fatalf("%d requests, %+v", n, got)
-	}
-	if n := r.costs(func() { r.call(request("eth_sendRawTransaction", raw)) }); n != 1 {
-		t.Errorf("the same write again made %d requests", n)
+	for n := range 2 {
+		if got := r.call(request("eth_sendRawTransaction", raw)); string(got.Result) != `"`+hash+`"` {
+			t.Fatalf("%+v", got)
+		}
+		r.await("two providers", func() bool { return h.of("eth_sendRawTransaction") == 2*n+2 })
 	}
 	r.fault(devchain.Fault{ErrorRate: 1})
-	for _, method := range []string{"eth_sendRawTransaction", "eth_sendBundle", "eth_somethingNew"} {
+	for method, want := range map[string]int{"eth_sendRawTransaction": 3, "eth_sendBundle": 1, "eth_somethingNew": 4} {
 		// The watch asks a failing provider too, so only the method is counted.
 		before := h.of(method)
-		if got = r.call(request(method, raw)); h.of(method) != before+1 || got.Error == nil || got.status != 502 {
+		if got := r.call(request(method, raw)); h.of(method) != before+want || got.Error == nil || got.status != 502 {
 			t.Errorf("%s was sent %d times, %d", method, h.of(method)-before, got.status)
 		}
 	}
@@ -246,16 +248,17 @@ func TestMovingAnswersAreNotKept(t *testing.T) {
 	for name, c := range map[string]struct {
 		with map[string]string
 		body string
+		cost uint64 // a second provider is asked to confirm what is not there
 	}{
-		"not found": {map[string]string{"cache.ttl.not_found": "100ms"}, request("eth_getBlockByNumber", "0xffff", false)},
-		"latest":    {map[string]string{"cache.ttl.rpc": "100ms"}, request("eth_getBlockByNumber", "latest", false)},
-		"number":    {map[string]string{"cache.ttl.rpc": "100ms"}, request("eth_blockNumber")},
-		"default":   {map[string]string{"cache.ttl.rpc": "100ms"}, request("eth_getBalance", devchain.TokenAddress.Hex())},
+		"not found": {map[string]string{"cache.ttl.not_found": "100ms"}, request("eth_getTransactionReceipt", common.Hash{1}), 2},
+		"latest":    {map[string]string{"cache.ttl.rpc": "100ms"}, request("eth_getBlockByNumber", "latest", false), 1},
+		"default":   {map[string]string{"cache.ttl.rpc": "100ms"}, request("eth_getBalance", devchain.TokenAddress.Hex()), 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			maps.Copy(c.with, unverified)
 			r := start(t, options{with: c.with})
-			if n := r.costs(func() { r.call(c.body) }); n != 1 {
+			if n := r.costs(func() { r.call(c.body) }); n != c.cost {
 				t.Errorf("%d requests at first", n)
 			}
 			// A slow machine may take longer than the time to live for this one.
@@ -264,7 +267,7 @@ func TestMovingAnswersAreNotKept(t *testing.T) {
 				t.Errorf("%d requests while it is kept", n)
 			}
 			time.Sleep(150 * time.Millisecond)
-			if n := r.costs(func() { r.call(c.body) }); n != 1 {
+			if n := r.costs(func() { r.call(c.body) }); n != c.cost {
 				t.Errorf("%d requests after its time", n)
 			}
 		})

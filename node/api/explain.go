@@ -3,7 +3,9 @@ package api
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/bizra/bizra-top/node/cache"
@@ -37,8 +39,11 @@ var failureTexts = map[string]string{
 	upstream.KindTimeout:    "no answer in time",
 	upstream.KindConnection: "cannot be reached",
 	upstream.KindStatus:     "refuses the call for now",
+	upstream.KindQuota:      "refuses the call for now",
+	upstream.KindAuth:       "refuses the call for now",
 	upstream.KindMalformed:  "the answer is not JSON-RPC",
 	upstream.KindOversized:  "the answer is larger than the node takes; ask for less",
+	upstream.KindUnsound:    "the answer is not one to this method",
 	upstream.KindBreaker:    "cannot be asked now; try again in a second",
 	upstream.KindSlow:       "no answer in time",
 }
@@ -49,13 +54,18 @@ func failure(err error) (status, code int) {
 		failed *upstream.Failure
 		rpc    *upstream.RPCError
 		ledger *ledgerError
+		quota  *upstream.Exhausted
 	)
 	switch {
 	case err == nil, errors.As(err, &rpc):
 		return http.StatusOK, 0
+	case errors.As(err, &quota):
+		return http.StatusTooManyRequests, codeLimit
+	case errors.Is(err, upstream.ErrHeight):
+		return http.StatusServiceUnavailable, codeUnavailable
 	case errors.Is(err, upstream.ErrOverload), errors.Is(err, cache.ErrBusy):
 		return http.StatusServiceUnavailable, codeLimit
-	case errors.Is(err, upstream.ErrUnavailable), errors.Is(err, cache.ErrClosed):
+	case errors.Is(err, errNoHead), errors.Is(err, upstream.ErrUnavailable), errors.Is(err, cache.ErrClosed):
 		return http.StatusServiceUnavailable, codeUnavailable
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, upstream.ErrDeadline):
 		return http.StatusGatewayTimeout, codeUnavailable
@@ -81,18 +91,28 @@ func told(err error) (text string, known bool) {
 		ledger *ledgerError
 		own    refusal
 		away   *upstream.Unavailable
+		quota  *upstream.Exhausted
+		height *upstream.HeightError
 	)
 	switch {
+	case errors.Is(err, errNoHead):
+		return errNoHead.Error(), true
+	case errors.Is(err, errContradicts):
+		return errContradicts.Error(), true
 	case errors.As(err, &own):
 		return own.Error(), true
 	case errors.As(err, &input):
 		return input.Error(), true
 	case errors.As(err, &rpc):
-		return printable.Clean(rpc.Error(), 300), true
+		return rpc.Error(), true
 	case errors.Is(err, upstream.ErrOverload), errors.Is(err, cache.ErrBusy):
 		return "the node is at its limits; try again in a second", true
 	case errors.As(err, &away):
 		return away.Error(), true
+	case errors.As(err, &quota):
+		return quota.Error(), true
+	case errors.As(err, &height):
+		return height.Error(), true
 	case errors.Is(err, upstream.ErrUnavailable):
 		return upstream.ErrUnavailable.Error(), true
 	case errors.Is(err, cache.ErrClosed):
@@ -145,10 +165,23 @@ func (s *Server) tell(err error) string {
 
 func (s *Server) refuse(w http.ResponseWriter, err error) {
 	status, text := s.explain(err)
-	if status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", retrySecond)
+	if after := retryAfter(status, err); after != "" {
+		w.Header().Set("Retry-After", after)
 	}
 	problemJSON(w, status, text)
+}
+
+// retryAfter is when a client may ask again, as the header says it; empty where that is not
+// known.
+func retryAfter(status int, err error) string {
+	var quota *upstream.Exhausted
+	switch {
+	case errors.As(err, &quota):
+		return strconv.Itoa(int(math.Ceil(max(quota.Wait.Seconds(), 1))))
+	case status == http.StatusServiceUnavailable:
+		return retrySecond
+	}
+	return ""
 }
 
 // queryText is what is wrong with a query, as its client reads it: it wrote the query.

@@ -88,7 +88,7 @@ func TestFaultSlowloris(t *testing.T) {
 // answer rests on a block that is gone.
 func TestFaultDeepReorg(t *testing.T) {
 	const depth = 12
-	r := start(t, options{follow: true, with: map[string]string{"upstream.poll_every": "100ms", "validation.quorum": "1"}})
+	r := start(t, options{with: map[string]string{"upstream.poll_every": "100ms", "validation.quorum": "1"}})
 	for range depth {
 		if _, err := r.net.Chain.Mine(); err != nil {
 			t.Fatal(err)
@@ -111,7 +111,7 @@ func TestFaultDeepReorg(t *testing.T) {
 		return b.Hash().Hex()
 	}
 	seen := func(n uint64) bool {
-		h, known := r.canonical.Hash(n)
+		h, known := r.set.Heads().Canonical(n)
 		return known && fmt.Sprintf("%#x", h) == canonical(n)
 	}
 	r.await("the newest blocks", func() bool { return seen(head) && seen(head-depth) })

@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fastjson"
 
 	"github.com/bizra/bizra-top/node/cache"
 	"github.com/bizra/bizra-top/node/connections"
+	"github.com/bizra/bizra-top/node/gateway/verify"
 	"github.com/bizra/bizra-top/node/memory"
 	"github.com/bizra/bizra-top/node/printable"
 	"github.com/bizra/bizra-top/node/upstream"
@@ -23,11 +25,13 @@ type gateway struct {
 	bodies    *memory.Budget
 	cache     *cache.Cache
 	upstreams *upstream.Set
-	finalised func(block uint64) bool
-	canonical cache.Canonical
+	prover    *verify.Prover
+	plain     sync.Map           // method -> until when it is asked by number, monotonic
 	tell      func(error) string // Server.tell
 	methods   map[string]*method
-	other     *method // counts what is not in the table
+	other     *method              // reads that are not in the table
+	writes    *method              // and writes
+	answers   []prometheus.Counter // by cache.Trust
 }
 
 // method is a row of the table of methods, with its counters.
@@ -40,10 +44,13 @@ func newGateway(s Settings, p Parts, m *metrics, tell func(error) string) *gatew
 	row := func(name string, p policy) *method {
 		return &method{p, m.rpc.WithLabelValues(name, "success"), m.rpc.WithLabelValues(name, "error")}
 	}
-	g := &gateway{settings: s, tell: tell, bodies: p.Bodies, cache: p.Cache, upstreams: p.Upstreams, finalised: p.Finalised, canonical: p.Canonical,
-		methods: map[string]*method{}, other: row("other", unknown)}
+	g := &gateway{settings: s, tell: tell, bodies: p.Bodies, cache: p.Cache, upstreams: p.Upstreams, prover: p.Prover,
+		methods: map[string]*method{}, other: row("other", unknown), writes: row("other", unknownWrite)}
 	for name, p := range policies {
 		g.methods[name] = row(name, p)
+	}
+	for _, words := range verified {
+		g.answers = append(g.answers, m.answers.WithLabelValues(words[0]))
 	}
 	return g
 }
@@ -90,6 +97,7 @@ func (g *gateway) serve(w *visit, r *http.Request, x *exchange) int {
 	if !x.sendAnswer(w, r, g.settings, http.StatusOK, x.head, a, "}") {
 		return g.tryAgain(w, req.id, codeLimit, overBodies)
 	}
+	g.answers[a.Trust].Inc()
 	return http.StatusOK
 }
 
@@ -105,11 +113,17 @@ func (g *gateway) tryAgain(w http.ResponseWriter, id []byte, code int, why strin
 func (g *gateway) hit(x *exchange, req request) (cache.Answer, *method, bool) {
 	m, ok := g.methods[string(req.method)]
 	if !ok {
-		m = g.other
+		if m = g.other; sends(string(req.method)) {
+			m = g.writes
+		}
 	}
 	if x.key, ok = appendKey(x.key[:0], req); !ok {
 		x.key = x.key[:0]
 		return cache.Answer{}, m, false
+	}
+	if m.local != notLocal {
+		body, trust := g.knownNow(m)
+		return cache.Answer{Body: body, Trust: trust}, m, body != nil
 	}
 	if m.once || !m.keep {
 		return cache.Answer{}, m, false
@@ -124,8 +138,8 @@ func (g *gateway) fail(w *visit, m *method, id []byte, status, code int, err err
 		w.WriteHeader(http.StatusNoContent)
 		return http.StatusNoContent
 	}
-	if status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", retrySecond)
+	if after := retryAfter(status, err); after != "" {
+		w.Header().Set("Retry-After", after)
 	}
 	body := g.failed(id, code, err)
 	if len(body) >= countAbove { // the data of an error
@@ -149,7 +163,7 @@ func (g *gateway) failed(id []byte, code int, err error) []byte {
 // call serves one method. On error it returns the HTTP status and JSON-RPC code
 // that say so.
 func (g *gateway) call(ctx context.Context, m *method, name, key string) (a cache.Answer, status, code int, err error) {
-	if m == g.other && !passedOn(name) {
+	if (m == g.other || m == g.writes) && !passedOn(name) {
 		return a, http.StatusOK, codeNoMethod, refusal("the method " + printable.Clean(name, 60) + " is not served by this gateway")
 	}
 	if key == "" {
@@ -160,66 +174,30 @@ func (g *gateway) call(ctx context.Context, m *method, name, key string) (a cach
 		status, code := failure(ctx.Err())
 		return a, status, code, ctx.Err()
 	}
+	if m.local != notLocal {
+		body, trust, err := g.known(ctx, m)
+		status, code := failure(err)
+		return cache.Answer{Body: body, Trust: trust}, status, code, err
+	}
 	params := json.RawMessage(key[len(name):])
 	if m.once {
 		share := g.bodies.Share(answerFactor)
 		defer share.Release()
-		once, err := g.upstreams.Once(memory.With(ctx, share), name, params)
+		once, err := g.send(memory.With(ctx, share), upstream.Question{Method: name, Params: params})
 		status, code := failure(err)
-		return cache.Answer{Body: once.Result}, status, code, err
+		return cache.Answer{Body: once.Result, Trust: cache.Single}, status, code, err
 	}
 	a, err = g.cache.Get(ctx, m.class, key, g.loader(m, name, params))
 	status, code = failure(err)
 	return a, status, code, err
 }
 
-// loader returns what asks the providers, and says what is known of the answer.
-func (g *gateway) loader(m *method, name string, params json.RawMessage) cache.Loader {
-	return counted(g.bodies, answerFactor, func(ctx context.Context) (cache.Loaded, error) {
-		b := m.blockParam(params)
-		// What stands at the height now is what the answer will rest on; if it
-		// changes meanwhile the answer is not used again.
-		hash, known := g.canonical(b.number)
-		a, err := g.upstreams.Call(ctx, name, params)
-		if err != nil {
-			return cache.Loaded{}, err
-		}
-		l := cache.Loaded{Body: a.Result, NoStore: !b.keep}
-		if m.tellsHead(b, string(params)) {
-			l.Head = headIn(a.Result)
-		}
-		switch {
-		case string(a.Result) == "null":
-			l.Class, l.WithHead = cache.NotFound, true
-		case m.constant, b.byHash:
-			l.Immutable = true
-		case m.subject:
-			block, mined := restsOn(a.Result, "blockHash", "blockNumber")
-			if !mined {
-				l.Class, l.WithHead = cache.RPC, true // the next block may hold it
-			}
-			l.Immutable, l.Block = mined && g.finalised(block.Number), block
-		case b.number == 0: // "latest" and its like, or what names no block at all
-			if m.block >= 0 {
-				l.Class = cache.RPC
-			}
-			l.WithHead = true
-		case g.finalised(b.number):
-			l.Immutable = true
-		default:
-			l.Block = cache.BlockRef{Number: b.number, Hash: hash}
-			if m.whole {
-				l.Block, known = restsOn(a.Result, "hash", "number")
-			}
-			if !known {
-				l.Class = cache.RPC
-			}
-		}
-		if l.Immutable {
-			l.Block = cache.BlockRef{}
-		}
-		return l, nil
-	})
+// send makes a write.
+func (g *gateway) send(ctx context.Context, q upstream.Question) (upstream.Answer, error) {
+	if q.Method == sendRaw {
+		return g.upstreams.Broadcast(ctx, q, g.settings.Broadcast.Get())
+	}
+	return g.upstreams.Once(ctx, q)
 }
 
 // rpcRoute is the pattern of the gateway's route.

@@ -31,6 +31,7 @@ type HealthPart struct {
 	Value     *float64  `json:"observedValue,omitempty"`
 	Unit      string    `json:"observedUnit,omitempty"`
 	Time      time.Time `json:"time,omitzero"` // of the observed value
+	Needed    bool      `json:"-"`             // no other part of the check makes up for it
 }
 
 // The words for a status, from good to bad.
@@ -58,17 +59,23 @@ var checks = []string{CheckUpstreams, CheckBreakers, CheckDatabase, CheckCache, 
 // Worst returns the status of a whole: that of the worst part, where a failed part
 // only warns when others of its kind can do its work.
 func Worst(parts []HealthPart, any bool) string {
-	failed := 0
+	failed, kind := 0, 0
 	worst := Pass
 	for _, p := range parts {
 		if p.Status != Pass {
 			worst = Warn
 		}
-		if p.Status == Fail {
+		switch {
+		case p.Needed && p.Status == Fail:
+			return Fail
+		case p.Needed:
+			continue
+		case p.Status == Fail:
 			failed++
 		}
+		kind++
 	}
-	if failed > 0 && (!any || failed == len(parts)) {
+	if failed > 0 && (!any || failed == kind) {
 		return Fail
 	}
 	return worst

@@ -16,6 +16,7 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	latency  *latency.Vec
 	rpc      *prometheus.CounterVec
+	answers  *prometheus.CounterVec
 	shed     prometheus.Counter
 	open     atomic.Int64 // connections
 }
@@ -37,8 +38,13 @@ func newMetrics() *metrics {
 		latency: latency.NewVec("bizra_http_request_seconds", "Time from a request's header to its answer, by route.", "route"),
 		rpc: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_http_rpc_requests_total",
 			Help: "JSON-RPC requests of the gateway, by method and outcome."}, []string{"method", "outcome"}),
+		answers: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_gateway_answers_total",
+			Help: "Results that the gateway sent, members of batches included, by what they rest on: proof, quorum, or single (one provider's word), as X-Verified says."}, []string{"trust"}),
 		shed: prometheus.NewCounter(prometheus.CounterOpts{Name: "bizra_http_shed_total",
 			Help: "Requests refused because too many were under way, or their bodies or answers had no room."}),
+	}
+	for _, words := range verified { // a share needs all series from the start
+		m.answers.WithLabelValues(words[0])
 	}
 	for _, status := range []int{http.StatusNotFound, http.StatusMethodNotAllowed} {
 		m.requests.WithLabelValues(otherRoute, strconv.Itoa(status))
@@ -47,7 +53,7 @@ func newMetrics() *metrics {
 }
 
 func (m *metrics) collectors(s *Server) []prometheus.Collector {
-	return append(s.streams.collectors(), m.requests, m.latency, m.rpc, m.shed,
+	return append(s.streams.collectors(), m.requests, m.latency, m.rpc, m.answers, m.shed,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_http_in_flight_requests", Help: "Requests being answered."},
 			func() float64 { return float64(s.inFlight.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_http_connections", Help: "Open client connections, those of streams apart."},

@@ -81,7 +81,7 @@ func (s *Server) fromPage(w http.ResponseWriter, r *http.Request) bool {
 	h.Add("Vary", "Origin")
 	if allowed {
 		h.Set("Access-Control-Allow-Origin", origin)
-		h.Set("Access-Control-Expose-Headers", "X-Cache, Retry-After")
+		h.Set("Access-Control-Expose-Headers", "X-Cache, X-Verified, Retry-After")
 	}
 	if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
 		if !allowed {

@@ -1,75 +1,118 @@
 package api
 
 import (
-	"encoding/hex"
-	"encoding/json"
-	"strconv"
 	"strings"
 
 	"github.com/valyala/fastjson"
 
 	"github.com/bizra/bizra-top/node/cache"
+	"github.com/bizra/bizra-top/node/upstream"
 )
 
 // policy says how the gateway treats one JSON-RPC method.
 type policy struct {
 	class cache.Class
-	// block is the index of the parameter that names a block, -1 for none.
+	// block is the index of the parameter that names a block, none for none.
 	block int
-	// byHash: the block parameter is a hash, whose content cannot change.
-	byHash bool
+	// names says how that parameter names it.
+	names naming
+	// byHash is the method that answers the same to the hash of the block, where the
+	// method itself takes none.
+	byHash string
 	// keep is false for answers that are only shared by those who ask at the
 	// same time.
 	keep bool
-	// once: a write, sent to one provider once.
+	// once: a write, which is not made again where it may have been taken in.
 	once bool
 	// subject: the answer itself says which block it rests on.
 	subject bool
-	// head: the answer is the number of the newest block.
-	head bool
+	// local: the node knows the answer.
+	local local
 	// whole: the answer is the block that is named.
 	whole bool
 	// constant: the answer is the same for as long as there is the chain.
 	constant bool
+	// exists: null says that the providers know of no such thing, which a second one is
+	// asked to confirm.
+	exists bool
+	// is what the answers look like; nothing for what is passed on as it is.
+	is shape
+	// future is what is said of a block that does not exist yet; nothing stands for null.
+	future *upstream.RPCError
 }
 
-// unknown is the policy of methods that are not in the table. Those that are passed
-// on are passed on as writes are: nobody here knows that they are safe to repeat.
-var unknown = policy{class: cache.RPC, block: -1, once: true}
+// none stands for a method that names no block.
+const none = -1
+
+// naming is how a parameter names a block.
+type naming uint8
+
+const (
+	byNumber naming = iota // a number or a tag
+	byAny                  // a number, a tag, or {"blockHash": …} (EIP-1898)
+	byText                 // a number, a tag, or a hash
+	byFilter               // the filter of eth_getLogs
+	hashOnly               // a hash
+)
+
+// local is what the node answers itself.
+type local uint8
+
+const (
+	notLocal local = iota
+	localHead
+	localChain
+)
+
+// What geth says of blocks that do not exist yet.
+var (
+	noHeader  = &upstream.RPCError{Code: -32000, Message: "header not found"}
+	noRange   = &upstream.RPCError{Code: codeParams, Message: "block range extends beyond current head block"}
+	noHistory = &upstream.RPCError{Code: -32000, Message: "request beyond head block"}
+)
+
+// unknown is the policy of reads that are not in the table, and unknownWrite that of
+// writes: nobody here knows that these are safe to repeat.
+var (
+	unknown      = policy{class: cache.RPC, block: none}
+	unknownWrite = policy{class: cache.RPC, block: none, once: true}
+)
 
 // policies is the table of methods with a treatment of their own.
 var policies = map[string]policy{
-	"eth_getTransactionByHash":                {class: cache.Transaction, block: -1, keep: true, subject: true},
-	"eth_getTransactionReceipt":               {class: cache.Transaction, block: -1, keep: true, subject: true},
-	"eth_getBlockByHash":                      {class: cache.Block, block: 0, byHash: true, keep: true},
-	"eth_getBlockByNumber":                    {class: cache.Block, block: 0, keep: true, whole: true},
-	"eth_getBlockReceipts":                    {class: cache.Block, block: 0, keep: true},
-	"eth_getBlockTransactionCountByHash":      {class: cache.Block, block: 0, byHash: true, keep: true},
-	"eth_getBlockTransactionCountByNumber":    {class: cache.Block, block: 0, keep: true},
-	"eth_getTransactionByBlockHashAndIndex":   {class: cache.Transaction, block: 0, byHash: true, keep: true},
-	"eth_getTransactionByBlockNumberAndIndex": {class: cache.Transaction, block: 0, keep: true},
-	"eth_getBalance":                          {class: cache.Address, block: 1, keep: true},
-	"eth_getTransactionCount":                 {class: cache.Address, block: 1, keep: true},
-	"eth_getCode":                             {class: cache.Address, block: 1, keep: true},
-	"eth_getStorageAt":                        {class: cache.Address, block: 2, keep: true},
-	"eth_getProof":                            {class: cache.Address, block: 2, keep: true},
-	"eth_call":                                {class: cache.Address, block: 1, keep: true},
-	"eth_blockNumber":                         {class: cache.RPC, block: -1, keep: true, head: true},
-	"eth_chainId":                             {class: cache.Block, block: -1, keep: true, constant: true},
-	"net_version":                             {class: cache.Block, block: -1, keep: true, constant: true},
-	"eth_gasPrice":                            {class: cache.RPC, block: -1, keep: true},
-	"eth_maxPriorityFeePerGas":                {class: cache.RPC, block: -1, keep: true},
-	"eth_blobBaseFee":                         {class: cache.RPC, block: -1, keep: true},
-	"eth_feeHistory":                          {class: cache.RPC, block: -1, keep: true},
-	"eth_getLogs":                             {class: cache.RPC, block: -1, keep: true},
-	"web3_clientVersion":                      {class: cache.RPC, block: -1, keep: true},
-	"eth_estimateGas":                         {class: cache.RPC, block: -1},
-	"eth_createAccessList":                    {class: cache.RPC, block: -1},
-	"eth_simulateV1":                          {class: cache.RPC, block: -1},
-	"eth_syncing":                             {class: cache.RPC, block: -1, keep: true},
-	"net_listening":                           {class: cache.RPC, block: -1, keep: true},
-	"net_peerCount":                           {class: cache.RPC, block: -1, keep: true},
-	"eth_sendRawTransaction":                  {class: cache.RPC, block: -1, once: true},
+	"eth_getTransactionByHash":                {class: cache.Transaction, is: aTransaction, block: none, keep: true, subject: true, exists: true},
+	"eth_getTransactionReceipt":               {class: cache.Transaction, is: aReceipt, block: none, keep: true, subject: true, exists: true},
+	"eth_getBlockByHash":                      {class: cache.Block, is: aBlock, names: hashOnly, keep: true, exists: true},
+	"eth_getBlockByNumber":                    {class: cache.Block, is: aBlock, byHash: "eth_getBlockByHash", keep: true, whole: true, exists: true},
+	"eth_getBlockReceipts":                    {class: cache.Block, is: receipts, names: byText, keep: true, exists: true},
+	"eth_getBlockTransactionCountByHash":      {class: cache.Block, is: countOrNull, names: hashOnly, keep: true, exists: true},
+	"eth_getBlockTransactionCountByNumber":    {class: cache.Block, is: countOrNull, byHash: "eth_getBlockTransactionCountByHash", keep: true, exists: true},
+	"eth_getUncleCountByBlockHash":            {class: cache.Block, is: countOrNull, names: hashOnly, keep: true, exists: true},
+	"eth_getUncleCountByBlockNumber":          {class: cache.Block, is: countOrNull, byHash: "eth_getUncleCountByBlockHash", keep: true, exists: true},
+	"eth_getTransactionByBlockHashAndIndex":   {class: cache.Transaction, is: aTransaction, names: hashOnly, keep: true, exists: true},
+	"eth_getTransactionByBlockNumberAndIndex": {class: cache.Transaction, is: aTransaction, byHash: "eth_getTransactionByBlockHashAndIndex", keep: true, exists: true},
+	"eth_getBalance":                          {class: cache.Address, is: quantity, block: 1, names: byAny, keep: true, future: noHeader},
+	"eth_getTransactionCount":                 {class: cache.Address, is: quantity, block: 1, names: byAny, keep: true, future: noHeader},
+	"eth_getCode":                             {class: cache.Address, is: data, block: 1, names: byAny, keep: true, future: noHeader},
+	"eth_getStorageAt":                        {class: cache.Address, is: data, block: 2, names: byAny, keep: true, future: noHeader},
+	"eth_getProof":                            {class: cache.Address, is: aProof, block: 2, names: byAny, keep: true, future: noHeader},
+	"eth_call":                                {class: cache.Address, is: data, block: 1, names: byAny, keep: true, future: noHeader},
+	"eth_estimateGas":                         {class: cache.RPC, is: quantity, block: 1, names: byAny, future: noHeader},
+	"eth_createAccessList":                    {class: cache.RPC, block: 1, names: byAny, future: noHeader},
+	"eth_simulateV1":                          {class: cache.RPC, block: 1, names: byAny, future: noHeader},
+	"eth_blockNumber":                         {class: cache.RPC, block: none, local: localHead},
+	"eth_chainId":                             {class: cache.Block, block: none, local: localChain},
+	"net_version":                             {class: cache.Block, block: none, keep: true, constant: true},
+	"eth_gasPrice":                            {class: cache.RPC, is: quantity, block: none, keep: true},
+	"eth_maxPriorityFeePerGas":                {class: cache.RPC, is: quantity, block: none, keep: true},
+	"eth_blobBaseFee":                         {class: cache.RPC, is: quantity, block: none, keep: true},
+	"eth_feeHistory":                          {class: cache.RPC, is: aFeeHistory, block: 1, keep: true, future: noHistory},
+	"eth_getLogs":                             {class: cache.RPC, is: logs, names: byFilter, keep: true, exists: true, future: noRange},
+	"web3_clientVersion":                      {class: cache.RPC, block: none, keep: true},
+	"eth_syncing":                             {class: cache.RPC, block: none, keep: true},
+	"net_listening":                           {class: cache.RPC, block: none, keep: true},
+	"net_peerCount":                           {class: cache.RPC, block: none, keep: true},
+	"eth_sendRawTransaction":                  {class: cache.RPC, block: none, once: true},
 }
 
 // refused are the starts of methods that need a provider's keys or keep state
@@ -106,90 +149,4 @@ func isMethod(text string) bool {
 	return len(text) <= 64
 }
 
-// named is the block that a call names.
-type named struct {
-	number uint64 // 0 for none, for the first one, and for what moves, such as latest
-	byHash bool
-	keep   bool // whether the answer may be kept at all
-}
-
-// blockParam says which block a call names; params is a JSON array.
-func (p policy) blockParam(params json.RawMessage) named {
-	none := named{keep: p.keep}
-	var list []json.RawMessage
-	if p.block < 0 || json.Unmarshal(params, &list) != nil || len(list) <= p.block {
-		return none // the default is "latest"
-	}
-	raw := list[p.block]
-	if raw[0] == '{' { // EIP-1898: {"blockHash": …} or {"blockNumber": …}
-		var o struct{ BlockHash, BlockNumber string }
-		switch {
-		case json.Unmarshal(raw, &o) != nil || o.BlockHash == "" && o.BlockNumber == "":
-			return named{}
-		case o.BlockHash != "":
-			return named{byHash: true, keep: p.keep}
-		}
-		return p.tag(o.BlockNumber)
-	}
-	var text string
-	if json.Unmarshal(raw, &text) != nil {
-		return none
-	}
-	if p.byHash || len(text) == 66 {
-		return named{byHash: true, keep: p.keep}
-	}
-	return p.tag(text)
-}
-
-func (p policy) tag(text string) named {
-	if text == "pending" {
-		return named{}
-	}
-	n, err := strconv.ParseUint(strings.TrimPrefix(text, "0x"), 16, 64)
-	if err != nil || !strings.HasPrefix(text, "0x") {
-		return named{keep: p.keep} // latest, safe, finalized, earliest
-	}
-	return named{number: n, keep: p.keep}
-}
-
-// tellsHead says whether the answer to a call names the head of the chain.
-func (p policy) tellsHead(b named, params string) bool {
-	return p.head || p.whole && b.number == 0 && strings.HasPrefix(params, `["latest"`)
-}
-
-// headIn reads a block number, or that of a block; 0 where there is none.
-func headIn(result []byte) uint64 {
-	if block, ok := restsOn(result, "hash", "number"); ok {
-		return block.Number
-	}
-	digits := strings.TrimPrefix(strings.Trim(string(result[:min(len(result), 32)]), `"`), "0x")
-	n, err := strconv.ParseUint(digits, 16, 64)
-	if err != nil {
-		return 0
-	}
-	return n
-}
-
 var answers fastjson.ParserPool
-
-// restsOn reads which block an answer rests on from two of its members, such as
-// blockHash and blockNumber of a receipt; false where it names none.
-func restsOn(result []byte, hash, number string) (cache.BlockRef, bool) {
-	parser := answers.Get()
-	defer answers.Put(parser)
-	v, err := parser.ParseBytes(result)
-	if err != nil {
-		return cache.BlockRef{}, false
-	}
-	var block cache.BlockRef
-	text := v.GetStringBytes(hash)
-	if len(text) != 2+2*len(block.Hash) {
-		return cache.BlockRef{}, false
-	}
-	if _, err := hex.Decode(block.Hash[:], text[2:]); err != nil {
-		return cache.BlockRef{}, false
-	}
-	digits, ok := strings.CutPrefix(string(v.GetStringBytes(number)), "0x")
-	block.Number, err = strconv.ParseUint(digits, 16, 64)
-	return block, ok && err == nil
-}

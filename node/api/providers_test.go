@@ -42,7 +42,7 @@ func TestHungProvidersDoNotHoldClients(t *testing.T) {
 	if took := time.Since(began); took > 3*time.Second { // two requests of 400 ms
 		t.Errorf("answered after %s", took)
 	}
-	batch := "[" + strings.Repeat(request("eth_gasPrice")+",", 60) + request("eth_chainId") + "]"
+	batch := "[" + strings.Repeat(request("eth_gasPrice")+",", 60) + request("net_version") + "]"
 	began = time.Now()
 	if a := r.send("POST", "/", batch); a.status != http.StatusOK || strings.Count(string(a.body), `"error"`) != 61 {
 		t.Errorf("%d %s", a.status, a.body)
@@ -89,7 +89,7 @@ func TestProvidersOnAnotherChain(t *testing.T) {
 func TestNothingIsAskedBeforeTheChainIsKnown(t *testing.T) {
 	// All of them are on another chain, and slow to say so.
 	r := start(t, options{faults: func(int) devchain.Fault { return devchain.Fault{ChainID: 5, Latency: 300 * time.Millisecond} }})
-	if g := r.call(request("eth_chainId")); g.Error == nil || g.status != http.StatusServiceUnavailable {
+	if g := r.call(request("net_version")); g.Error == nil || g.status != http.StatusServiceUnavailable {
 		t.Errorf("%d %s: the answer of another chain", g.status, g.Result)
 	}
 	for _, s := range r.set.Status() {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"hash/crc32"
@@ -37,9 +38,23 @@ func rpcError(id []byte, code int, text string) []byte {
 	return rpcFull(id, &upstream.RPCError{Code: code, Message: text})
 }
 
+// rpcFull is an error with its data as they came.
 func rpcFull(id []byte, e *upstream.RPCError) []byte {
-	body, _ := json.Marshal(e) // a number, a string, and what was parsed as JSON: it cannot fail
-	return appendEnvelope(nil, id, rpcFault, body)
+	body := strconv.AppendInt([]byte(`{"code":`), int64(e.Code), 10)
+	body = append(append(body, `,"message":`...), quoted(e.Message)...)
+	if len(e.Data) > 0 {
+		body = append(append(body, `,"data":`...), e.Data...)
+	}
+	return appendEnvelope(nil, id, rpcFault, append(body, '}'))
+}
+
+// quoted is a text as JSON, with no more escaped than must be.
+func quoted(text string) []byte {
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(text) // a string into memory: it cannot fail
+	return bytes.TrimRight(out.Bytes(), "\n")
 }
 
 // copyBelow is the largest body that is copied behind its head, to be sent in one
@@ -50,6 +65,7 @@ const copyBelow = 32 << 10
 var (
 	typeJSON = []string{"application/json"}
 	nosniff  = []string{"nosniff"}
+	verified = [][]string{cache.Proof: {"proof"}, cache.Agreed: {"quorum"}, cache.Single: {"single"}}
 )
 
 // countAbove is the least body that counts in api.max_bodies while it is sent: what is
@@ -67,7 +83,7 @@ func (x *exchange) sendAnswer(w http.ResponseWriter, r *http.Request, s Settings
 		defer a.Release(x.visit.drop)
 	}
 	h := w.Header()
-	h["Content-Type"], h["X-Content-Type-Options"] = typeJSON, nosniff
+	h["Content-Type"], h["X-Content-Type-Options"], h["X-Verified"] = typeJSON, nosniff, verified[a.Trust]
 	if a.Stale {
 		h.Set("X-Cache", "stale")
 	}

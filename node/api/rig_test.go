@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 	"github.com/bizra/bizra-top/node/breaker"
 	"github.com/bizra/bizra-top/node/cache"
 	"github.com/bizra/bizra-top/node/devchain"
+	"github.com/bizra/bizra-top/node/gateway/verify"
 	"github.com/bizra/bizra-top/node/memory"
 	"github.com/bizra/bizra-top/node/pool"
 	"github.com/bizra/bizra-top/node/settings"
@@ -46,15 +48,14 @@ const (
 // an embedded ledger, the validator.
 type rig struct {
 	testing.TB
-	url       string
-	net       *devchain.Net
-	set       *upstream.Set
-	server    *api.Server
-	registry  *settings.Registry
-	breakers  map[string]*breaker.Breaker
-	canonical *upstream.Canonical
-	client    *http.Client
-	observer  *observer
+	url      string
+	net      *devchain.Net
+	set      *upstream.Set
+	server   *api.Server
+	registry *settings.Registry
+	breakers map[string]*breaker.Breaker
+	client   *http.Client
+	observer *observer
 }
 
 // options say what differs from an honest chain of three providers.
@@ -62,7 +63,6 @@ type options struct {
 	with   map[string]string                   // settings
 	faults func(provider int) devchain.Fault   // from the first request on
 	url    func(provider int, u string) string // puts something in between
-	follow bool                                // the newest blocks are followed, which makes requests on the side
 }
 
 func start(t testing.TB, o options) *rig {
@@ -89,6 +89,7 @@ func (r *rig) build(o options) {
 		apiSettings      = api.Declare(reg)
 		upstreamSettings = upstream.Declare(reg)
 		verdictSettings  = validation.Declare(reg)
+		verifySettings   = verify.Declare(reg, verdictSettings)
 		cacheSettings    = cache.Declare(reg)
 		poolSettings     = pool.Declare(reg, 2)
 		breakerSettings  = breaker.Declare(reg, "upstream")
@@ -124,10 +125,18 @@ func (r *rig) build(o options) {
 
 	metrics := prometheus.NewRegistry()
 	var err error
+	var l1 atomic.Pointer[cache.Cache]
 	r.set, err = upstream.New(upstreamSettings, func(name string) *breaker.Breaker {
 		r.breakers[name] = breaker.New("upstream/"+name, "upstream", breakerSettings, breaker.WithProber())
 		return r.breakers[name]
-	}, metrics, nil)
+	}, metrics, nil, upstream.Chain{
+		Quorum: verdictSettings.Quorum.Get, Depth: verdictSettings.ConfirmationsFinal.Get,
+		Moved: func() {
+			if c := l1.Load(); c != nil {
+				c.Moved()
+			}
+		},
+	})
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -150,23 +159,21 @@ func (r *rig) build(o options) {
 			r.Error(err)
 		}
 	})
-	var l1 *cache.Cache
-	r.canonical = upstream.NewCanonical(r.set, verdictSettings.ConfirmationsFinal.Get, func(head uint64) { l1.SawHead(head) }, metrics)
-	l1, err = cache.New(cacheSettings, nil, r.canonical.Hash, metrics)
+	kept, err := cache.New(cacheSettings, nil, r.set.Heads().Canonical, metrics)
 	if err != nil {
 		r.Fatal(err)
 	}
-	r.Cleanup(l1.Close)
-	if o.follow {
-		running.Go(func() { r.canonical.Run(ctx) })
-	}
+	r.Cleanup(kept.Close)
+	l1.Store(kept)
+	prover := verify.New(source{r.set}, chain{r.set.Heads()}, r.net.Chain.ChainID(), verifySettings, metrics, func(provider, reason string, a verify.Answer) {
+		r.set.Distrust(provider, reason)
+		kept.Moved()
+	})
+	running.Go(func() { prover.Run(ctx) })
 	server, err := api.New(apiSettings, api.Parts{
+		Prover:    prover,
 		Validator: validation.New(source{r.set}, r.net.Chain.ChainID(), verdictSettings, metrics),
-		Cache:     l1, Upstreams: r.set, Ledger: ledger, Registry: metrics, Bodies: memory.NewBudget(apiSettings.MaxBodies.Get, metrics),
-		Canonical: r.canonical.Hash,
-		Finalised: func(block uint64) bool {
-			return r.set.Head() >= block+uint64(verdictSettings.ConfirmationsFinal.Get())
-		},
+		Cache:     kept, Upstreams: r.set, Ledger: ledger, Registry: metrics, Bodies: memory.NewBudget(apiSettings.MaxBodies.Get, metrics),
 		Health:   r.health,
 		Observer: r.observer,
 	})
@@ -187,8 +194,25 @@ func (r *rig) build(o options) {
 		r.await("the providers", func() bool {
 			return !slices.ContainsFunc(r.set.Status(), func(s upstream.Status) bool { return !s.Healthy })
 		})
+		// What the watch asks at the start must not be counted as what requests cost.
+		r.await("a head, and what is final", func() bool {
+			before := r.requests()
+			time.Sleep(30 * time.Millisecond)
+			m := r.set.Moment()
+			return m != nil && m.Tagged && r.requests() == before
+		})
 	}
 }
+
+// proved makes a call until its answer is one that was proved.
+func (r *rig) proved(body string) {
+	r.Helper()
+	r.await("a proof of "+body, func() bool { return r.send("POST", "/", body).header.Get("X-Verified") == "proof" })
+}
+
+// unverified turns proofs off, for tests that count what providers are asked.
+var unverified = map[string]string{"gateway.verify.blocks": "off", "gateway.verify.transactions": "off", "gateway.verify.receipts": "off",
+	"gateway.verify.logs": "off", "gateway.verify.state": "off"}
 
 func (r *rig) health() api.Health {
 	h := api.Health{Status: api.Pass, Ready: true, Checks: map[string][]api.HealthPart{api.CheckDatabase: {{Component: "sqlite", Status: api.Pass}}}}
@@ -234,25 +258,6 @@ func (o *observer) Query(ctx context.Context, expr string) ([]api.Sample, error)
 }
 
 func (o *observer) Panel(id string) (string, bool) { return "panel " + id, id == "known" }
-
-// source is what the node puts between validation and the providers.
-type source struct{ set *upstream.Set }
-
-func (s source) Call(ctx context.Context, method string, params ...any) (validation.Answer, error) {
-	a, err := s.set.Call(ctx, method, encode(params))
-	return validation.Answer{Provider: a.Provider, Result: a.Result}, err
-}
-
-func (s source) CallEach(ctx context.Context, n int, method string, params ...any) []validation.Answer {
-	var out []validation.Answer
-	for _, a := range s.set.CallEach(ctx, n, method, encode(params)) {
-		out = append(out, validation.Answer{Provider: a.Provider, Result: a.Result, Err: a.Err})
-	}
-	return out
-}
-
-func (s source) Providers() int                { return s.set.Len() }
-func (s source) Distrust(provider, lie string) { s.set.Distrust(provider, lie) }
 
 func encode(params []any) json.RawMessage {
 	if len(params) == 0 {

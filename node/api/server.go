@@ -20,6 +20,7 @@ import (
 
 	"github.com/bizra/bizra-top/node/cache"
 	"github.com/bizra/bizra-top/node/connections"
+	"github.com/bizra/bizra-top/node/gateway/verify"
 	"github.com/bizra/bizra-top/node/handover"
 	"github.com/bizra/bizra-top/node/memory"
 	"github.com/bizra/bizra-top/node/store"
@@ -38,12 +39,10 @@ type Parts struct {
 	Validator *validation.Validator
 	Cache     *cache.Cache
 	Upstreams *upstream.Set
-	Ledger    *store.Ledger
-	// Finalised says whether a block is deep enough that no reorganisation is
-	// expected to change it.
-	Finalised func(block uint64) bool
-	// Canonical says which block stands at a height.
-	Canonical cache.Canonical
+	// Prover, which may be nil, proves the gateway's answers; without it nothing is kept
+	// beyond its moment.
+	Prover *verify.Prover
+	Ledger *store.Ledger
 	// Health says how the node is, in the checks that are named here; Ready is
 	// false while it should get no traffic.
 	Health   func() Health

@@ -26,13 +26,22 @@ type Settings struct {
 	EncodeAbove   *settings.Value[int64]
 	MaxInFlight   *settings.Value[int]
 	Deadline      *settings.Value[time.Duration]
+	Broadcast     *settings.Value[int]
 	MaxStreams    *settings.Value[int]
 	StreamOrigins *settings.Value[[]string]
 	Origins       *settings.Value[[]string]
 	Hosts         *settings.Value[[]string]
 	DrainAfter    *settings.Value[time.Duration]
 	DrainFor      *settings.Value[time.Duration]
+	Pin           *settings.Value[string]
 }
+
+// The choices of gateway.pin.
+const (
+	pinHash   = "hash"
+	pinNumber = "number"
+	pinOff    = "off"
+)
 
 // Declare declares the tunables of the API.
 func Declare(r *settings.Registry) Settings {
@@ -62,6 +71,8 @@ func Declare(r *settings.Registry) Settings {
 			Doc: "Requests under way above which further ones are answered 503 at once.", Risk: settings.RiskHigh}, 1024),
 		Deadline: settings.Duration(r, settings.Spec{Key: "api.deadline", Min: 0.1, Max: 300, Step: 1,
 			Doc: "Longest time one request may take.", Risk: settings.RiskHigh}, 20*time.Second),
+		Broadcast: settings.Int(r, settings.Spec{Key: "gateway.broadcast", Unit: "providers", Min: 1, Max: 16, Step: 1,
+			Doc: "Providers that a signed transaction is sent to at once; the first that accepts it answers the client.", Risk: settings.RiskMedium}, 3),
 		MaxStreams: settings.Int(r, settings.Spec{Key: "api.max_streams", Unit: "streams", Min: 0, Max: 1000, Step: 8,
 			Doc: "WebSocket streams at /ws/metrics above which further ones are answered 503.", Risk: settings.RiskMedium}, 32),
 		StreamOrigins: settings.List(r, settings.Spec{Key: "api.stream_origins", Check: checkOrigins,
@@ -75,6 +86,8 @@ func Declare(r *settings.Registry) Settings {
 			Doc: "On shutdown, /health/ready says no for this long before connections are refused, so that load balancers can look elsewhere."}, 0),
 		DrainFor: settings.Duration(r, settings.Spec{Key: "api.drain_timeout", Min: 0, Max: 300, Step: 1,
 			Doc: "On shutdown, requests under way have this long to finish."}, 10*time.Second),
+		Pin: settings.Enum(r, settings.Spec{Key: "gateway.pin", Choices: []string{pinHash, pinNumber, pinOff}, Risk: settings.RiskMedium,
+			Doc: "How latest, safe, finalized and an absent block are put to providers: as the trusted block's hash, as its number, or as they came."}, pinHash),
 	}
 }
 

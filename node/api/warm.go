@@ -31,6 +31,9 @@ func (s *Server) Warm(ctx context.Context, name string) error {
 		first, text = name[:i], name[i:]
 	}
 	m, ok := s.gateway.methods[first]
+	if ok && m.local != notLocal {
+		return nil // the node knows it
+	}
 	if !ok || m.once || !m.keep {
 		return fmt.Errorf("%s is neither a subject nor a method whose answers are kept", printable.Clean(first, 60))
 	}

@@ -73,10 +73,10 @@ func setCall(url string) func(int) {
 		panic(err)
 	}
 	set := orPanic(upstream.New(s, func(name string) *breaker.Breaker { return breaker.New(name, "upstream", b, breaker.WithProber()) },
-		prometheus.NewRegistry(), nil))
+		prometheus.NewRegistry(), nil, upstream.Chain{}))
 	return func(times int) {
 		for range times {
-			orPanic(set.Call(context.Background(), "eth_gasPrice", json.RawMessage("[]")))
+			orPanic(set.Call(context.Background(), upstream.Question{Method: "eth_gasPrice", Params: json.RawMessage("[]")}))
 		}
 	}
 }

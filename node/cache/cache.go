@@ -34,8 +34,7 @@ type Cache struct {
 	seed      maphash.Seed
 	l2        *Redis // nil without Redis
 	canonical Canonical
-	head      atomic.Uint64 // the highest block number seen
-	heads     atomic.Uint64 // how often that moved, from 1 on
+	heads     atomic.Uint64 // how often the head moved, from 1 on
 	flights   flights
 	metrics   *metrics
 	hot       *hotKeys
@@ -107,23 +106,9 @@ func (c *Cache) find(slot uint64, key string) *entry {
 	return e
 }
 
-// farthest is how far a head may be ahead of the last one to be remembered: a
-// provider that makes one up must not end the counting of true ones.
-const farthest = 1 << 20
-
-// SawHead tells the cache of the chain's head. When it is higher than any before,
-// what moves with the head is not used again: who has seen a block must not be told
-// what was true before it.
-func (c *Cache) SawHead(number uint64) {
-	last := c.head.Load()
-	if number <= last {
-		return
-	}
-	if last == 0 || number-last < farthest {
-		c.head.CompareAndSwap(last, number)
-	}
-	c.heads.Add(1)
-}
+// Moved tells the cache that the chain's head is another one. What moves with the head is
+// not used again: who has seen a block must not be told what was true before it.
+func (c *Cache) Moved() { c.heads.Add(1) }
 
 // stands says that no reorganisation has replaced the block an entry rests on, and
 // for what moves with the head, that there is no new one.
@@ -263,7 +248,7 @@ func (c *Cache) fill(ctx context.Context, class Class, key string, load Loader) 
 		}
 	}
 	a, err := c.loadAndKeep(ctx, class, key, load)
-	if err != nil && old != nil && old.immutable && monotonic.Now() < old.until {
+	if err != nil && old != nil && old.immutable && monotonic.Now() < old.until && c.stands(old) {
 		c.metrics.stale.Inc()
 		return old.answer(L1, true), nil
 	}
@@ -278,12 +263,6 @@ func (c *Cache) loadAndKeep(ctx context.Context, class Class, key string, load L
 	if err != nil {
 		return Answer{}, err
 	}
-	if loaded.Head > 0 {
-		c.SawHead(loaded.Head)
-		if seen := c.heads.Load(); loaded.Head >= c.head.Load() {
-			heads = seen
-		}
-	}
 	e := c.newEntry(class, key, loaded, heads, now)
 	if !loaded.NoStore && e.fresh(e.stored) {
 		c.keep(c.slot(key), e)
@@ -293,6 +272,25 @@ func (c *Cache) loadAndKeep(ctx context.Context, class Class, key string, load L
 	}
 	return e.answer(Origin, false), nil
 }
+
+// Epoch is the moment of the chain, for Keep.
+func (c *Cache) Epoch() uint64 { return c.heads.Load() }
+
+// Keep keeps an answer that was loaded at an epoch and of which more is known now: that it
+// is proved. What moves with the head is not kept when that has moved since.
+func (c *Cache) Keep(class Class, key string, l Loaded, epoch uint64) {
+	e := c.newEntry(class, key, l, epoch, time.Now())
+	if l.NoStore || !e.fresh(e.stored) || !c.stands(e) {
+		return
+	}
+	c.keep(c.slot(key), e)
+	if c.l2 != nil && e.heads == 0 && c.l2.trusts(key) {
+		c.l2.put(e)
+	}
+}
+
+// Drop forgets an answer that was found to be false, wherever it is.
+func (c *Cache) Drop(key string) { c.l1.Invalidate(c.slot(key)) }
 
 func (c *Cache) keep(slot uint64, e *entry) {
 	if e.size() > c.settings.MaxBytes.Get()/entryShare {

@@ -13,13 +13,13 @@
 // when that fails it is served past its time, from memory, from L2 and, after a
 // start, from the file of the hottest entries.
 //
-// What rests on a block that a reorganisation could still replace carries that
-// block's number and hash. Each read compares them with the block that stands at
+// What rests on a block carries that block's number and hash, also when the block is
+// final: reorganisations have been deeper than that. Each read compares them with the block that stands at
 // that height now ([Canonical]), in L1 and in L2, so a reorganisation drops exactly
 // the entries of the blocks it replaced, the moment it is known, without a search.
 //
-// What moves with the head (the newest balance, "not there yet") is over when a new
-// head is seen ([Cache.SawHead]), for whoever has seen a block must not be told what
+// What moves with the head (the newest balance, "not there yet") is over when the
+// head moves ([Cache.Moved]), for whoever has seen a block must not be told what
 // was true before it.
 //
 // # Cost

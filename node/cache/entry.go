@@ -17,6 +17,16 @@ type BlockRef struct {
 	Hash   [32]byte
 }
 
+// Trust is on what an answer rests. Its number is written into L2.
+type Trust uint8
+
+// The kinds of trust.
+const (
+	Proof  Trust = iota // what the chain itself proves, or the node found out
+	Agreed              // the word of a quorum of providers
+	Single              // one provider's word: never kept beyond the moment, nor shared
+)
+
 // Loaded is what a loader brings. What is neither Immutable nor rests on a block
 // is kept for its time only.
 type Loaded struct {
@@ -25,15 +35,15 @@ type Loaded struct {
 	// Immutable says that nothing can change the answer any more. It may then be
 	// served after its time when it cannot be had anew.
 	Immutable bool
-	// Block, when its hash is set, is the block the answer rests on while a
-	// reorganisation could still replace it. The answer is kept for
-	// cache.ttl.unfinalised at most, and only while that block stands.
+	// Block, when its hash is set, is the block the answer rests on. The answer is used
+	// only while that block is canonical, as far as is known, and kept for
+	// cache.ttl.unfinalised at most unless it is Immutable.
 	Block BlockRef
 	// WithHead says that the answer moves with the head of the chain. It is kept in
 	// L1 only, until its time is over or a new head is seen, whichever is first.
 	WithHead bool
-	Head     uint64 // the number of the newest block, where the answer tells it
-	NoStore  bool   // for the callers waiting now only
+	NoStore  bool // for the callers waiting now only
+	Trust    Trust
 }
 
 // Loader brings what no tier has.
@@ -45,6 +55,7 @@ type Answer struct {
 	Class Class
 	Tier  Tier
 	Stale bool // past its time, since it could not be had anew
+	Trust Trust
 	entry *entry
 }
 
@@ -83,6 +94,7 @@ func (a Answer) Release(release func(int64)) {
 type entry struct {
 	key       string
 	class     Class
+	trust     Trust
 	immutable bool
 	block     BlockRef
 	heads     uint64 // how many heads had been seen when it was asked for; 0 when that does not matter
@@ -141,7 +153,9 @@ func (c *Cache) reweigh(e *entry) {
 }
 
 // answer is the entry as a reader gets it.
-func (e *entry) answer(t Tier, stale bool) Answer { return Answer{e.body, e.class, t, stale, e} }
+func (e *entry) answer(t Tier, stale bool) Answer {
+	return Answer{e.body, e.class, t, stale, e.trust, e}
+}
 
 // newEntry makes an entry of what was loaded when so many heads had been seen.
 func (c *Cache) newEntry(class Class, key string, l Loaded, heads uint64, now time.Time) *entry {
@@ -149,10 +163,13 @@ func (c *Cache) newEntry(class Class, key string, l Loaded, heads uint64, now ti
 		class = l.Class
 	}
 	ttl := c.TTL(class)
-	if l.Block.Hash != [32]byte{} {
+	if !l.Immutable && l.Block.Hash != [32]byte{} {
 		ttl = min(ttl, c.settings.Unfinalised.Get())
 	}
-	e := &entry{key: key, class: class, immutable: l.Immutable, block: l.Block, body: l.Body,
+	if l.Trust == Single {
+		l.Immutable, l.WithHead = false, true
+	}
+	e := &entry{key: key, class: class, trust: l.Trust, immutable: l.Immutable, block: l.Block, body: l.Body,
 		stored: monotonic.Of(now)}
 	e.expires = e.stored + int64(ttl)
 	e.until = e.expires

@@ -17,7 +17,7 @@ import (
 //	0      version, 3
 //	1      codec: 0 raw, 1 zstd
 //	2      class
-//	3      flags: 1 immutable, 2 signed
+//	3      flags: 1 immutable, 2 signed, 4 by a quorum, without proof
 //	4..11  stored at, Unix milliseconds
 //	12..19 expires at, Unix milliseconds
 //	20..27 number of the block it rests on
@@ -36,6 +36,7 @@ const (
 	codecZstd       = 1
 	flagImmutable   = 1
 	flagSigned      = 2
+	flagAgreed      = 4
 	checksumAt      = 64
 	headerLength    = 96
 
@@ -58,6 +59,9 @@ func seal(e *entry, k keys, place string) ([]byte, error) {
 	out[0], out[envelopeClass] = envelopeVersion, byte(e.class)
 	if e.immutable {
 		out[3] = flagImmutable
+	}
+	if e.trust == Agreed {
+		out[3] |= flagAgreed
 	}
 	wall := sinceEpoch()
 	binary.BigEndian.PutUint64(out[4:], uint64((wall+e.stored)/1e6))
@@ -114,6 +118,9 @@ func unseal(key string, value []byte, k keys, place string) (*entry, error) {
 		return nil, err
 	}
 	e := &entry{key: key, class: Class(value[envelopeClass]), immutable: value[3]&flagImmutable != 0}
+	if value[3]&flagAgreed != 0 {
+		e.trust = Agreed
+	}
 	stored := int64(binary.BigEndian.Uint64(value[4:])) * int64(time.Millisecond)
 	expires := int64(binary.BigEndian.Uint64(value[12:])) * int64(time.Millisecond)
 	e.block.Number = binary.BigEndian.Uint64(value[20:])

@@ -73,7 +73,27 @@ type Node struct {
 	Draining bool      `json:"draining"`
 	Ledger   string    `json:"ledger"` // "sqlite" or "postgresql"
 	L2       string    `json:"l2"`     // "off", "redis" or "embedded"
+	Head     Head      `json:"head"`   // of the chain
 }
+
+// Head is the trusted head of the chain.
+type Head struct {
+	Number uint64 `json:"number"` // 0 until it is known
+	// Trust is on whose word it is known: "quorum", "single" (one provider's), or "none"
+	// while it is not known or nobody has stood behind it lately. Nodes of older versions
+	// do not tell.
+	Trust  string `json:"trust,omitempty"`
+	Votes  int    `json:"votes"`  // providers that named it
+	Voters int    `json:"voters"` // providers that could have
+	Final  uint64 `json:"final"`  // newest block that is final; 0 where none is known
+}
+
+// The words for on whose word a head is known.
+const (
+	TrustQuorum = "quorum"
+	TrustSingle = "single"
+	TrustNone   = "none"
+)
 
 // Panel declares something drawn: a title, a PromQL expression, a unit and a
 // shape.
@@ -219,7 +239,7 @@ type Upstream struct {
 	State      string `json:"state"` // of its breaker, or "wrong chain"
 	Healthy    bool   `json:"healthy"`
 	Head       uint64 `json:"head"`
-	Lag        uint64 `json:"lag"` // blocks behind the highest head
+	Lag        uint64 `json:"lag"` // blocks behind the trusted head
 	P50        Number `json:"p50"` // seconds
 	P95        Number `json:"p95"`
 	P99        Number `json:"p99"`
@@ -229,6 +249,9 @@ type Upstream struct {
 	Lies       uint64 `json:"lies"`
 	LastError  string `json:"last_error"`
 	Preference int    `json:"preference"` // 1 is asked first
+	// Lacks is what it was found not to have or not to allow, in a few words each; or that
+	// it keeps all states, where that is configured.
+	Lacks []string `json:"lacks,omitempty"`
 }
 
 // Pool is the database gate.

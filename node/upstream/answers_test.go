@@ -99,7 +99,7 @@ func TestAnswersThatAreNoneAreRefused(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			began := time.Now()
-			answer, err := r.Call(t.Context(), "eth_blockNumber", json.RawMessage("[]"))
+			answer, err := r.Call(t.Context(), upstream.Question{Method: "eth_blockNumber", Params: json.RawMessage("[]")})
 			took := time.Since(began)
 			runtime.ReadMemStats(&after)
 			var f *upstream.Failure

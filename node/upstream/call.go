@@ -10,6 +10,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"github.com/bizra/bizra-top/node/breaker"
+	"github.com/bizra/bizra-top/node/upstream/refusal"
 )
 
 // Answer is a result and who gave it.
@@ -21,41 +22,50 @@ type Answer struct {
 
 // call is one call with all its attempts.
 type call struct {
-	method   string
-	params   json.RawMessage
+	q        Question
 	deadline time.Time
 	tried    providerSet
-	attempts int // hedges included
+	except   providerSet // not to be asked, or not to be asked again: it would refuse again
+	suspects providerSet // have failed, or the question cannot be answered
+	attempts int         // hedges included
+	failed   int         // of them, those that were not refusals
+	refusals refusals
 }
 
-// Call asks for a result, with retries and hedging. Use it for reads only: the
-// same call may reach several providers. params is a JSON array. The error is an
-// *RPCError, ErrUnavailable, the last *Failure, or the context's.
-func (s *Set) Call(ctx context.Context, method string, params json.RawMessage) (Answer, error) {
+// Call asks for a result, with retries and hedging. Use it for reads only: the same call
+// may reach several providers.
+//
+// A provider that refuses is not asked again; the others are, until one answers or all that
+// can be asked have refused. The error is an *RPCError, an *Exhausted, a *HeightError, an
+// *Unavailable, a *Failure, ErrOverload, ErrDeadline, or the context's. Where the errors of
+// several providers differ it is the one that tells the client most.
+func (s *Set) Call(ctx context.Context, q Question) (Answer, error) {
 	s.pace.used()
-	return s.call(ctx, method, params)
-}
-
-// call is Call for the node's own questions, which are no reason to ask more often.
-func (s *Set) call(ctx context.Context, method string, params json.RawMessage) (Answer, error) {
 	s.active.Add(1)
 	defer s.active.Add(-1)
-	c := call{method: method, params: params, deadline: time.Now().Add(s.settings.Deadline.Get())}
+	c := call{q: q, deadline: time.Now().Add(s.settings.Deadline.Get())}
+	if len(q.Except) > 0 {
+		c.except = s.excepted(&c.q)
+	}
 	defer func() { s.metrics.attempts.Observe(float64(c.attempts)) }()
 
-	first, second := s.pick(&c.tried)
+	first, second := s.pick(&c)
 	if first == nil {
-		return Answer{}, s.unavailable()
+		return Answer{}, s.cannot(&c.q)
 	}
 	a, err := s.race(ctx, &c, first, second)
-	if err == nil || isAnswer(err) {
-		return a, err
+	if !final(err) {
+		a, err = s.again(ctx, &c)
 	}
-	return s.again(ctx, &c, err)
+	if final(err) && c.suspects != (providerSet{}) {
+		s.blame(c.suspects)
+	}
+	return a, err
 }
 
-// again makes a call that has failed with last once more, a few times.
-func (s *Set) again(ctx context.Context, c *call, last error) (Answer, error) {
+// again makes a call that has failed once more, a few times, and asks those who have not
+// refused yet.
+func (s *Set) again(ctx context.Context, c *call) (Answer, error) {
 	until, cancel := context.WithDeadlineCause(ctx, c.deadline, ErrDeadline)
 	defer cancel()
 	// 50, 200, 800 ms, each give or take a fifth.
@@ -63,13 +73,18 @@ func (s *Set) again(ctx context.Context, c *call, last error) (Answer, error) {
 		RandomizationFactor: 0.2, MaxInterval: 800 * time.Millisecond}
 	wait.Reset()
 
-	for range s.settings.Attempts.Get() - 1 {
-		if until.Err() != nil {
-			break
+	for until.Err() == nil && c.failed < s.settings.Attempts.Get() && c.refusals.open() {
+		first, second := s.pick(c)
+		if first == nil && !isAnswer(c.refusals.best) && s.late(until, c) {
+			continue
 		}
-		first, second := s.pick(&c.tried)
 		if first == nil {
-			return Answer{}, last // who has just failed has opened its breaker
+			break // whoever has just failed has opened its breaker
+		}
+		// Whoever has just said that it does not serve a method is not asked again for
+		// every question that a stranger makes up.
+		if c.refusals.methods && first.abilities.justMissed(c.q.Method) {
+			break
 		}
 		// Another provider is asked at once; only going back to one that has
 		// failed calls for a pause.
@@ -82,27 +97,22 @@ func (s *Set) again(ctx context.Context, c *call, last error) (Answer, error) {
 		s.metrics.retries.Inc()
 		a, err := s.race(ctx, c, first, second)
 		s.refund()
-		if err == nil || isAnswer(err) {
+		if final(err) {
 			return a, err
 		}
-		last = err
 	}
+	err := c.refusals.error(&c.q)
 	switch {
 	case ctx.Err() != nil:
 		return Answer{}, ctx.Err()
-	case until.Err() != nil:
-		return Answer{}, fmt.Errorf("%w: %w", ErrDeadline, last)
+	case until.Err() != nil && !isAnswer(err):
+		return Answer{}, fmt.Errorf("%w: %w", ErrDeadline, err)
 	}
-	return Answer{}, last
+	return Answer{}, err
 }
 
 // ErrDeadline is returned when the time for a call is over, with all its attempts.
 var ErrDeadline = errors.New("the deadline of the call has passed")
-
-func isAnswer(err error) bool {
-	var rpc *RPCError
-	return errors.As(err, &rpc)
-}
 
 func sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
@@ -115,28 +125,37 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// pick returns whom to ask and whom to hedge with, untried ones first. It runs
-// with every call, and allocates nothing.
-func (s *Set) pick(tried *providerSet) (first, second *provider) {
-	chain, head, lag := s.chain.Load(), s.head.Load(), s.settings.MaxLag.Get()
-	var least, next float64
+// note takes in that p has not answered.
+func (c *call) note(p *provider, err error) {
+	if suspicious(err) {
+		c.suspects.add(p.index)
+	}
+	switch class := classOf(err); {
+	case oversized(err):
+		c.except.add(p.index)
+		c.refusals.unknown++ // another may send less, but it is hardly worth asking all
+	case unsound(err):
+		c.except.add(p.index)
+	case isAnswer(err), class != refusal.Unknown && class != refusal.Unavailable:
+		c.except.add(p.index)
+	default:
+		c.failed++
+	}
+	c.refusals.add(err)
+}
+
+// blame tells the breakers of those who could not answer what another has answered. Where
+// nobody can, it is the question: a stranger must not open breakers with it.
+func (s *Set) blame(suspects providerSet) {
 	for _, p := range s.providers {
-		if ok, _ := p.usable(chain); !ok || p.full() {
+		if !suspects.has(p.index) {
 			continue
 		}
-		cost := p.cost(head, lag)
-		if tried.has(p.index) {
-			cost += triedCost
-		}
-		switch {
-		case first == nil || cost < least:
-			second, next = first, least
-			first, least = p, cost
-		case second == nil || cost < next:
-			second, next = p, cost
+		p.bad()
+		if permit, err := p.breaker.Acquire(); err == nil {
+			permit.Failure(errors.New("could not answer what another provider has answered"))
 		}
 	}
-	return first, second
 }
 
 // limit is until when an attempt of a call that begins now may last.
@@ -155,10 +174,15 @@ func (s *Set) hedgeAfter(p *provider) time.Duration {
 	return max(time.Duration(p.hedge.Load()), s.settings.HedgeFloor.Get())
 }
 
-// attempt asks one provider once, under its breaker, and tells both breaker and
-// metrics how it went. lost says, once the context was cancelled, that it was
+// attempt asks one provider once, under its breaker, and tells breaker, metrics and what is
+// known of the provider how it went. lost says, once the context was cancelled, that it was
 // because another was faster.
-func (s *Set) attempt(ctx context.Context, p *provider, method string, params json.RawMessage, lost func() bool) (json.RawMessage, error) {
+func (s *Set) attempt(ctx context.Context, p *provider, q *Question, lost func() bool) (json.RawMessage, error) {
+	return s.attemptUpTo(ctx, p, q, p.maxBody(), lost)
+}
+
+// attemptUpTo is attempt for an answer of at most limit bytes.
+func (s *Set) attemptUpTo(ctx context.Context, p *provider, q *Question, limit int64, lost func() bool) (json.RawMessage, error) {
 	if !p.begin() {
 		s.metrics.shed.Inc()
 		return nil, fmt.Errorf("%s has upstream.max_calls under way: %w", p.name, ErrOverload)
@@ -166,21 +190,42 @@ func (s *Set) attempt(ctx context.Context, p *provider, method string, params js
 	defer p.end()
 	permit, err := p.breaker.Acquire()
 	if err != nil {
-		return nil, &Failure{p.name, KindBreaker, err.Error()}
+		return nil, p.failure(KindBreaker, err.Error())
 	}
 	began := time.Now()
-	result, err := p.ask(ctx, method, params)
-	s.settle(p, permit, time.Since(began), err, lost)
+	result, err := p.askUpTo(ctx, q.Method, q.Params, limit)
+	took := time.Since(began)
+	if err == nil && q.Sound != nil && !q.Sound(result) {
+		err = p.failure(KindUnsound, "no answer to "+q.Method+": "+p.text(string(result[:min(len(result), 400)]), 60))
+		result = nil
+	}
+	if err == nil {
+		p.abilities.answered(q, s.Head())
+	} else if rpc := rpcOf(err); rpc != nil {
+		p.abilities.learn(q, s.Head(), rpc.Reading.Teaches)
+	}
+	if suspicious(err) {
+		permit.Ignore() // see blame
+		s.count(p, outcomeFailure, took, err)
+		return nil, err
+	}
+	s.settle(p, permit, took, err, lost)
 	return result, err
 }
 
 func (s *Set) settle(p *provider, permit breaker.Permit, took time.Duration, err error, lost func() bool) {
-	outcome := s.account(p, took, err)
-	switch outcome {
-	case outcomeSuccess, outcomeRPCError:
+	switch s.account(p, took, err) {
+	case outcomeSuccess:
 		permit.Success()
 		p.observe(took)
-	case outcomeShed:
+	case outcomeRPCError:
+		if !final(err) { // how long it takes to refuse says nothing about the provider
+			permit.Ignore()
+			return
+		}
+		permit.Success()
+		p.observe(took)
+	case outcomeShed, outcomeRefused:
 		permit.Ignore()
 	case outcomeCancelled:
 		if lost == nil || !lost() {
@@ -198,30 +243,53 @@ func (s *Set) settle(p *provider, permit breaker.Permit, took time.Duration, err
 	}
 }
 
-// account counts what came of asking a provider.
+// account counts what came of asking a provider, and notes whether it is well.
 func (s *Set) account(p *provider, took time.Duration, err error) outcome {
-	p.calls.Add(1)
-	o := outcomeSuccess
-	var f *Failure
-	switch {
-	case err == nil:
+	o := outcomeOf(err)
+	s.count(p, o, took, err)
+	switch o {
+	case outcomeSuccess, outcomeRPCError:
 		p.good()
-	case isAnswer(err):
-		o = outcomeRPCError
-		p.good()
-	case errors.Is(err, context.Canceled):
-		o = outcomeCancelled
-	case errors.Is(err, ErrOverload):
-		o = outcomeShed
-		s.metrics.shed.Inc()
-	default:
-		o = outcomeFailure
-		p.failures.Add(1)
-		p.remember(err)
-		if errors.As(err, &f) && f.Kind != KindOversized { // which is the question's doing
+	case outcomeFailure:
+		if failureOf(err) != nil || isAnswer(err) { // and not a panic, which is ours
 			p.bad()
 		}
-		if errors.As(err, &f) && p.counters.kinds[f.Kind] != nil {
+	}
+	return o
+}
+
+// outcomeOf says what an error is for the provider: an error of JSON-RPC is an answer,
+// unless the provider is ill.
+func outcomeOf(err error) outcome {
+	class := classOf(err)
+	switch {
+	case err == nil:
+		return outcomeSuccess
+	case isAnswer(err) && !class.Ill():
+		return outcomeRPCError
+	case errors.Is(err, context.Canceled):
+		return outcomeCancelled
+	case errors.Is(err, ErrOverload):
+		return outcomeShed
+	case class != refusal.Unknown && !class.Ill():
+		return outcomeRefused
+	}
+	return outcomeFailure
+}
+
+// count counts an outcome.
+func (s *Set) count(p *provider, o outcome, took time.Duration, err error) {
+	p.calls.Add(1)
+	if class := classOf(err); isAnswer(err) || class != refusal.Unknown {
+		p.counters.classes[class].Inc()
+	}
+	switch o {
+	case outcomeShed:
+		s.metrics.shed.Inc()
+	case outcomeFailure, outcomeRefused:
+		p.failures.Add(1)
+		p.remember(err)
+		if f := failureOf(err); f != nil && p.counters.kinds[f.Kind] != nil {
 			p.counters.kinds[f.Kind].Inc()
 		}
 	}
@@ -229,20 +297,4 @@ func (s *Set) account(p *provider, took time.Duration, err error) outcome {
 	if o != outcomeCancelled && o != outcomeShed {
 		p.counters.seconds.Observe(took)
 	}
-	return o
-}
-
-// Once asks the best provider exactly once, without retry or hedge: for writes.
-func (s *Set) Once(ctx context.Context, method string, params json.RawMessage) (Answer, error) {
-	s.pace.used()
-	s.active.Add(1)
-	defer s.active.Add(-1)
-	p, _ := s.pick(&providerSet{})
-	if p == nil {
-		return Answer{}, s.unavailable()
-	}
-	ctx, cancel := context.WithDeadline(ctx, s.limit(time.Now().Add(s.settings.Deadline.Get())))
-	defer cancel()
-	result, err := s.attempt(ctx, p, method, params, nil)
-	return Answer{Provider: p.name, Result: result}, err
 }

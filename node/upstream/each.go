@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"sync"
 	"time"
@@ -11,21 +10,27 @@ import (
 )
 
 // CallEach asks up to n different providers at once and returns what each said,
-// in no particular order. A provider that fails is replaced by the next that has
-// not been asked; failures stay in the answer, with Err set.
+// in no particular order. A provider that fails or refuses is replaced by the next that
+// has not been asked; failures stay in the answer, with Err set. Where nobody has reached
+// the block that is asked for, that is the one answer.
 //
 // Once more than half have answered, the others are given twice the time that
 // those usually take, and are then left behind: one hung provider must not decide
 // how long a quorum takes. Whoever is left behind counts as slow, as in a lost
 // hedge. Without hedging everyone is waited for.
-func (s *Set) CallEach(ctx context.Context, n int, method string, params json.RawMessage) []Answer {
+func (s *Set) CallEach(ctx context.Context, n int, q Question) []Answer {
 	s.pace.used()
 	deadline := time.Now().Add(s.settings.Deadline.Get())
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	s.active.Add(1)
 	defer s.active.Add(-1)
-	queue := &candidateQueue{left: s.candidates()}
+	queue := &candidateQueue{left: s.candidates(&q)}
+	if len(queue.left) == 0 {
+		if err := s.cannot(&q); errors.Is(err, ErrHeight) {
+			return []Answer{{Err: err}}
+		}
+	}
 	n = min(n, len(queue.left))
 
 	type said struct {
@@ -38,13 +43,13 @@ func (s *Set) CallEach(ctx context.Context, n int, method string, params json.Ra
 	worker := func(p *provider) {
 		for {
 			limited, done := context.WithDeadline(ctx, s.limit(deadline))
-			result, err := s.attempt(limited, p, method, params, func() bool { return isClosed(left) })
+			result, err := s.attempt(limited, p, &q, func() bool { return isClosed(left) })
 			done()
 			if errors.Is(err, context.Canceled) && isClosed(left) {
-				err = &Failure{p.name, KindSlow, "slower than the others"}
+				err = p.failure(KindSlow, "slower than the others")
 			}
 			now := said{by: p, Answer: Answer{p.name, result, err}, last: true}
-			if err != nil && !isAnswer(err) && ctx.Err() == nil {
+			if !final(err) && ctx.Err() == nil {
 				p = queue.next()
 				now.last = p == nil
 			}
@@ -69,16 +74,21 @@ func (s *Set) CallEach(ctx context.Context, n int, method string, params json.Ra
 	}
 
 	var answers []Answer
+	var suspects providerSet
 	var usual time.Duration // of the slowest that has answered
 	var grace <-chan time.Time
-	for working, good := n, 0; working > 0; {
+	good := 0
+	for working := n; working > 0; {
 		select {
 		case a := <-heard:
 			answers = append(answers, a.Answer)
 			if a.last {
 				working--
 			}
-			if a.Err == nil || isAnswer(a.Err) {
+			if suspicious(a.Err) {
+				suspects.add(a.by.index)
+			}
+			if final(a.Err) {
 				good++
 				usual = max(usual, s.hedgeAfter(a.by))
 			}
@@ -92,6 +102,9 @@ func (s *Set) CallEach(ctx context.Context, n int, method string, params json.Ra
 			close(left)
 			cancel()
 		}
+	}
+	if good > 0 {
+		s.blame(suspects)
 	}
 	return answers
 }

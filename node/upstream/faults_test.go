@@ -287,7 +287,7 @@ func TestCancelledCalls(t *testing.T) {
 			for i := w; i < calls; i += 32 {
 				ctx, cancel := context.WithCancel(t.Context())
 				timer := time.AfterFunc(time.Duration(i%50)*100*time.Microsecond, cancel)
-				answer, err := r.Call(ctx, "echo", json.RawMessage(fmt.Sprintf("[%d]", i)))
+				answer, err := r.Call(ctx, upstream.Question{Method: "echo", Params: json.RawMessage(fmt.Sprintf("[%d]", i))})
 				timer.Stop()
 				cancel()
 				switch {

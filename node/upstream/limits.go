@@ -1,9 +1,7 @@
 package upstream
 
 import (
-	"net/http"
-	"strconv"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/bizra/bizra-top/node/monotonic"
@@ -11,32 +9,39 @@ import (
 
 const (
 	// restDefault is how long a provider that says "not now" is left alone at least, and
-	// where it does not say how long; longestRest is the most that it may ask for.
-	restDefault = 250 * time.Millisecond
+	// where it does not say how long. It doubles with each time that it says so again, up
+	// to longestDefault: a quota of a month is not over in a second.
+	restDefault    = 250 * time.Millisecond
+	longestDefault = time.Minute
+	// longestRest is the most that it may ask for.
 	longestRest = 10 * time.Minute
 )
 
-// rest leaves the provider alone for as long as a Retry-After header says (RFC 9110,
-// 10.2.3).
-func (p *provider) rest(retryAfter string) {
-	d := restDefault
-	if seconds, err := strconv.ParseUint(strings.TrimSpace(retryAfter), 10, 32); err == nil {
-		d = time.Duration(seconds) * time.Second
-	} else if at, err := http.ParseTime(retryAfter); err == nil {
-		d = time.Until(at)
+// rests are when a provider has asked to be left alone.
+type rests struct {
+	until atomic.Int64 // monotonic; when it may be asked again
+	row   atomic.Int32 // how often it has said so since it last answered
+}
+
+// rest leaves the provider alone for as long as it asks, 0 where it does not say, and
+// returns for how long.
+func (p *provider) rest(asked time.Duration) time.Duration {
+	if asked <= 0 {
+		asked = min(restDefault<<min(p.rests.row.Add(1)-1, 16), longestDefault)
 	}
-	until := monotonic.Now() + int64(min(max(d, restDefault), longestRest))
+	d := min(max(asked, restDefault), longestRest)
+	until := monotonic.Now() + int64(d)
 	for {
-		now := p.restUntil.Load()
-		if until <= now || p.restUntil.CompareAndSwap(now, until) {
-			return
+		now := p.rests.until.Load()
+		if until <= now || p.rests.until.CompareAndSwap(now, until) {
+			return d
 		}
 	}
 }
 
 // resting says whether the provider has asked to be left alone, and still means it.
 func (p *provider) resting() bool {
-	until := p.restUntil.Load()
+	until := p.rests.until.Load()
 	return until != 0 && monotonic.Now() < until
 }
 

@@ -59,7 +59,7 @@ func TestAProviderThatAsksToWaitIsLeftAlone(t *testing.T) {
 	before, began := asked.Load(), time.Now()
 	busy.Store(false)
 	for range 20 {
-		_, err := r.Call(t.Context(), "eth_blockNumber", json.RawMessage("[]"))
+		_, err := r.Call(t.Context(), upstream.Question{Method: "eth_blockNumber", Params: json.RawMessage("[]")})
 		if time.Since(began) < 2*time.Second && !errors.Is(err, upstream.ErrUnavailable) {
 			t.Errorf("a call went on: %v", err)
 		}
@@ -92,14 +92,14 @@ func TestAProviderHasABoundOfCalls(t *testing.T) {
 	var held sync.WaitGroup
 	for range 4 {
 		held.Go(func() {
-			if _, err := r.Call(t.Context(), "eth_call", json.RawMessage("[]")); err != nil {
+			if _, err := r.Call(t.Context(), upstream.Question{Method: "eth_call", Params: json.RawMessage("[]")}); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	eventually(t, "both to have two calls", func() bool { s := r.Status(); return s[0].InFlight == 2 && s[1].InFlight == 2 })
 	for range 50 {
-		if _, err := r.Call(t.Context(), "eth_call", json.RawMessage("[]")); !errors.Is(err, upstream.ErrOverload) {
+		if _, err := r.Call(t.Context(), upstream.Question{Method: "eth_call", Params: json.RawMessage("[]")}); !errors.Is(err, upstream.ErrOverload) {
 			t.Fatalf("%v", err)
 		}
 	}
@@ -110,7 +110,7 @@ func TestAProviderHasABoundOfCalls(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	}
-	if _, err := r.Call(t.Context(), "eth_call", json.RawMessage("[]")); err != nil {
+	if _, err := r.Call(t.Context(), upstream.Question{Method: "eth_call", Params: json.RawMessage("[]")}); err != nil {
 		t.Error(err)
 	}
 }
@@ -136,7 +136,7 @@ func TestThereMayBe256Providers(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	answers := r.CallEach(ctx, 256, "eth_blockNumber", json.RawMessage("[]"))
+	answers := r.CallEach(ctx, 256, upstream.Question{Method: "eth_blockNumber", Params: json.RawMessage("[]")})
 	if len(answers) != 256 {
 		t.Errorf("%d answers", len(answers))
 	}

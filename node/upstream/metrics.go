@@ -4,12 +4,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/bizra/bizra-top/node/latency"
+	"github.com/bizra/bizra-top/node/upstream/refusal"
 )
 
 type metrics struct {
 	requests    *prometheus.CounterVec
 	failures    *prometheus.CounterVec
 	attempts    prometheus.Histogram
+	refusals    *prometheus.CounterVec
 	latency     *latency.Vec
 	retries     prometheus.Counter
 	hedges      prometheus.Counter
@@ -24,9 +26,11 @@ func newMetrics() *metrics {
 	}
 	return &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_upstream_requests_total",
-			Help: "Calls to providers, by outcome: success, rpc_error, failure, cancelled, shed."}, []string{"provider", "outcome"}),
+			Help: "Calls to providers, by outcome: success, rpc_error, failure, cancelled, shed, refused."}, []string{"provider", "outcome"}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_upstream_failures_total",
-			Help: "Failed calls to providers, by kind: timeout, connection, status, malformed, oversized."}, []string{"provider", "kind"}),
+			Help: "Failed calls to providers, by kind: timeout, connection, status, quota, auth, malformed, oversized, unsound."}, []string{"provider", "kind"}),
+		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bizra_upstream_refusals_total",
+			Help: "Answers of providers that were no result, by what they are about: verdict and known (of the chain), limit (of the question), method, state and block (not there), quota, auth, internal, unavailable, unknown."}, []string{"provider", "class"}),
 		attempts: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "bizra_upstream_attempts",
 			Help: "Attempts a call took, retries and hedges included; 0 when no provider could be asked.", Buckets: []float64{0, 1, 2, 3, 4, 6, 8}}),
 		latency:     latency.NewVec("bizra_upstream_request_seconds", "Time of calls to providers that were not cancelled.", "provider"),
@@ -47,15 +51,17 @@ const (
 	outcomeFailure
 	outcomeCancelled
 	outcomeShed
+	outcomeRefused // for a reason that says nothing about how the provider is
 	outcomes
 )
 
-var outcomeNames = [outcomes]string{"success", "rpc_error", "failure", "cancelled", "shed"}
+var outcomeNames = [outcomes]string{"success", "rpc_error", "failure", "cancelled", "shed", "refused"}
 
 // counters are one provider's, found once.
 type counters struct {
 	requests [outcomes]prometheus.Counter
 	kinds    map[string]prometheus.Counter
+	classes  []prometheus.Counter // by refusal.Class
 	seconds  *latency.Histogram
 }
 
@@ -64,15 +70,18 @@ func (m *metrics) of(provider string) counters {
 	for o, name := range outcomeNames {
 		c.requests[o] = m.requests.WithLabelValues(provider, name)
 	}
-	for _, kind := range []string{KindTimeout, KindConnection, KindStatus, KindMalformed, KindOversized} {
+	for _, kind := range kinds {
 		c.kinds[kind] = m.failures.WithLabelValues(provider, kind)
+	}
+	for _, class := range refusal.Classes() {
+		c.classes = append(c.classes, m.refusals.WithLabelValues(provider, class.String()))
 	}
 	return c
 }
 
 var (
 	descHead     = prometheus.NewDesc("bizra_upstream_head_block", "Newest block number of each provider.", []string{"provider"}, nil)
-	descLag      = prometheus.NewDesc("bizra_upstream_lag_blocks", "Blocks each provider is behind the highest head.", []string{"provider"}, nil)
+	descLag      = prometheus.NewDesc("bizra_upstream_lag_blocks", "Blocks each provider is behind the trusted head.", []string{"provider"}, nil)
 	descUp       = prometheus.NewDesc("bizra_upstream_up", "1 when calls may go to the provider.", []string{"provider"}, nil)
 	descPlace    = prometheus.NewDesc("bizra_upstream_preference", "Place in which the provider is asked; 1 is asked first.", []string{"provider"}, nil)
 	descState    = prometheus.NewDesc("bizra_upstream_state", "1 for what marks the provider besides its circuit breaker: drained, wrong chain, chain not known yet, failing, asked to wait.", []string{"provider", "state"}, nil)
@@ -83,9 +92,16 @@ var (
 type statuses struct{ set *Set }
 
 func (m *metrics) collectors(s *Set) []prometheus.Collector {
-	return []prometheus.Collector{statuses{s}, m.requests, m.failures, m.attempts, m.latency, m.retries, m.hedges, m.hedgeWins, m.budgetSpent, m.shed,
+	return []prometheus.Collector{statuses{s}, m.requests, m.failures, m.refusals, m.attempts, m.latency, m.retries, m.hedges, m.hedgeWins, m.budgetSpent, m.shed,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_upstream_active_calls", Help: "Calls under way, each with all its attempts."},
 			func() float64 { return float64(s.active.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_upstream_head_current",
+			Help: "1 while a quorum, or the one provider whose word is taken, has stood behind the trusted head lately enough that it counts."}, func() float64 {
+			if _, current := s.Followed(); current {
+				return 1
+			}
+			return 0
+		}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_upstream_retry_budget_in_use", Help: "Retries and hedges under way."}, s.budget.inUse),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "bizra_upstream_retry_budget_limit", Help: "Retries and hedges that may be under way now."},
 			func() float64 { return float64(s.allowed()) })}

@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,36 +16,14 @@ const (
 	longestIdlePoll = 10 * time.Second
 )
 
-// pace is how often heads come, and when somebody asked for anything.
-type pace struct {
-	lastUse atomic.Int64 // monotonic
-
-	mu       sync.Mutex
-	movedAt  int64         // monotonic, when the head moved; 0 before
-	interval time.Duration // between two blocks, a moving average
-}
+// pace is when somebody asked for anything.
+type pace struct{ lastUse atomic.Int64 } // monotonic
 
 // used notes that a client's call was made. It runs with every call.
 func (p *pace) used() {
 	if now := monotonic.Now(); now-p.lastUse.Load() > int64(time.Second) {
 		p.lastUse.Store(now)
 	}
-}
-
-// headMoved notes that the head has moved by so many blocks.
-func (p *pace) headMoved(blocks uint64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := monotonic.Now()
-	if p.movedAt != 0 {
-		const weight = 8
-		took := time.Duration(uint64(now-p.movedAt) / max(blocks, 1))
-		if p.interval == 0 {
-			p.interval = took
-		}
-		p.interval += (took - p.interval) / weight
-	}
-	p.movedAt = now
 }
 
 // pollEvery is how often a provider is asked for its head now: upstream.poll_every, or,
@@ -56,7 +33,5 @@ func (s *Set) pollEvery() time.Duration {
 	if monotonic.Now()-s.pace.lastUse.Load() < int64(idleAfter) {
 		return every
 	}
-	s.pace.mu.Lock()
-	defer s.pace.mu.Unlock()
-	return max(every, min(s.pace.interval/2, longestIdlePoll))
+	return max(every, min(s.heads.Interval()/2, longestIdlePoll))
 }

@@ -46,7 +46,8 @@ type provider struct {
 	chain     atomic.Uint64 // 0 until known
 	inFlight  atomic.Int64
 	underWay  atomic.Int64 // of them, calls that upstream.max_calls bounds
-	restUntil atomic.Int64 // monotonic; when it may be asked again after it said "not now"
+	rests     rests
+	abilities abilities
 	calls     atomic.Uint64
 	failures  atomic.Uint64
 	lies      atomic.Uint64
@@ -55,65 +56,34 @@ type provider struct {
 	drained   atomic.Bool
 	badCount  atomic.Int32 // failures in a row
 	badSince  atomic.Int64 // of the first of them, monotonic
+	hashless  atomic.Int64 // monotonic; until when it is asked for its height alone
+	pollNow   chan struct{}
 	ids       atomic.Uint64
 	lastErr   atomic.Pointer[string]
 }
-
-// RPCError is a JSON-RPC error: an answer, not a failure.
-type RPCError struct {
-	Code    int             `json:"code"`
-	Message string          `json:"message"`
-	Data    json.RawMessage `json:"data,omitempty"`
-}
-
-func (e *RPCError) Error() string { return fmt.Sprintf("%s (%d)", e.Message, e.Code) }
-
-// Failure says that a provider did not give a usable answer.
-type Failure struct {
-	Provider string
-	Kind     string // one of the kinds below
-	Text     string
-}
-
-func (e *Failure) Error() string { return e.Provider + ": " + e.Text }
-
-// The kinds of failures, and those of a provider that was not waited for: its
-// breaker refused, or others were faster.
-const (
-	KindTimeout    = "timeout"
-	KindConnection = "connection"
-	KindStatus     = "status"
-	KindMalformed  = "malformed"
-	KindOversized  = "oversized"
-	KindBreaker    = "breaker"
-	KindSlow       = "slow"
-	KindLimit      = "limit"
-)
 
 // ErrOverload is returned, at once, when what is asked for is more than the node may do at
 // once: every provider that could be asked has upstream.max_calls under way, or the answer
 // has no room in api.max_bodies. It says nothing about a provider.
 var ErrOverload = errors.New("the node is at its limits; try again in a second")
 
-// maxMessage bounds what is kept of an error text from a provider.
-const maxMessage = 200
-
-// limitCodes are JSON-RPC codes by which providers say "not now": EIP-1474's
-// "limit exceeded", and the 429 some put where the code belongs.
-var limitCodes = map[int]bool{-32005: true, 429: true}
-
 // ask makes one HTTP call. The error is an *RPCError, a *Failure, or the
 // context's when the caller has left. It runs in goroutines of many owners, and what it
 // reads may be anything: a panic is a failure of this call.
-func (p *provider) ask(ctx context.Context, method string, params json.RawMessage) (result json.RawMessage, err error) {
+func (p *provider) ask(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, error) {
+	return p.askUpTo(ctx, method, params, p.maxBody())
+}
+
+// askUpTo is ask for an answer of at most limit bytes.
+func (p *provider) askUpTo(ctx context.Context, method string, params json.RawMessage, limit int64) (result json.RawMessage, err error) {
 	err = supervise.Call("answer of a provider", func() (err error) {
-		result, err = p.exchange(ctx, method, params)
+		result, err = p.exchange(ctx, method, params, limit)
 		return err
 	})
 	return result, err
 }
 
-func (p *provider) exchange(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, error) {
+func (p *provider) exchange(ctx context.Context, method string, params json.RawMessage, limit int64) (json.RawMessage, error) {
 	id := p.ids.Add(1)
 	body := make([]byte, 0, len(params)+len(method)+64)
 	body = append(body, `{"jsonrpc":"2.0","id":`...)
@@ -141,7 +111,7 @@ func (p *provider) exchange(ctx context.Context, method string, params json.RawM
 		return nil, p.transportFailure(ctx, err)
 	}
 	defer resp.Body.Close()
-	limit, share := p.maxBody(), memory.Of(ctx)
+	share := memory.Of(ctx)
 	data, err := read(resp, limit, share)
 	switch {
 	case errors.Is(err, ErrOverload):
@@ -151,9 +121,9 @@ func (p *provider) exchange(ctx context.Context, method string, params json.RawM
 		return nil, p.transportFailure(ctx, err)
 	case int64(len(data)) > limit:
 		share.Return(counted(cap(data)))
-		return nil, &Failure{p.name, KindOversized, fmt.Sprintf("the answer is over %d bytes", limit)}
+		return nil, p.failure(KindOversized, fmt.Sprintf("the answer is over %d bytes", limit))
 	}
-	return p.read(resp, data, id)
+	return p.read(resp, method, data, id)
 }
 
 // uncounted is the part of an answer that no budget counts: upstream.max_calls bounds how
@@ -199,35 +169,21 @@ func read(resp *http.Response, limit int64, share *memory.Share) ([]byte, error)
 	}
 }
 
-// read takes an answer apart. A JSON-RPC error counts as an answer whatever the
-// HTTP status: some clients send 400 or 500 with it.
-func (p *provider) read(resp *http.Response, data []byte, id uint64) (json.RawMessage, error) {
-	status := resp.StatusCode
+// read takes an answer apart. A JSON-RPC error counts whatever the HTTP status: some
+// clients send 400 or 500 with it.
+func (p *provider) read(resp *http.Response, method string, data []byte, id uint64) (json.RawMessage, error) {
 	e, ok := open(data)
-	var refused *RPCError
-	if ok && e.err != nil && json.Unmarshal(e.err, &refused) != nil {
-		ok = false
-	}
-	overloaded := status == http.StatusTooManyRequests || status >= 500
-	wait := resp.Header.Get("Retry-After")
-	if status == http.StatusTooManyRequests || wait != "" && (overloaded || refused != nil && limitCodes[refused.Code]) {
-		p.rest(wait)
-	}
 	switch {
-	case ok && refused != nil && !overloaded && !limitCodes[refused.Code]:
-		refused.Message = p.text(refused.Message, maxMessage)
-		refused.Data = p.secrets.JSON(refused.Data)
-		return nil, refused
-	case status != http.StatusOK:
-		return nil, &Failure{p.name, KindStatus, fmt.Sprintf("answered HTTP %d", status)}
+	case ok && e.err != nil:
+		return nil, p.refusedBy(resp, method, e.err)
+	case resp.StatusCode != http.StatusOK:
+		return nil, p.refusedByStatus(resp, method, data)
 	case !ok:
-		return nil, &Failure{p.name, KindMalformed, "the answer is not JSON-RPC: " + p.text(string(data[:min(len(data), 400)]), 60)}
-	case refused != nil:
-		return nil, &Failure{p.name, KindStatus, "refuses for now: " + p.text(refused.Message, maxMessage)}
+		return nil, p.failure(KindMalformed, "the answer is not JSON-RPC: "+p.text(string(data[:min(len(data), 400)]), 60))
 	case !e.answers(id):
-		return nil, &Failure{p.name, KindMalformed, "the answer is to another request"}
+		return nil, p.failure(KindMalformed, "the answer is to another request")
 	case e.result == nil:
-		return nil, &Failure{p.name, KindMalformed, "the answer has neither result nor error"}
+		return nil, p.failure(KindMalformed, "the answer has neither result nor error")
 	}
 	if len(e.result) < cap(data)-cap(data)/8 {
 		return bytes.Clone(e.result), nil // it may be kept for long: without the room around it
@@ -253,13 +209,16 @@ func (p *provider) transportFailure(ctx context.Context, err error) error {
 	}
 	var timeout net.Error
 	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() {
-		return &Failure{p.name, KindTimeout, "no answer in time"}
+		return p.failure(KindTimeout, "no answer in time")
 	}
 	var u *url.Error
 	if errors.As(err, &u) {
 		err = u.Err
 	}
-	return &Failure{p.name, KindConnection, p.text(err.Error(), maxMessage)}
+	f := p.failure(KindConnection, p.text(err.Error(), maxShown))
+	var op *net.OpError
+	f.unsent = errors.As(err, &op) && op.Op == "dial"
+	return f
 }
 
 // text makes what a provider says fit to be shown: without the secrets of its
@@ -285,7 +244,7 @@ func (p *provider) remember(err error) {
 	if err == nil {
 		return
 	}
-	text := printable.Clean(err.Error(), maxMessage)
+	text := printable.Clean(err.Error(), maxShown)
 	p.lastErr.Store(&text)
 }
 
@@ -322,6 +281,9 @@ func (p *provider) usable(chain uint64) (bool, string) {
 func (p *provider) good() {
 	if p.badCount.Load() != 0 {
 		p.badCount.Store(0)
+	}
+	if p.rests.row.Load() != 0 {
+		p.rests.row.Store(0)
 	}
 }
 

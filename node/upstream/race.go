@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"sync"
 	"time"
 )
@@ -45,16 +46,18 @@ func (s *Set) race(ctx context.Context, c *call, first, second *provider) (Answe
 	c.attempts++
 	after := s.hedgeAfter(first)
 	if second == nil || after == 0 {
-		result, err := s.attempt(limited, first, c.method, c.params, nil)
+		result, err := s.attempt(limited, first, &c.q, nil)
+		if !final(err) {
+			c.note(first, err)
+		}
 		return Answer{Provider: first.name, Result: result}, err
 	}
 	r := &race{set: s, call: c, second: second, ctx: ctx, over: cancel}
 	r.ended.Add(1)
 	hedge := time.AfterFunc(after, r.hedge)
-	result, err := s.attempt(limited, first, c.method, c.params, r.lost)
-	answered := err == nil || isAnswer(err)
+	result, err := s.attempt(limited, first, &c.q, r.lost)
 	r.mu.Lock()
-	if answered && r.winner == nobody {
+	if final(err) && r.winner == nobody {
 		r.winner = firstWon
 		if r.stop != nil {
 			r.stop()
@@ -62,6 +65,9 @@ func (s *Set) race(ctx context.Context, c *call, first, second *provider) (Answe
 	}
 	r.mu.Unlock()
 	if hedge.Stop() {
+		if !final(err) {
+			c.note(first, err)
+		}
 		return Answer{Provider: first.name, Result: result}, err
 	}
 	r.ended.Wait()
@@ -69,10 +75,18 @@ func (s *Set) race(ctx context.Context, c *call, first, second *provider) (Answe
 		c.tried.add(second.index)
 		c.attempts++
 	}
+	if !final(err) && r.winner != hedgeWon || suspicious(err) {
+		c.note(first, err)
+	}
 	// A first that has failed is not the end while the hedge is under way.
 	if r.winner == hedgeWon {
 		s.metrics.hedgeWins.Inc()
 		return Answer{Provider: second.name, Result: r.result}, r.err
+	}
+	if r.hedged && !final(r.err) && !errors.Is(r.err, context.Canceled) {
+		failed := c.failed
+		c.note(second, r.err)
+		c.failed = failed // upstream.attempts does not count hedges
 	}
 	return Answer{Provider: first.name, Result: result}, err
 }
@@ -100,12 +114,12 @@ func (r *race) hedge() {
 	defer s.refund()
 	s.metrics.hedges.Inc()
 	// One that loses was begun later: that says nothing about it.
-	result, err := s.attempt(ctx, r.second, c.method, c.params, nil)
+	result, err := s.attempt(ctx, r.second, &c.q, nil)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.hedged = true
-	if r.winner == nobody && (err == nil || isAnswer(err)) {
-		r.winner, r.result, r.err = hedgeWon, result, err
+	r.hedged, r.err = true, err
+	if r.winner == nobody && final(err) {
+		r.winner, r.result = hedgeWon, result
 		r.over()
 	}
 }

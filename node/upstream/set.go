@@ -1,15 +1,12 @@
 package upstream
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
 	"net"
 	"net/http"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,21 +18,8 @@ import (
 	"github.com/bizra/bizra-top/node/monotonic"
 	"github.com/bizra/bizra-top/node/secret"
 	"github.com/bizra/bizra-top/node/supervise"
+	"github.com/bizra/bizra-top/node/upstream/head"
 )
-
-// ErrUnavailable is returned, at once, when no provider can be asked.
-var ErrUnavailable = errors.New("no provider can be asked")
-
-// Unavailable is ErrUnavailable with why each provider cannot be asked: its name and state,
-// in words of this package.
-type Unavailable struct{ Reasons []string }
-
-func (u *Unavailable) Error() string {
-	return ErrUnavailable.Error() + ": " + strings.Join(u.Reasons, ", ")
-}
-
-// Is makes it an ErrUnavailable.
-func (u *Unavailable) Is(target error) bool { return target == ErrUnavailable }
 
 // tellLiesEvery keeps the events of one lying provider apart.
 const tellLiesEvery = 10 * time.Second
@@ -53,22 +37,34 @@ type Set struct {
 	settings  Settings
 	providers []*provider
 	chain     atomic.Uint64 // 0 until known
-	head      atomic.Uint64
+	heads     *head.Tracker
 	active    atomic.Int64 // calls under way
 	budget    budget
 	pace      pace
+	polledNow atomic.Int64 // monotonic, when all were asked for their heads out of turn
+	sends     sends
 	metrics   *metrics
 	notify    func(Event)
+	distrust  func() // what one provider said is not to be used again; may be nil
+}
+
+// Chain is what the set needs to follow the chain, and who is told of it. Any of it may be
+// nil.
+type Chain struct {
+	Quorum   func() int // providers that must agree on a block; 2
+	Depth    func() int // confirmations that make a block final where the tag is not known; 64
+	Moved    func()     // the trusted head, the safe or the final block has changed
+	Replaced func()     // more of the chain was replaced than is kept
 }
 
 // New returns the set of configured providers. newBreaker makes the breaker of
 // one; notify, which may be nil, is told of what operators care for. Run must be
 // running for heads and recovery to be found.
-func New(s Settings, newBreaker func(provider string) *breaker.Breaker, reg prometheus.Registerer, notify func(Event)) (*Set, error) {
+func New(s Settings, newBreaker func(provider string) *breaker.Breaker, reg prometheus.Registerer, notify func(Event), chain Chain) (*Set, error) {
 	if notify == nil {
 		notify = func(Event) {}
 	}
-	set := &Set{settings: s, metrics: newMetrics(), notify: notify}
+	set := &Set{settings: s, metrics: newMetrics(), notify: notify, distrust: chain.Moved}
 	set.chain.Store(uint64(s.ChainID.Get()))
 	perProvider := max(2, descriptors.Providers()/max(1, len(s.Providers.Get())))
 	for i, text := range s.Providers.Get() {
@@ -80,13 +76,18 @@ func New(s Settings, newBreaker func(provider string) *breaker.Breaker, reg prom
 			name: a.name, url: a.url, secrets: secret.InURL(a.url), header: headerOf(a.url), transport: newTransport(perProvider),
 			index: i, counters: set.metrics.of(a.name), breaker: newBreaker(a.name), maxBody: s.MaxBody.Get,
 			maxCalls: func() int { return min(s.MaxCalls.Get(), max(1, perProvider-perProvider/8)) },
+			pollNow:  make(chan struct{}, 1),
 		})
 	}
 	if len(set.providers) == 0 {
 		return nil, errors.New("upstream.providers is empty: the node needs at least one JSON-RPC provider, " +
 			"such as upstream.providers: [\"name=https://host/path\"]; `bizra-top demo` runs without any")
 	}
+	if err := set.keepers(s.Archive.Get()); err != nil {
+		return nil, err
+	}
 	reg.MustRegister(set.metrics.collectors(set)...)
+	set.heads = set.follow(chain, reg)
 	return set, nil
 }
 
@@ -117,43 +118,15 @@ func (s *Set) Len() int { return len(s.providers) }
 // ChainID returns the chain the providers serve; 0 until one has said.
 func (s *Set) ChainID() uint64 { return s.chain.Load() }
 
-// Head returns the highest block number seen; it never goes back.
-func (s *Set) Head() uint64 { return s.head.Load() }
+// Head returns the height of the trusted head; 0 until it is known.
+func (s *Set) Head() uint64 { return s.heads.Number() }
 
-// candidates returns the providers that can be asked, best first.
-func (s *Set) candidates() []*provider {
-	type ranked struct {
-		*provider
-		cost float64 // read once: it moves while calls end
+// Available returns why no provider can be asked, nil where one can.
+func (s *Set) Available() error {
+	if p, _ := s.pick(&call{}); p != nil {
+		return nil
 	}
-	chain, head, lag := s.chain.Load(), s.head.Load(), s.settings.MaxLag.Get()
-	list := make([]ranked, 0, len(s.providers))
-	for _, p := range s.providers {
-		if ok, _ := p.usable(chain); ok && !p.full() {
-			list = append(list, ranked{p, p.cost(head, lag)})
-		}
-	}
-	slices.SortStableFunc(list, func(a, b ranked) int { return cmp.Compare(a.cost, b.cost) })
-	out := make([]*provider, len(list))
-	for i, r := range list {
-		out[i] = r.provider
-	}
-	return out
-}
-
-// unavailable names each provider with the reason why it cannot be asked, or is
-// ErrOverload where one could be, but has as many calls under way as it may have.
-func (s *Set) unavailable() error {
-	reasons := make([]string, 0, len(s.providers))
-	for _, p := range s.providers {
-		ok, why := p.usable(s.chain.Load())
-		if ok {
-			s.metrics.shed.Inc()
-			return fmt.Errorf("every provider has upstream.max_calls under way: %w", ErrOverload)
-		}
-		reasons = append(reasons, p.name+" "+why)
-	}
-	return &Unavailable{reasons}
+	return s.cannot(&Question{})
 }
 
 // Distrust counts a lie against a provider and lowers it in the choice; the
@@ -194,13 +167,14 @@ type Status struct {
 	InFlight              int64
 	Calls, Failures, Lies uint64
 	LastError             string
-	Preference            int // 1 is asked first; 0 is not asked
+	Lacks                 []string // what it was found not to have, in a few words each
+	Preference            int      // 1 is asked first; 0 is not asked
 }
 
 // Status returns every provider in the order of the configuration.
 func (s *Set) Status() []Status {
 	preference := map[*provider]int{}
-	for i, p := range s.candidates() {
+	for i, p := range s.candidates(&Question{}) {
 		preference[p] = i + 1
 	}
 	out := make([]Status, 0, len(s.providers))
@@ -209,14 +183,14 @@ func (s *Set) Status() []Status {
 		st := Status{Name: p.name, Host: p.url.Host, State: why, Breaker: p.breaker.Name(), Healthy: ok, Drained: p.drained.Load(),
 			Head: p.head.Load(), P50: time.Duration(p.p50.Load()), P95: time.Duration(p.p95.Load()), P99: time.Duration(p.p99.Load()),
 			InFlight: p.inFlight.Load(), Calls: p.calls.Load(), Failures: p.failures.Load(), Lies: p.lies.Load(),
-			Preference: preference[p]}
+			Preference: preference[p], Lacks: p.abilities.words()}
 		switch {
 		case ok && p.failing():
 			st.State = stateFailing
 		case ok:
 			st.State = string(p.breaker.State())
 		}
-		if h := s.head.Load(); st.Head != 0 && h > st.Head {
+		if h := s.Head(); st.Head != 0 && h > st.Head {
 			st.Lag = h - st.Head
 		}
 		if e := p.lastErr.Load(); e != nil {
@@ -230,10 +204,12 @@ func (s *Set) Status() []Status {
 // Run polls heads and probes open breakers until ctx ends.
 func (s *Set) Run(ctx context.Context) {
 	var wg sync.WaitGroup
+	supervise.Loop(ctx, &wg, "trusted head", s.heads.Run)
 	for _, p := range s.providers {
 		supervise.Loop(ctx, &wg, "watch of a provider", func(ctx context.Context) { s.watch(ctx, p) })
 	}
 	wg.Wait()
+	s.sends.end()
 	s.closeIdle()
 }
 

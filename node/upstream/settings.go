@@ -12,6 +12,7 @@ import (
 // Settings are the tunables of the providers and of how they are asked.
 type Settings struct {
 	Providers    *settings.Value[[]string]
+	Archive      *settings.Value[[]string]
 	ChainID      *settings.Value[int]
 	Deadline     *settings.Value[time.Duration]
 	AttemptLimit *settings.Value[time.Duration]
@@ -30,6 +31,8 @@ func Declare(r *settings.Registry) Settings {
 	s := Settings{
 		Providers: settings.List(r, settings.Spec{Key: "upstream.providers", Restart: true, Secret: true, Check: checkProviders,
 			Doc: "JSON-RPC providers as name=URL; the URL may hold a key and is never shown."}, nil),
+		Archive: settings.List(r, settings.Spec{Key: "upstream.archive", Restart: true,
+			Doc: "Names of the providers that keep all states; where it is set, no other is asked for a state more than 128 blocks old. Empty: the node finds out."}, nil),
 		ChainID: settings.Int(r, settings.Spec{Key: "upstream.chain_id", Restart: true, Min: 0, Max: 1 << 53,
 			Doc: "Chain the providers must serve; 0 takes the one most of them serve at start."}, 0),
 		Deadline: settings.Duration(r, settings.Spec{Key: "upstream.deadline", Min: 0.05, Max: 120, Step: 0.5,
@@ -37,7 +40,7 @@ func Declare(r *settings.Registry) Settings {
 		AttemptLimit: settings.Duration(r, settings.Spec{Key: "upstream.attempt_timeout", Min: 0.02, Max: 60, Step: 0.25,
 			Doc: "Time one provider has to answer one attempt.", Risk: settings.RiskHigh}, 3*time.Second),
 		Attempts: settings.Int(r, settings.Spec{Key: "upstream.attempts", Unit: "attempts", Min: 1, Max: 10, Step: 1,
-			Doc: "Attempts a call may make in all, the first included.", Risk: settings.RiskMedium}, 4),
+			Doc: "Attempts a call may make in all, the first included; to ask another because one refuses does not count.", Risk: settings.RiskMedium}, 4),
 		RetryBudget: settings.Ratio(r, settings.Spec{Key: "upstream.retry_budget", Min: 0, Max: 1, Step: 0.05,
 			Doc: "Retries and hedges under way as a share of the calls under way; three are always allowed.", Risk: settings.RiskMedium}, 0.2),
 		HedgeAfter: settings.Ratio(r, settings.Spec{Key: "upstream.hedge_after", Min: 0.5, Max: 1, Step: 0.01,
@@ -47,7 +50,7 @@ func Declare(r *settings.Registry) Settings {
 		PollEvery: settings.Duration(r, settings.Spec{Key: "upstream.poll_every", Min: 0.1, Max: 60, Step: 0.5,
 			Doc: "How often each provider is asked for its head."}, time.Second),
 		MaxLag: settings.Int(r, settings.Spec{Key: "upstream.max_lag", Unit: "blocks", Min: 1, Max: 10000, Step: 1,
-			Doc: "A provider further behind the highest head than this is asked last.", Risk: settings.RiskMedium}, 5),
+			Doc: "A provider further behind the trusted head than this is asked last.", Risk: settings.RiskMedium}, 5),
 		MaxBody: settings.Bytes(r, settings.Spec{Key: "upstream.max_body", Min: 64 << 10, Max: 1 << 30, Step: 1 << 20,
 			Doc: "Largest answer that is read from a provider, after decompression.", Risk: settings.RiskMedium}, 32<<20),
 		MaxCalls: settings.Int(r, settings.Spec{Key: "upstream.max_calls", Unit: "calls", Min: 1, Max: 100_000, Step: 16,

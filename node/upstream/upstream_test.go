@@ -44,7 +44,7 @@ func build(t *testing.T, providers int, with map[string]string) rig {
 	return r
 }
 
-func set(t *testing.T, urls []string, with map[string]string) rig {
+func set(t testing.TB, urls []string, with map[string]string) rig {
 	t.Helper()
 	reg := settings.NewRegistry()
 	s, bs := upstream.Declare(reg), breaker.Declare(reg, "upstream")
@@ -64,7 +64,7 @@ func set(t *testing.T, urls []string, with map[string]string) rig {
 	r.Set, err = upstream.New(s, func(name string) *breaker.Breaker {
 		r.breakers[name] = breaker.New("upstream/"+name, "upstream", bs, breaker.WithProber())
 		return r.breakers[name]
-	}, r.metrics, nil)
+	}, r.metrics, nil, upstream.Chain{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func (r rig) run(t *testing.T) {
 }
 
 func (r rig) number(ctx context.Context) error {
-	_, err := r.Call(ctx, "eth_blockNumber", json.RawMessage("[]"))
+	_, err := r.Call(ctx, upstream.Question{Method: "eth_blockNumber", Params: json.RawMessage("[]")})
 	return err
 }
 
@@ -101,22 +101,6 @@ func TestAFailingProviderIsReplacedWithinTheCall(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-func TestARPCErrorIsAnAnswer(t *testing.T) {
-	r := build(t, 2, nil)
-	before := r.net.Providers[0].Requests() + r.net.Providers[1].Requests()
-	_, err := r.Call(t.Context(), "eth_noSuchMethod", json.RawMessage("[]"))
-	var rpc *upstream.RPCError
-	if !errors.As(err, &rpc) {
-		t.Fatalf("%v", err)
-	}
-	if n := r.net.Providers[0].Requests() + r.net.Providers[1].Requests() - before; n != 1 {
-		t.Fatalf("%d requests were made for an answer that is final", n)
-	}
-	if s := r.breakers["p0"].Snapshot(); s.Failures != 0 {
-		t.Fatalf("%+v", s)
 	}
 }
 
@@ -253,26 +237,9 @@ func TestAWrongChainIsNotAsked(t *testing.T) {
 		}
 	}
 	for range 10 {
-		if a, err := r.Call(t.Context(), "eth_blockNumber", json.RawMessage("[]")); err != nil || a.Provider != "p1" {
+		if a, err := r.Call(t.Context(), upstream.Question{Method: "eth_blockNumber", Params: json.RawMessage("[]")}); err != nil || a.Provider != "p1" {
 			t.Fatal(a, err)
 		}
-	}
-}
-
-func TestWritesAreSentOnce(t *testing.T) {
-	r := build(t, 3, nil)
-	for _, p := range r.net.Providers {
-		p.SetFault(devchain.Fault{ErrorRate: 1})
-	}
-	if _, err := r.Once(t.Context(), "eth_sendRawTransaction", json.RawMessage(`["0x00"]`)); err == nil {
-		t.Fatal("no error")
-	}
-	var total uint64
-	for _, p := range r.net.Providers {
-		total += p.Requests()
-	}
-	if total != 1 {
-		t.Fatalf("a write was sent %d times", total)
 	}
 }
 
@@ -280,7 +247,7 @@ func TestCallEachReplacesWhoFails(t *testing.T) {
 	r := build(t, 3, nil)
 	r.net.Providers[0].SetFault(devchain.Fault{ErrorRate: 1})
 	good := map[string]bool{}
-	for _, a := range r.CallEach(t.Context(), 2, "eth_chainId", json.RawMessage("[]")) {
+	for _, a := range r.CallEach(t.Context(), 2, upstream.Question{Method: "eth_chainId", Params: json.RawMessage("[]")}) {
 		if a.Err == nil {
 			good[a.Provider] = true
 		}
@@ -296,7 +263,7 @@ func TestAHungProviderDoesNotHoldUpAQuorum(t *testing.T) {
 	for range 10 {
 		began := time.Now()
 		good, behind := 0, 0
-		for _, a := range r.CallEach(t.Context(), 3, "eth_chainId", json.RawMessage("[]")) {
+		for _, a := range r.CallEach(t.Context(), 3, upstream.Question{Method: "eth_chainId", Params: json.RawMessage("[]")}) {
 			var f *upstream.Failure
 			switch {
 			case a.Err == nil:
@@ -320,7 +287,7 @@ func TestDrainAndRestore(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 5 {
-		if a, err := r.Call(t.Context(), "eth_chainId", json.RawMessage("[]")); err != nil || a.Provider != "p1" {
+		if a, err := r.Call(t.Context(), upstream.Question{Method: "eth_chainId", Params: json.RawMessage("[]")}); err != nil || a.Provider != "p1" {
 			t.Fatal(a, err)
 		}
 	}
@@ -330,7 +297,7 @@ func TestDrainAndRestore(t *testing.T) {
 }
 
 // runOnce lets Run close the idle connections.
-func (r rig) runOnce(t *testing.T) {
+func (r rig) runOnce(t testing.TB) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	r.Run(ctx)
@@ -387,7 +354,7 @@ func TestALiarIsToldOfOnceInAWhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	u, err := upstream.New(s, func(name string) *breaker.Breaker { return breaker.New(name, "upstream", bs) }, prometheus.NewRegistry(),
-		func(upstream.Event) { told.Add(1) })
+		func(upstream.Event) { told.Add(1) }, upstream.Chain{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,9 +43,6 @@ const (
 	questionLimit = 3 * time.Second
 	// chainEvery is how often a provider is asked again which chain it serves.
 	chainEvery = 30 * time.Second
-	// maxJump bounds how far ahead of the others one provider's head is
-	// believed: a lying one would make everyone else seem behind.
-	maxJump = 1000
 )
 
 // watcher polls one provider: its chain, its head, and when its breaker is open,
@@ -58,6 +55,7 @@ type watcher struct {
 	questions []*asking
 
 	polled, asked, refreshed time.Time
+	tagged                   time.Time    // when it was asked for the safe and the final block
 	chainChecked             atomic.Int64 // Unix nanoseconds
 	alive                    atomic.Bool  // has answered while its breaker is open
 	probing                  atomic.Bool
@@ -79,10 +77,24 @@ func (s *Set) watch(ctx context.Context, p *provider) {
 		if w.calm() {
 			rest = calmTick
 		}
-		if !sleep(ctx, rest) {
+		if !w.rest(ctx, rest) {
 			return
 		}
 	}
+}
+
+// rest waits until the next look is due, or sooner where the head is wanted at once.
+func (w *watcher) rest(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-w.p.pollNow:
+		w.polled = time.Time{}
+	case <-ctx.Done():
+		return false
+	}
+	return true
 }
 
 // calm tells whether no question is under way, and none was answered badly.
@@ -108,6 +120,10 @@ func (w *watcher) look(ctx context.Context, now time.Time) {
 	case state != breaker.Open && state != breaker.HalfOpen:
 		if p.badCount.Load() > 0 {
 			every = min(every, suspectGap)
+		}
+		if p.head.Load() != 0 && now.Sub(w.tagged) >= tagsEvery*every && len(w.questions) < maxQuestions {
+			w.tagged = now
+			w.ask(now, func() { w.askTags(ctx, p) })
 		}
 		if now.Sub(w.polled) < every || len(w.questions) >= maxQuestions {
 			return
@@ -191,6 +207,9 @@ func (w *watcher) poll(ctx context.Context, permit breaker.Permit, now time.Time
 		return false
 	}
 	w.chainChecked.Store(monotonic.Of(now))
+	if w.p.head.Load() == 0 {
+		w.p.wantHead()
+	}
 	return true
 }
 
@@ -216,32 +235,6 @@ func (s *Set) query(ctx context.Context, p *provider, permit breaker.Permit, met
 	return result, err
 }
 
-// askHead says whether p has answered.
-func (s *Set) askHead(ctx context.Context, p *provider, permit breaker.Permit) bool {
-	result, err := s.query(ctx, p, permit, "eth_blockNumber", "[]")
-	if err != nil {
-		return false
-	}
-	n, err := quantity(result)
-	if err != nil {
-		p.remember(fmt.Errorf("head: %w", err))
-		return true
-	}
-	p.head.Store(n)
-	for {
-		h := s.head.Load()
-		if n <= h || (h != 0 && n > h+maxJump && len(s.providers) > 1) {
-			return true
-		}
-		if s.head.CompareAndSwap(h, n) {
-			if h != 0 {
-				s.pace.headMoved(n - h)
-			}
-			return true
-		}
-	}
-}
-
 func (s *Set) checkChain(ctx context.Context, p *provider, permit breaker.Permit) bool {
 	result, err := s.query(ctx, p, permit, "eth_chainId", "[]")
 	if err != nil {
@@ -253,6 +246,12 @@ func (s *Set) checkChain(ctx context.Context, p *provider, permit breaker.Permit
 		return false
 	}
 	before := p.chain.Swap(id)
+	if want := s.chain.Load(); want != 0 && id != want {
+		s.heads.Forget(p.index)
+		if s.distrust != nil && before != id {
+			s.distrust()
+		}
+	}
 	switch want := s.chain.Load(); {
 	case want == 0: // Discover decides
 	case id != want && before != id:

@@ -135,7 +135,7 @@ func (q *inquiry) parentOf(b headerAnswer) func() reply[headerAnswer] {
 			method: "eth_getBlockByHash",
 			params: []any{b.ParentHash.Hex(), false},
 			judge: func(raw json.RawMessage) (headerAnswer, error) {
-				h, err := q.judgeHeader(raw, b.ParentHash)
+				h, err := q.judge.header(raw, b.ParentHash)
 				var f *flaw
 				if errors.As(err, &f) {
 					return h, flawed("parent", "%s", f.text)

@@ -81,7 +81,7 @@ func TestAgainstARealClient(t *testing.T) {
 		{"transaction with access list", "transaction", listed, validation.Valid},
 		{"dynamic fee transaction", "transaction", dynamic, validation.Valid},
 		{"contract creation with a log", "transaction", created, validation.Valid},
-		{"reverted transaction", "transaction", reverted, validation.Invalid},
+		{"reverted transaction", "transaction", reverted, validation.Valid},
 		{"unknown transaction", "transaction", "0x" + strings.Repeat("12", 32), validation.NotFound},
 		{"block with a log", "block", receipt.BlockHash, validation.Valid},
 		{"block by number", "block", receipt.BlockNumber, validation.Valid},

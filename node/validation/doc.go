@@ -67,13 +67,27 @@
 //
 // A failed check makes a verdict invalid. A skipped check makes it undecided,
 // unless it does not apply: a block from before EIP-1559 has no base fee. That a
-// transaction was reverted is a failed check, because it did not do what it was
-// sent to do; a transaction that is in no block yet is undecided. A transaction
-// in a block that a quorum no longer names is invalid by the check canonical.
+// transaction was reverted is a fact and no fault of it: its [Execution] says so, and
+// the verdict that it is in its block is valid. A transaction that is in no block yet
+// is undecided. A transaction in a block that a quorum no longer names is invalid by
+// the check canonical.
 //
-// Only what other chains are known to do differently is not failed: transaction
-// types above 4 and headers with unknown members that hash to something else
-// cannot be verified here and leave the verdict undecided. Fee, gas limit and
-// timestamp rules are failed on chains known to follow Ethereum's, noted on
-// others (validation.consensus_rules).
+// # Other chains
+//
+// Only what other chains are known to do differently is not failed. It cannot be
+// verified here: the check is skipped with the reason, the verdict is undecided, and
+// nobody is named a liar, unless another provider's answer is proved.
+//
+//   - On every chain: transaction types above 4, and headers with unknown members that
+//     hash to something else.
+//   - On chains with rules of their own (validation.consensus_rules): headers without a
+//     mix hash or with zero in place of the transactions root; transactions with unknown
+//     members that hash to something else; transactions that nobody signed, whose sender
+//     nothing proves. One of those that comes after the transactions under the root, as
+//     Polygon appends one with its receipt, leaves the others valid.
+//
+// Fee, gas limit and timestamp rules are failed on chains known to follow Ethereum's,
+// noted on others. A signature whose s is in the upper half is valid before the main
+// net's block 1,150,000, and on chains with rules of their own. The size of a block with
+// uncles is not checked, since it counts headers that are not sent with it.
 package validation

@@ -36,7 +36,7 @@ func FuzzDecoders(f *testing.F) {
 		} else if errors.As(err, &other) && b.headForeign == "" {
 			t.Errorf("the hash of a block was believed: %v", err)
 		}
-		if tx, err := q.judgeTransaction(raw, want); err == nil || errors.Is(err, errPending) && tx.tx != nil {
+		if tx, err := q.judge.transaction(raw, want); err == nil || errors.Is(err, errPending) && tx.tx != nil {
 			t.Errorf("a transaction was believed: %+v", tx)
 		}
 		if a, err := judgeAccount(raw, common.Address(want[:20]), want); err == nil {

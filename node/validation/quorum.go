@@ -35,7 +35,7 @@ func (q *inquiry) findHead() headHeight {
 // tagged is the height that a quorum has reached for a tag.
 func (q *inquiry) tagged(tag string) headHeight {
 	return reached(q, "eth_getBlockByNumber", []any{tag, false}, func(raw json.RawMessage) (headHeight, error) {
-		h, err := q.judgeHeader(raw, common.Hash{})
+		h, err := q.judge.header(raw, common.Hash{})
 		var other *foreign
 		if err != nil && !errors.As(err, &other) {
 			return headHeight{}, err
@@ -148,7 +148,7 @@ func (q *inquiry) vote(number uint64) agreement {
 				absent++
 				continue
 			}
-			h, err := q.judgeHeader(a.Result, common.Hash{})
+			h, err := q.judge.header(a.Result, common.Hash{})
 			if err == nil && h.number() != number {
 				err = flawed("canonical", "asked for block %d, answers with block %d", number, h.number())
 			}
@@ -274,7 +274,11 @@ func (q *inquiry) recordFields(r reply[blockAnswer], a agreement) {
 	case r.err != nil:
 		q.trouble("block_fields", r.provider, r.err)
 	default:
-		q.pass("block_fields", r.provider, "size and list of %d transactions follow from the block", b.count)
+		what := "size and list"
+		if b.uncles > 0 { // the size counts their headers, which were not sent
+			what = "the list, not the size,"
+		}
+		q.pass("block_fields", r.provider, "%s of %d transactions follow from the block", what, b.count)
 		if !a.decided || a.header.hash != b.hash {
 			break
 		}

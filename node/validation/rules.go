@@ -16,20 +16,20 @@ var ethereumChains = map[uint64]bool{1: true, 11155111: true, 17000: true, 56004
 
 // lenient says that the chain may have its own rules for fees, gas limits and
 // timestamps: what does not follow Ethereum's is then noted, not failed.
-func (q *inquiry) lenient() bool {
-	switch q.set.ConsensusRules.Get() {
+func (j Judge) lenient() bool {
+	switch j.set.ConsensusRules.Get() {
 	case rulesEthereum:
 		return false
 	case rulesNone:
 		return true
 	}
-	return !ethereumChains[q.chainID]
+	return !ethereumChains[j.chainID]
 }
 
 // broken records a rule that a block does not follow.
 func (q *inquiry) broken(name, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	if q.lenient() {
+	if q.judge.lenient() {
 		q.exempt(name, "%s; the chain may have its own rule (validation.consensus_rules)", text)
 		return
 	}

@@ -31,7 +31,7 @@ func (q *inquiry) transaction() error {
 	question := question[txAnswer]{
 		method: "eth_getTransactionByHash",
 		params: []any{q.subject.Hex()},
-		judge:  func(raw json.RawMessage) (txAnswer, error) { return q.judgeTransaction(raw, q.subject) },
+		judge:  func(raw json.RawMessage) (txAnswer, error) { return q.judge.transaction(raw, q.subject) },
 	}
 	r := ask(q, question)
 	chain := q.chain()
@@ -162,6 +162,22 @@ func (q *inquiry) blockByHash(hash common.Hash) func() reply[blockAnswer] {
 	})
 }
 
+// everyone chooses the senders of all transactions.
+func everyone(*types.Transaction) bool { return true }
+
+// judgeBlock judges the block of a transaction by what that transaction needs: of the
+// senders, its own alone is recovered. A block that is the subject must be proved whole.
+func (q *inquiry) judgeBlock(raw json.RawMessage, hash common.Hash) (blockAnswer, error) {
+	if q.verdict.Kind != KindBlock {
+		return q.judge.block(raw, hash, func(tx *types.Transaction) bool { return tx.Hash() == q.subject })
+	}
+	b, err := q.judge.block(raw, hash, everyone)
+	if why := b.unproved(); err == nil && why != "" {
+		return b, &foreign{"", why}
+	}
+	return b, err
+}
+
 // recordSignature records the checks that need nothing but the transaction.
 func (q *inquiry) recordSignature(r reply[txAnswer], chain chainAnswers) {
 	tx := r.value.tx
@@ -265,9 +281,11 @@ func (q *inquiry) recordReceipt(r reply[txAnswer], l located) {
 	case len(receipt.PostState) > 0:
 		q.exempt("status", "receipts before Byzantium carry no status")
 	case receipt.Status == types.ReceiptStatusSuccessful:
+		q.verdict.Execution = Succeeded
 		q.pass("status", l.receipts.provider, "the proved receipt says success, %d gas, %d logs", list.gasOf(int(r.value.index)), len(receipt.Logs))
 	default:
-		q.fail("status", l.receipts.provider, "the transaction is in its block, but was reverted")
+		q.verdict.Execution = Reverted
+		q.pass("status", l.receipts.provider, "the proved receipt says that the transaction was reverted; it is in its block and paid for %d gas", list.gasOf(int(r.value.index)))
 	}
 }
 
@@ -319,9 +337,12 @@ func (q *inquiry) factOf(a txAnswer, l located) {
 			gas, logs := list.gasOf(int(a.index)), len(list.Receipts[a.index].Logs)
 			f.GasUsed, f.Logs = &gas, &logs
 			f.Fee = decimal(new(big.Int).Mul(price, new(big.Int).SetUint64(gas)))
-			f.Status = "success"
-			if list.Receipts[a.index].Status == types.ReceiptStatusFailed {
+			switch receipt := list.Receipts[a.index]; {
+			case len(receipt.PostState) > 0: // before Byzantium receipts say nothing of it
+			case receipt.Status == types.ReceiptStatusFailed:
 				f.Status = "reverted"
+			default:
+				f.Status = "success"
 			}
 		}
 	}

@@ -294,16 +294,19 @@ func TestStaleAnswerAfterReorg(t *testing.T) {
 	}
 }
 
-func TestRevertedIsInvalid(t *testing.T) {
+func TestARevertIsAFactAndNoLie(t *testing.T) {
 	n := start(t, devchain.Config{Prefill: 12, Traffic: true, Reverts: 1})
 	v := newValidator(t, newSource(t, n.URLs()...), n.Chain.ChainID())
 	for _, hash := range n.Chain.RecentTransactions(50) {
 		got := ask(t, v, "transaction", hash)
-		if got.Outcome == validation.Valid {
+		if got.Outcome != validation.Valid || len(got.Liars) > 0 || find(t, got, "status").Status != validation.Passed {
+			t.Errorf("%s", show(got))
+		}
+		if got.Execution == validation.Succeeded {
 			continue
 		}
-		if got.Outcome != validation.Invalid || !strings.HasPrefix(got.Reason, "status: ") {
-			t.Errorf("%s", show(got))
+		if got.Execution != validation.Reverted || !strings.Contains(string(got.Facts), `"status":"reverted"`) {
+			t.Errorf("%q: %s", got.Execution, show(got))
 		}
 		return
 	}

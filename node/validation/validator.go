@@ -16,6 +16,7 @@ type Validator struct {
 	src     Source
 	chainID uint64
 	set     Settings
+	judge   Judge
 	metrics *metrics
 
 	listsMissing atomic.Int64 // no provider has eth_getBlockReceipts, until then; monotonic
@@ -27,7 +28,7 @@ type Validator struct {
 // New returns a validator for one chain. Its metrics are registered with reg,
 // which may be nil.
 func New(src Source, chainID uint64, s Settings, reg prometheus.Registerer) *Validator {
-	return &Validator{src: src, chainID: chainID, set: s, metrics: newMetrics(reg)}
+	return &Validator{src: src, chainID: chainID, set: s, judge: NewJudge(chainID, s), metrics: newMetrics(reg)}
 }
 
 // Transaction reaches a verdict on the transaction with a hash. The error is an

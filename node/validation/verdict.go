@@ -38,6 +38,16 @@ const (
 	Skipped Status = "skipped"
 )
 
+// Execution is what came of a transaction that is in a block.
+type Execution string
+
+// The executions. A revert is a fact about a valid transaction: it is in its block, it
+// paid for its gas, and it changed nothing else.
+const (
+	Succeeded Execution = "succeeded"
+	Reverted  Execution = "reverted"
+)
+
 // Check is one thing that was verified, with its evidence.
 type Check struct {
 	Name     string `json:"name"` // "transaction_hash", "receipts_root", …
@@ -58,7 +68,8 @@ type Verdict struct {
 	Kind          Kind            `json:"kind"`
 	Subject       string          `json:"subject"` // canonical: lower-case hash, decimal number or EIP-55 address
 	Outcome       Outcome         `json:"outcome"`
-	Reason        string          `json:"reason"` // the failed or missing check, or "all checks passed"
+	Reason        string          `json:"reason"`              // the failed or missing check, or "all checks passed"
+	Execution     Execution       `json:"execution,omitempty"` // of a transaction, when its receipt is proved and has a status
 	ChainID       uint64          `json:"chain_id"`
 	Block         *BlockRef       `json:"block,omitempty"` // the block the verdict rests on
 	Confirmations uint64          `json:"confirmations"`

@@ -250,7 +250,7 @@ func (s *stage) openUpstreams(ctx context.Context) (_ *upstream.Set, end func(),
 	b := breaker.Declare(registry, "upstream")
 	set, err := upstream.New(s.Settings.Upstream, func(name string) *breaker.Breaker {
 		return breaker.New("upstream/"+name, "upstream", b, breaker.WithProber())
-	}, prometheus.NewRegistry(), nil)
+	}, prometheus.NewRegistry(), nil, upstream.Chain{})
 	if err != nil {
 		return nil, nil, err
 	}
