@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fastjson"
@@ -26,7 +25,6 @@ type gateway struct {
 	cache     *cache.Cache
 	upstreams *upstream.Set
 	prover    *verify.Prover
-	plain     sync.Map           // method -> until when it is asked by number, monotonic
 	tell      func(error) string // Server.tell
 	methods   map[string]*method
 	other     *method              // reads that are not in the table

@@ -215,7 +215,7 @@ func (g *gateway) pin(m *method, a *asked, list []json.RawMessage) {
 	hash := json.RawMessage(fmt.Sprintf(`"0x%x"`, a.block.Hash[:]))
 	list[m.block] = number
 	a.Params = join(list)
-	if mode != pinHash || (a.block.Hash == head.Hash{}) || g.hashless(a.Method) {
+	if mode != pinHash || (a.block.Hash == head.Hash{}) {
 		return
 	}
 	a.plain, a.method = a.Params, a.Method

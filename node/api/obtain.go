@@ -7,24 +7,17 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/valyala/fastjson"
 
 	"github.com/bizra/bizra-top/node/cache"
 	"github.com/bizra/bizra-top/node/gateway/verify"
-	"github.com/bizra/bizra-top/node/monotonic"
 	"github.com/bizra/bizra-top/node/upstream"
 	"github.com/bizra/bizra-top/node/upstream/head"
 )
 
-const (
-	// tries bounds how many providers are asked until their answers fit together.
-	tries = 4
-	// hashlessFor is how long a method is asked by number after the providers did not
-	// understand a hash.
-	hashlessFor = 10 * time.Minute
-)
+// tries bounds how many providers are asked until their answers fit together.
+const tries = 4
 
 // obtained is an answer that fits what is known of the chain.
 type obtained struct {
@@ -58,7 +51,6 @@ func (g *gateway) obtain(ctx context.Context, m *method, a *asked) (obtained, er
 	for range tries {
 		answer, err := g.ask(ctx, a)
 		if err != nil && a.plain != nil && notUnderstood(err) {
-			g.plain.Store(a.plainMethod(), monotonic.Now()+int64(hashlessFor))
 			a.Method, a.Params, a.plain = a.plainMethod(), a.plain, nil
 			continue
 		}
@@ -145,12 +137,6 @@ func (a *asked) plainMethod() string {
 
 func (g *gateway) ask(ctx context.Context, a *asked) (upstream.Answer, error) {
 	return g.upstreams.Call(ctx, a.Question)
-}
-
-// hashless says whether a method is asked by number, since hashes were not understood.
-func (g *gateway) hashless(method string) bool {
-	until, ok := g.plain.Load(method)
-	return ok && monotonic.Now() < until.(int64)
 }
 
 // notUnderstood says whether a provider may have been asked in a form it does not know.

@@ -170,13 +170,6 @@ func (t *Tracker) Forget(provider int) {
 	t.nudge()
 }
 
-// Claims returns the newest block that a provider says it has; 0 where it has not said.
-func (t *Tracker) Claims(provider int) uint64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.seats[provider].newest
-}
-
 // vouch counts what a header says of its block's parent. The caller holds mu.
 func (t *Tracker) vouch(provider int, h Header) {
 	l := t.links[h.Hash]
